@@ -1,0 +1,1 @@
+//! idcsync keeps the identity store of AWS IAM Identity Center in step with Active Directory and other LDAP directories.
