@@ -1,1 +1,20 @@
 //! idcsync keeps the identity store of AWS IAM Identity Center in step with Active Directory and other LDAP directories.
+//!
+//! Rooms, in the order in which the data flows:
+//!
+//! ```text
+//! config ─ directory ─► Snapshot ─► scope ─► mapping ─► Desired ─┐
+//!                                                               ├─► plan ─► guard ─► apply ─► target
+//! state ───────────────────────────────────────────────► Known ─┘                      │
+//!   ▲                                                                                  │
+//!   └────────────────────── outcome of each step, as it happens ───────────────────────┘
+//! ```
+//!
+//! `ids`, `model`, `scope`, `mapping` and `plan` are pure: no async, no clock, no I/O. `directory`, `target` and
+//! `state` know `model` and never each other; `apply` knows `plan` and the traits; only `cycle` knows the order.
+
+pub mod directory;
+pub mod ids;
+pub mod model;
+pub mod secret;
+pub mod target;

@@ -1,0 +1,5 @@
+//! Directory entry → desired attributes: templates, JMESPath, and the defaults.
+
+mod expression;
+
+pub use expression::{Expression, ExpressionError};

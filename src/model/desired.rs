@@ -1,0 +1,33 @@
+//! What the target should hold, by snapshot and mapping.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::attributes::{GroupAttributes, UserAttributes};
+use crate::ids::{Anchor, Dn, LinkNo, Sid};
+
+/// Desired users and groups by their number; memberships are in `scope`'s result, over the same numbers.
+#[derive(Clone, Debug, Default)]
+pub struct Desired {
+    pub users: BTreeMap<LinkNo, DesiredUser>,
+    pub groups: BTreeMap<LinkNo, DesiredGroup>,
+}
+
+#[derive(Clone, Debug)]
+pub struct DesiredUser {
+    pub anchor: Anchor,
+    pub dn: Dn,
+    pub sid: Option<Sid>,
+    pub created: Option<Timestamp>,
+    pub attributes: UserAttributes,
+}
+
+#[derive(Clone, Debug)]
+pub struct DesiredGroup {
+    pub anchor: Anchor,
+    pub dn: Dn,
+    pub sid: Option<Sid>,
+    pub created: Option<Timestamp>,
+    pub attributes: GroupAttributes,
+}

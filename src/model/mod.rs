@@ -1,0 +1,40 @@
+//! The words that the rooms speak with each other: what was read (`snapshot`), how sure that is (`evidence`),
+//! what the target should hold (`desired`), what is known of it (`known`, `observed`), and what is wrong
+//! (`finding`). Pure data: no I/O, no clock.
+
+mod attributes;
+mod desired;
+mod evidence;
+mod finding;
+mod known;
+mod observed;
+mod snapshot;
+
+pub use attributes::{GroupAttributes, UserAttribute, UserAttributes};
+pub use desired::{Desired, DesiredGroup, DesiredUser};
+pub use evidence::{Absence, Closure, Completeness, Shortfall, ShortfallKind};
+pub use finding::{Code, Finding, Severity, Subject};
+pub use known::{Binding, Digest, Known, Link, Origin, Pin, RenameSupport, Retry};
+pub use observed::{Observed, ObservedGroup, ObservedUser, Wants};
+pub use snapshot::{
+    AccountState, Attributes, DirectoryGroup, DirectoryKind, DirectoryUser, EntryOutcome, EntryRead, GroupIx,
+    MemberRead, NameForm, ObjectRef, ReadRequest, ScopeEntry, Snapshot, SourceInfo, Unreadable,
+    UnreadableMember, UserIx, Wanted,
+};
+
+/// What an object is, on either side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    User,
+    Group,
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::User => "user",
+            Self::Group => "group",
+        })
+    }
+}

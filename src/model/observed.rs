@@ -1,0 +1,51 @@
+//! What was looked up in the target before planning, and what the plan needs to have looked up.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{GroupAttributes, UserAttributes};
+use crate::ids::TargetId;
+
+/// The target objects that a plan depends on: those to be changed, and whoever holds a name that is to be
+/// taken. Empty in a cycle without changes, which then sends nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wants {
+    /// Users to be read by their id.
+    pub users: BTreeSet<TargetId>,
+    pub groups: BTreeSet<TargetId>,
+    /// userNames to be looked up, as desired.
+    pub user_names: BTreeSet<String>,
+    /// Primary addresses to be looked up.
+    pub emails: BTreeSet<String>,
+    /// Group displayNames to be looked up; the members of a group found so are read too.
+    pub group_names: BTreeSet<String>,
+}
+
+impl Wants {
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What the target answered. A wanted id that is not in here does not exist.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    pub users: BTreeMap<TargetId, ObservedUser>,
+    pub groups: BTreeMap<TargetId, ObservedGroup>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObservedUser {
+    pub attributes: UserAttributes,
+    /// `UserStatus` is DISABLED.
+    pub disabled: bool,
+    /// External ids as the API shows them: issuer and id.
+    pub external_ids: Vec<(String, String)>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObservedGroup {
+    pub attributes: GroupAttributes,
+    pub external_ids: Vec<(String, String)>,
+    /// Present where the group was found by name: its members' user ids.
+    pub members: Option<BTreeSet<TargetId>>,
+}
