@@ -16,5 +16,6 @@
 pub mod directory;
 pub mod ids;
 pub mod model;
+pub mod scope;
 pub mod secret;
 pub mod target;
