@@ -19,3 +19,4 @@ pub mod model;
 pub mod scope;
 pub mod secret;
 pub mod target;
+pub mod plan;
