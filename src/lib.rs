@@ -15,6 +15,7 @@
 
 pub mod directory;
 pub mod ids;
+pub mod mapping;
 pub mod model;
 pub mod scope;
 pub mod secret;

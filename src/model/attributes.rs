@@ -5,24 +5,51 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-macro_rules! user_attributes {
-    ($($(#[$meta:meta])* $variant:ident = $path:literal,)*) => {
-        /// A writable attribute of a user, named as in RFC 7643 with AWS's `[primary]` form for lists.
+macro_rules! attributes {
+    ($(#[$outer:meta])* $name:ident, $what:literal: $($(#[$meta:meta])* $variant:ident = $path:literal,)*) => {
+        $(#[$outer])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum UserAttribute { $($(#[$meta])* $variant,)* }
+        pub enum $name { $($(#[$meta])* $variant,)* }
 
-        impl UserAttribute {
+        impl $name {
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
             /// The name in a mapping, in plans and in JSON.
             pub fn path(self) -> &'static str {
                 match self { $(Self::$variant => $path,)* }
             }
+
+            /// Case counts, as in RFC 7643's JSON.
+            pub fn parse(path: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|a| a.path() == path)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.path())
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.path())
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let path = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+                Self::parse(&path)
+                    .ok_or_else(|| serde::de::Error::custom(format!(concat!("no ", $what, " attribute `{}`"), path)))
+            }
         }
     };
 }
 
-user_attributes! {
+attributes! {
+    /// A writable attribute of a user, named as in RFC 7643 with AWS's `[primary]` form for lists.
+    UserAttribute, "user":
     UserName = "userName",
     DisplayName = "displayName",
     GivenName = "name.givenName",
@@ -60,34 +87,20 @@ user_attributes! {
     Manager = "enterprise.manager",
 }
 
-impl UserAttribute {
-    /// Case counts, as in RFC 7643's JSON.
-    pub fn parse(path: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|a| a.path() == path)
-    }
+attributes! {
+    /// A writable attribute of a group.
+    GroupAttribute, "group":
+    DisplayName = "displayName",
+    /// Written over the API only: SCIM has none.
+    Description = "description",
+    /// Written over SCIM only: the API has it in no input.
+    ExternalId = "externalId",
+}
 
+impl UserAttribute {
     /// The target refuses a user without these.
     pub fn is_required(self) -> bool {
         matches!(self, Self::UserName | Self::DisplayName | Self::GivenName | Self::FamilyName)
-    }
-}
-
-impl fmt::Display for UserAttribute {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.path())
-    }
-}
-
-impl Serialize for UserAttribute {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.path())
-    }
-}
-
-impl<'de> Deserialize<'de> for UserAttribute {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let path = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        Self::parse(&path).ok_or_else(|| serde::de::Error::custom(format!("no user attribute `{path}`")))
     }
 }
 
@@ -113,6 +126,9 @@ mod tests {
     fn every_path_is_read_back() {
         for attribute in UserAttribute::ALL {
             assert_eq!(UserAttribute::parse(attribute.path()), Some(*attribute));
+        }
+        for attribute in GroupAttribute::ALL {
+            assert_eq!(GroupAttribute::parse(attribute.path()), Some(*attribute));
         }
         assert_eq!(UserAttribute::parse("username"), None);
     }

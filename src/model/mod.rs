@@ -10,7 +10,7 @@ mod known;
 mod observed;
 mod snapshot;
 
-pub use attributes::{GroupAttributes, UserAttribute, UserAttributes};
+pub use attributes::{GroupAttribute, GroupAttributes, UserAttribute, UserAttributes};
 pub use desired::{Desired, DesiredGroup, DesiredUser};
 pub use evidence::{Absence, Closure, Completeness, Shortfall, ShortfallKind};
 pub use finding::{Code, Finding, Severity, Subject};
