@@ -3,6 +3,7 @@
 mod support;
 
 use support::company::Company;
+use support::samba::Samba;
 use support::slapd::{Options, Slapd};
 
 #[test]
@@ -45,16 +46,32 @@ fn slapd_is_the_same_after_a_crash_and_takes_changes() {
     let admin = slapd.admin();
     let person = admin.dn_of(&base, &format!("(uid={})", company.person(2).account));
     let group = admin.dn_of(&base, "(cn=AWS-Admins)");
-    admin.replace(&person, "mail", &["söme@example.org"]);
+    admin.replace(&person, "displayName", &["Söme One"]);
     admin.replace(&person, "title", &[]);
     admin.move_to(&person, &format!("OU=Groups,{base}"));
-    let person = admin.dn_of(&base, "(mail=söme@example.org)");
+    let person = admin.dn_of(&base, "(displayName=Söme One)");
     admin.add_member(&group, &person);
     slapd.kill();
     assert!(!admin.try_search(&["-b", &base, "-s", "base"]).status.success());
     slapd.restart();
-    let answer = admin.search(&["-b", &base, "(mail=söme@example.org)", "title", "memberOf"]);
+    let answer = admin.search(&["-b", &base, "(displayName=Söme One)", "title", "memberOf"]);
     assert_eq!((count(&answer, "title"), count(&answer, "memberOf")), (0, 1), "{answer}");
+}
+
+#[test]
+fn samba_holds_the_company_and_shows_it_over_ldaps() {
+    let company = Company::new(200, 40);
+    let samba = Samba::start(&company);
+    let people = samba.ldapsearch(&[
+        "-b",
+        samba.base_dn(),
+        "(&(objectCategory=person)(objectClass=user)(title=*))",
+        "objectGUID",
+    ]);
+    assert_eq!(count(&people, "objectGUID:"), 200);
+    let groups =
+        samba.ldapsearch(&["-b", samba.base_dn(), "(&(objectClass=group)(description=* of corp*))", "1.1"]);
+    assert_eq!(count(&groups, "dn:"), 40);
 }
 
 fn count(ldif: &str, start: &str) -> usize {

@@ -24,5 +24,6 @@ pub mod dirs;
 pub mod ldap;
 pub mod ports;
 pub mod process;
+pub mod samba;
 pub mod slapd;
 pub mod tls;
