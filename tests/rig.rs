@@ -2,7 +2,12 @@
 
 mod support;
 
-use support::company::Company;
+use serde_json::json;
+use support::company::{self, Company, ScopeGroup};
+use support::contents::Contents;
+use support::moto::Moto;
+use support::oracle::{Kind, Question};
+use support::postgres::Postgres;
 use support::samba::Samba;
 use support::slapd::{Options, Slapd};
 
@@ -72,6 +77,202 @@ fn samba_holds_the_company_and_shows_it_over_ldaps() {
     let groups =
         samba.ldapsearch(&["-b", samba.base_dn(), "(&(objectClass=group)(description=* of corp*))", "1.1"]);
     assert_eq!(count(&groups, "dn:"), 40);
+}
+
+#[test]
+fn postgres_answers_and_survives_a_crash() {
+    let mut postgres = Postgres::start();
+    assert_eq!(postgres.psql("select 1").trim(), "1");
+    postgres.psql("create table kept (it int); insert into kept values (7)");
+    postgres.kill();
+    postgres.restart();
+    assert_eq!(postgres.psql("select it from kept").trim(), "7");
+}
+
+#[test]
+fn moto_is_read_page_by_page() {
+    let moto = Moto::start();
+    let store = moto.store();
+    assert_eq!(store.contents(), Contents::default());
+    let group = store.call("CreateGroup", json!({ "DisplayName": "Team" }));
+    store.call("CreateGroup", json!({ "DisplayName": "Vacant" }));
+    for number in 0..120 {
+        let name = json!({ "GivenName": "Ann", "FamilyName": "Ex" });
+        let user =
+            json!({ "UserName": format!("ann{number}@example.com"), "DisplayName": "Ann", "Name": name });
+        let user = store.call("CreateUser", user);
+        let membership = json!({ "GroupId": group["GroupId"], "MemberId": { "UserId": user["UserId"] } });
+        store.call("CreateGroupMembership", membership);
+    }
+    let contents = store.contents();
+    assert_eq!(contents.users.len(), 120);
+    assert_eq!(contents.members["Team"], contents.users);
+    assert_eq!(contents.members["Vacant"].len(), 0);
+    let (status, answer) = store.try_call("DescribeUser", json!({ "UserId": "0" }));
+    assert_eq!(status, 400, "{answer}");
+    assert_eq!(answer["__type"], "ResourceNotFoundException");
+}
+
+/// Small enough to be checked by eye. Ada is in Team by way of the ring, Bo by primary group (513), Cleo by a nested
+/// group with a comma in its DN.
+const MINI: &str = "\
+dn: CN=Ada\\, A,OU=x,DC=ex,DC=test
+objectClass: user
+sAMAccountName: ada
+userPrincipalName: Ada@ex.test
+givenName: Ada
+sn: A
+displayName: Ada A
+userAccountControl: 512
+accountExpires: 9223372036854775807
+
+dn: CN=Bo,DC=ex,DC=test
+objectClass: user
+sAMAccountName: bo
+givenName: Bo
+sn: B
+displayName: Bo B
+userAccountControl: 66048
+accountExpires: 0
+primaryGroupID: 513
+
+dn:: Q049Q2zDqW8sREM9ZXgsREM9dGVzdA==
+objectClass: user
+sAMAccountName: cleo
+givenName:: Q2zDqW8=
+sn: C
+displayName: Cl
+ eo
+userAccountControl: 512
+
+dn: CN=Off,DC=ex,DC=test
+objectClass: user
+sAMAccountName: off
+givenName: O
+sn: O
+displayName: O
+userAccountControl: 514
+
+dn: CN=Late,DC=ex,DC=test
+objectClass: user
+sAMAccountName: late
+givenName: L
+sn: L
+displayName: L
+userAccountControl: 512
+accountExpires: 132223104000000000
+
+dn: CN=Nosn,DC=ex,DC=test
+objectClass: user
+sAMAccountName: nosn
+givenName: N
+displayName: N
+userAccountControl: 512
+
+dn: CN=PC,DC=ex,DC=test
+objectClass: user
+objectClass: computer
+sAMAccountName: PC$
+givenName: P
+sn: C
+displayName: PC
+userAccountControl: 4096
+
+dn: CN=All,DC=ex,DC=test
+objectClass: group
+sAMAccountName: All
+groupType: -2147483640
+member: CN=Team,DC=ex,DC=test
+member: CN=List,DC=ex,DC=test
+
+dn: CN=Team,DC=ex,DC=test
+objectClass: group
+sAMAccountName: Team
+groupType: -2147483640
+member: CN=Team\\2C inner,DC=ex,DC=test
+member: cn=off,dc=ex,dc=test
+member: CN=Late,DC=ex,DC=test
+member: CN=Nosn,DC=ex,DC=test
+member: CN=PC,DC=ex,DC=test
+member: CN=Domain Users,DC=ex,DC=test
+
+dn: CN=Team\\, inner,DC=ex,DC=test
+objectClass: group
+sAMAccountName: Team inner
+groupType: -2147483646
+member: CN=Team,DC=ex,DC=test
+member: CN=Ada\\2c A,OU=x,DC=ex,DC=test
+member:: Y249Y2zDiU8sZGM9ZXgsZGM9dGVzdA==
+member: CN=S-1-5-21-1,CN=ForeignSecurityPrincipals,DC=ex,DC=test
+
+dn: CN=List,DC=ex,DC=test
+objectClass: group
+sAMAccountName: List
+groupType: 8
+member: CN=Ada\\, A,OU=x,DC=ex,DC=test
+
+dn: CN=Domain Users,DC=ex,DC=test
+objectClass: group
+sAMAccountName: Domain Users
+groupType: -2147483646
+objectSid:: AQUAAAAAAAUVAAAAVxMeVytZCQ9FSmoIAQIAAA==
+
+# search reference
+ref: ldap://ex.test/CN=Configuration,DC=ex,DC=test
+
+# search result
+search: 2
+result: 0 Success
+";
+
+#[test]
+fn the_oracle_agrees_with_what_one_sees_by_eye() {
+    let mut question = Question::new(Kind::ActiveDirectory, vec![ScopeGroup::container("all")]);
+    let contents = question.answer(MINI);
+    let everybody = ["Ada@ex.test", "bo@ex.test", "cleo@ex.test"];
+    assert!(contents.users.iter().eq(everybody), "{contents:?}");
+    assert!(contents.groups.iter().eq(["Domain Users@ex.test", "Team inner@ex.test", "Team@ex.test"]));
+    assert!(contents.members["Team@ex.test"].iter().eq(everybody));
+    assert!(contents.members["Team inner@ex.test"].iter().eq(everybody));
+    assert!(contents.members["Domain Users@ex.test"].iter().eq(["bo@ex.test"]));
+
+    question.distribution_groups = true;
+    let contents = question.answer(MINI);
+    assert!(contents.members["List@ex.test"].iter().eq(["Ada@ex.test"]));
+
+    question.groups.clear();
+    question.users = vec!["CLEO".to_owned(), "off".to_owned()];
+    let contents = question.answer(MINI);
+    assert!(contents.users.iter().eq(["cleo@ex.test"]));
+    assert!(contents.groups.is_empty());
+}
+
+/// The directories hold what the company says, which is known without them.
+#[test]
+fn samba_and_slapd_hold_the_same_company() {
+    let company = Company::new(200, 40);
+    let samba = Samba::start(&company);
+    let ad = Question::new(Kind::ActiveDirectory, company.scope()).answer(&samba.dump());
+    let slapd = Slapd::start(&company);
+    let ldap = Question::new(Kind::Ldap, company.scope()).answer(&slapd.dump());
+    for contents in [&ad, &ldap] {
+        for ring in company::RING {
+            let name = format!("{ring}@corp.example.com");
+            assert_eq!(contents.members[&name], contents.members["Ring-A@corp.example.com"]);
+        }
+        assert!(!contents.groups.contains("AWS-All@corp.example.com"));
+        assert!(contents.groups.contains("AWS-Admins@corp.example.com"));
+        assert!(contents.groups.len() < 40 && contents.groups.len() > 10, "{:?}", contents.groups);
+    }
+    assert!(!ad.groups.contains("Newsletter@corp.example.com"));
+    let expected = company
+        .contractors()
+        .filter(|p| !p.disabled && !p.expired)
+        .filter(|p| p.given_name.is_some() && p.surname.is_some() && p.display_name.is_some())
+        .map(|p| p.principal_name.unwrap_or_else(|| format!("{}@corp.example.com", p.account)))
+        .collect();
+    assert_eq!(ad.members["AWS-Contractors@corp.example.com"], expected);
+    assert!(!expected.is_empty());
 }
 
 fn count(ldif: &str, start: &str) -> usize {

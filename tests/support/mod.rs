@@ -11,6 +11,7 @@
 //! | [`moto`], [`postgres`] | a stand-in for the AWS APIs, a state database |
 //! | [`oracle`] | what a target should hold, from plain `ldapsearch` output by naive means |
 //! | [`store`] | what a target does hold, by raw requests |
+//! | [`contents`] | the form in which both say it |
 #![allow(dead_code, reason = "each test crate uses its own part of the rig")]
 #![allow(
     clippy::unwrap_used,
@@ -20,10 +21,15 @@
 )]
 
 pub mod company;
+pub mod contents;
 pub mod dirs;
 pub mod ldap;
+pub mod moto;
+pub mod oracle;
 pub mod ports;
+pub mod postgres;
 pub mod process;
 pub mod samba;
 pub mod slapd;
+pub mod store;
 pub mod tls;

@@ -21,6 +21,8 @@ pub struct Server {
     child: Child,
     watchdog: Child,
     log: PathBuf,
+    /// The signal that asks for an orderly end.
+    end_signal: &'static str,
     ended: bool,
 }
 
@@ -36,7 +38,8 @@ impl Server {
         command.stdin(Stdio::null()).stdout(out).stderr(err).process_group(0);
         let child = command.spawn().unwrap_or_else(|e| panic!("{name} cannot be started ({command:?}): {e}"));
         let watchdog = watchdog(child.id(), dir);
-        let mut server = Self { name: name.to_owned(), child, watchdog, log, ended: false };
+        let mut server =
+            Self { name: name.to_owned(), child, watchdog, log, end_signal: "TERM", ended: false };
         let since = Instant::now();
         loop {
             // Asked before `ready`, so that an answer of somebody else's server is not taken for ours.
@@ -57,6 +60,12 @@ impl Server {
             }
             sleep(Duration::from_millis(20));
         }
+    }
+
+    /// Asks for its end by another signal than TERM.
+    pub fn ending_on(mut self, signal: &'static str) -> Self {
+        self.end_signal = signal;
+        self
     }
 
     pub fn pid(&self) -> u32 {
@@ -82,7 +91,7 @@ impl Server {
         }
         // A stopped process would not see the TERM.
         signal_group(self.pid(), "CONT");
-        signal_group(self.pid(), "TERM");
+        signal_group(self.pid(), self.end_signal);
         if !self.wait_for_group(TERM_LIMIT) {
             signal_group(self.pid(), "KILL");
             self.wait_for_group(TERM_LIMIT);
