@@ -23,9 +23,10 @@ $(SETUP): scripts/install.sh scripts/requirements.txt
 fmt: ## Format the code
 	cargo fmt
 
-lint: ## Check the format, and let clippy find nothing
+lint: ## Check the format and the made test data, and let clippy find nothing
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
+	scripts/make-testdata.py --check
 
 test: setup lint ## Run everything that must pass before a change lands
 	@if cargo nextest --version >/dev/null 2>&1; then \

@@ -1,5 +1,7 @@
 //! The rig itself works: each server starts, answers and holds what was put into it, and the checks check.
 
+use std::collections::BTreeSet;
+
 mod support;
 
 use serde_json::json;
@@ -273,6 +275,100 @@ fn samba_and_slapd_hold_the_same_company() {
         .collect();
     assert_eq!(ad.members["AWS-Contractors@corp.example.com"], expected);
     assert!(!expected.is_empty());
+}
+
+#[test]
+fn samba_answers_in_ranges_when_asked_to() {
+    let company = Company::new(2_000, 200);
+    let samba = Samba::start(&company);
+    let everyone = samba.dn_of(company::EVERYONE);
+    let mut members = BTreeSet::new();
+    for (asked, answered) in [("0-1499", "0-1499"), ("1500-*", "1500-*")] {
+        let attribute = format!("member;range={asked}");
+        let answer = samba.ldapsearch(&["-b", &everyone, "-s", "base", "(objectClass=*)", &attribute]);
+        let start = format!("member;range={answered}:");
+        members.extend(
+            answer
+                .lines()
+                .filter(|line| line.starts_with(&start))
+                .map(|line| line.split_once(": ").expect("a value").1.to_owned()),
+        );
+        assert!(members.len() >= 1_500, "{}", members.len());
+    }
+    // People, and a few computers, contacts and a service account.
+    assert_eq!(members.len(), company.large_group + 11);
+}
+
+#[test]
+fn samba_takes_changes() {
+    let samba = Samba::start(&Company::new(200, 40));
+    let base = samba.base_dn().to_owned();
+    let admin = samba.admin();
+    let find = |filter: &str, attribute: &str| samba.ldapsearch(&["-b", &base, filter, attribute]);
+
+    admin.create(
+        &format!("CN=Nëw\\, Person,OU=People,{base}"),
+        &[("objectClass", "user"), ("sAMAccountName", "new"), ("mail", "new@example.com")],
+    );
+    let dn = samba.dn_of("new");
+    let before = find("(sAMAccountName=new)", "objectGUID");
+    admin.replace(&dn, "mail", &["newer@example.com"]);
+    admin.replace(&dn, "sn", &["Şurname"]);
+    admin.replace(&dn, "userPrincipalName", &["new@corp.example.com"]);
+    admin.rename(&dn, "CN=Newer \\+ Better");
+    admin.move_to(&samba.dn_of("new"), &format!("OU=R&D \\\"Labs\\\",{base}"));
+    let answer = find("(sn=Şurname)", "mail");
+    assert_eq!(count(&answer, "mail: newer@example.com"), 1, "{answer}");
+    assert_eq!(count(&answer, &format!("dn: CN=Newer \\+ Better,OU=R&D \\\"Labs\\\",{base}")), 1, "{answer}");
+    let guid = |answer: &str| answer.lines().find(|line| line.starts_with("objectGUID")).map(str::to_owned);
+    assert_eq!(guid(&find("(sAMAccountName=new)", "objectGUID")), guid(&before));
+
+    let group = samba.dn_of("AWS-Admins");
+    admin.add_member(&group, &samba.dn_of("new"));
+    assert_eq!(count(&find("(sAMAccountName=new)", "memberOf"), "memberOf"), 1);
+    admin.remove_member(&group, &samba.dn_of("new"));
+    assert_eq!(count(&find("(sAMAccountName=new)", "memberOf"), "memberOf"), 0);
+
+    samba.ldbmodify(&support::ldap::create(
+        &format!("CN=Chosen,OU=People,{base}"),
+        &[
+            ("objectClass", "user"),
+            ("sAMAccountName", "chosen"),
+            ("objectGUID", "01234567-89ab-cdef-0123-456789abcdef"),
+        ],
+    ));
+    assert_eq!(
+        count(&find("(sAMAccountName=chosen)", "objectGUID"), "objectGUID:: Z0UjAauJ780BI0VniavN7w=="),
+        1
+    );
+
+    admin.delete(&samba.dn_of("new"));
+    assert_eq!(count(&find("(sAMAccountName=new)", "1.1"), "dn:"), 0);
+}
+
+#[test]
+fn the_small_company_of_the_quickstart_is_as_described() {
+    let path = support::dirs::root().join("testdata/quickstart.ldif");
+    let text = std::fs::read_to_string(path).expect("read the quickstart's directory");
+    let scope = vec![
+        ScopeGroup::written("AWS-Admins"),
+        ScopeGroup::written("AWS-Developers"),
+        ScopeGroup::container("AWS-All-Users"),
+    ];
+    let contents = Question::new(Kind::ActiveDirectory, scope).answer(&text);
+    let names = |group: &str| {
+        let members = contents.members[&format!("{group}@corp.example.com")].iter();
+        members.map(|name| name.trim_end_matches("@corp.example.com")).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(contents.users.len(), 15, "{:?}", contents.users);
+    assert_eq!(contents.groups.len(), 7, "{:?}", contents.groups);
+    assert_eq!(names("AWS-Admins"), "alice elsa");
+    assert_eq!(names("AWS-Developers"), "alice bruno david grace kasia ngoc olga pavel");
+    for ring in ["Backend", "Platform", "Frontend"] {
+        assert_eq!(names(ring), "alice bruno david kasia ngoc olga pavel");
+    }
+    assert_eq!(names("Finance-Zürich"), "chloe francois henrik juergen");
+    assert_eq!(names("Contractors"), "quentin");
 }
 
 fn count(ldif: &str, start: &str) -> usize {

@@ -135,8 +135,7 @@ impl Samba {
         let file = tempfile::NamedTempFile::new().expect("make a temporary file");
         fs::write(file.path(), ldif).expect("write the change");
         run(Command::new("ldbmodify")
-            .arg("-s")
-            .arg(self.home.path().join("smb.conf"))
+            .env("SMB_CONF_PATH", self.home.path().join("smb.conf"))
             .arg("-H")
             .arg(self.home.path().join("private/sam.ldb"))
             .arg("--relax")
