@@ -198,7 +198,7 @@ impl Company {
             let kind = match dice.below(24) {
                 0 => GroupKind::Distribution,
                 1..=5 if self.children(index).next().is_none() => GroupKind::Global,
-                6 if index % 2 == 0 => GroupKind::DomainLocal,
+                6 if index.is_multiple_of(2) => GroupKind::DomainLocal,
                 _ => GroupKind::Universal,
             };
             return Group {
