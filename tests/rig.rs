@@ -1,17 +1,45 @@
 //! The rig itself works: each server starts, answers and holds what was put into it, and the checks check.
 
 use std::collections::BTreeSet;
+use std::process::Command;
 
 mod support;
 
 use serde_json::json;
-use support::company::{self, Company, ScopeGroup};
+use support::company::{self, Company, GroupKind, Member, ScopeGroup};
 use support::contents::Contents;
 use support::moto::Moto;
 use support::oracle::{Kind, Question};
 use support::postgres::Postgres;
+use support::process::Server;
 use support::samba::Samba;
 use support::slapd::{Options, Slapd};
+
+#[test]
+#[should_panic(expected = "its log ends in:\nno such luck")]
+fn a_server_that_cannot_start_fails_the_run_and_says_why() {
+    let home = support::dirs::private();
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "echo no such luck; exit 3"]);
+    Server::start("unlucky", command, home.path(), || false);
+}
+
+#[test]
+fn a_server_goes_with_its_guard_and_takes_its_children_along() {
+    let home = support::dirs::private();
+    let children = home.path().join("children");
+    let mut command = Command::new("/bin/sh");
+    // The child does not mind a polite request.
+    command.args(["-c", r#"sh -c 'trap "" TERM; sleep 600' & echo $! > "$0"; wait"#]).arg(&children);
+    let server = Server::start("parent", command, home.path(), || {
+        std::fs::read_to_string(&children).is_ok_and(|text| text.ends_with('\n'))
+    });
+    let child = std::fs::read_to_string(&children).expect("the child's id");
+    let state = || std::fs::read_to_string(format!("/proc/{}/stat", child.trim())).unwrap_or_default();
+    assert!(!state().is_empty());
+    drop(server);
+    assert!(state().is_empty() || state().contains(") Z "), "{}", state());
+}
 
 #[test]
 fn slapd_answers_over_starttls_and_ldaps_with_entry_uuids() {
@@ -247,6 +275,55 @@ fn the_oracle_agrees_with_what_one_sees_by_eye() {
     let contents = question.answer(MINI);
     assert!(contents.users.iter().eq(["cleo@ex.test"]));
     assert!(contents.groups.is_empty());
+}
+
+#[test]
+fn the_company_has_all_that_it_promises() {
+    let company = Company::new(2_000, 200);
+    let people: Vec<_> = (0..company.people).map(|index| company.person(index)).collect();
+    let accounts: BTreeSet<_> = people.iter().map(|p| p.account.to_lowercase()).collect();
+    assert_eq!(accounts.len(), people.len());
+    assert!(accounts.iter().all(|account| account.len() <= 20 && account.is_ascii()));
+    let mails: Vec<_> = people.iter().filter_map(|p| p.mail.as_ref()).collect();
+    assert_eq!(mails.iter().map(|mail| mail.to_lowercase()).collect::<BTreeSet<_>>().len(), mails.len());
+    for (what, there) in [
+        ("without mail", people.iter().any(|p| p.mail.is_none())),
+        ("without surname", people.iter().any(|p| p.surname.is_none())),
+        ("without given name", people.iter().any(|p| p.given_name.is_none())),
+        ("without display name", people.iter().any(|p| p.display_name.is_none())),
+        ("without principal name", people.iter().any(|p| p.principal_name.is_none())),
+        ("disabled", people.iter().any(|p| p.disabled)),
+        ("expired", people.iter().any(|p| p.expired)),
+        ("contractor", people.iter().any(|p| p.contractor)),
+        ("with a comma in the name", people.iter().any(|p| p.common_name.contains(','))),
+        ("with a GUID that is text", people.iter().any(|p| std::str::from_utf8(&p.guid).is_ok())),
+    ] {
+        assert!(there, "nobody is {what}");
+    }
+    for unit in company.units() {
+        assert!(people.iter().any(|p| p.unit == *unit), "nobody is in {unit}");
+    }
+
+    // The longest chain of teams, rings left out: there are none among teams.
+    fn depth(company: &Company, group: usize) -> usize {
+        let below = company.members(group).filter_map(|member| match member {
+            Member::Group(index) => Some(1 + depth(company, index)),
+            _ => None,
+        });
+        below.max().unwrap_or(0)
+    }
+    let first_team = company.special(company::EMPTY) + 1;
+    assert_eq!(depth(&company, first_team), 3, "four levels of teams");
+    let direct = company.members(company.special(company::EVERYONE)).collect::<Vec<_>>();
+    assert!(direct.len() > 1_500);
+    for group in 0..company.groups {
+        let members: Vec<_> = company.members(group).map(|member| format!("{member:?}")).collect();
+        assert_eq!(members.iter().collect::<BTreeSet<_>>().len(), members.len(), "group {group}");
+    }
+    let kinds: Vec<_> = (0..company.groups).map(|index| company.group(index).kind).collect();
+    for kind in [GroupKind::Global, GroupKind::Universal, GroupKind::DomainLocal, GroupKind::Distribution] {
+        assert!(kinds.contains(&kind), "no group is {kind:?}");
+    }
 }
 
 /// The directories hold what the company says, which is known without them.
