@@ -17,7 +17,7 @@ pub mod directory;
 pub mod ids;
 pub mod mapping;
 pub mod model;
+pub mod plan;
 pub mod scope;
 pub mod secret;
 pub mod target;
-pub mod plan;

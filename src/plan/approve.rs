@@ -48,7 +48,9 @@ impl fmt::Display for Hold {
             Self::SuddenlyEmpty { groups } => {
                 write!(f, "{} had members and suddenly reads as having none", groups.join(", "))
             }
-            Self::Adoption => f.write_str("it exists in the target already and would be taken over (target.adopt)"),
+            Self::Adoption => {
+                f.write_str("it exists in the target already and would be taken over (target.adopt)")
+            }
             Self::Rebinding => f.write_str("the configured name is on another object than before"),
             Self::UnprovenRename => {
                 f.write_str("a swap of userNames, and this store has not been seen to accept a changed one")

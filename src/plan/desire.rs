@@ -7,8 +7,8 @@ use roaring::RoaringBitmap;
 use crate::ids::LinkNo;
 use crate::mapping::{Mapping, resolve_claims};
 use crate::model::{
-    AccountState, Code, Desired, DesiredGroup, DesiredUser, Digest, DirectoryUser, Finding, Kind, Known, Link,
-    Subject, UserAttribute, Wants,
+    AccountState, Capabilities, Code, Desired, DesiredGroup, DesiredUser, Digest, DirectoryUser, Finding,
+    Kind, Known, Link, Subject, UserAttribute, Wants,
 };
 use crate::scope::Scope;
 
@@ -22,7 +22,7 @@ pub struct Desire {
     pub findings: Vec<Finding>,
 }
 
-pub fn desire(scope: &Scope<'_>, mapping: &Mapping, known: &Known, writes_external_id: bool) -> Desire {
+pub fn desire(scope: &Scope<'_>, mapping: &Mapping, known: &Known, target: Capabilities) -> Desire {
     let mut desire = Desire::default();
     let eligible = scope.eligible();
     let linked = |no: &LinkNo| known.links.get(no).is_some_and(|l| l.target_id.is_some());
@@ -35,45 +35,39 @@ pub fn desire(scope: &Scope<'_>, mapping: &Mapping, known: &Known, writes_extern
             }
             continue;
         }
-        let mapped = mapping.user(user, writes_external_id);
+        let mapped = mapping.user(user, target.writes_external_id);
+        let writable = mapped.is_writable();
         desire.findings.extend(mapped.findings);
-        match mapped.attributes {
-            Some(attributes) => {
-                let wish = DesiredUser {
-                    anchor: user.anchor,
-                    dn: user.dn.clone(),
-                    sid: user.sid.clone(),
-                    created: user.created,
-                    attributes,
-                };
-                users.insert(no, wish);
-            }
-            None if linked(&no) => {
-                desire.kept.insert(no);
-            }
-            None => {}
+        if writable {
+            let wish = DesiredUser {
+                anchor: user.anchor,
+                dn: user.dn.clone(),
+                sid: user.sid.clone(),
+                created: user.created,
+                attributes: mapped.attributes,
+            };
+            users.insert(no, wish);
+        } else if linked(&no) {
+            desire.kept.insert(no);
         }
     }
     let mut groups = BTreeMap::new();
     for no in scope.written().keys() {
         let Some(group) = scope.groups().get(no) else { continue };
-        let mapped = mapping.group(group, writes_external_id);
+        let mapped = mapping.group(group, target.writes_external_id, target.has_group_description);
+        let writable = mapped.is_writable();
         desire.findings.extend(mapped.findings);
-        match mapped.attributes {
-            Some(attributes) => {
-                let wish = DesiredGroup {
-                    anchor: group.anchor,
-                    dn: group.dn.clone(),
-                    sid: group.sid.clone(),
-                    created: None,
-                    attributes,
-                };
-                groups.insert(*no, wish);
-            }
-            None if linked(no) => {
-                desire.kept.insert(*no);
-            }
-            None => {}
+        if writable {
+            let wish = DesiredGroup {
+                anchor: group.anchor,
+                dn: group.dn.clone(),
+                sid: group.sid.clone(),
+                created: None,
+                attributes: mapped.attributes,
+            };
+            groups.insert(*no, wish);
+        } else if linked(no) {
+            desire.kept.insert(*no);
         }
     }
     let wished: BTreeSet<LinkNo> = users.keys().chain(groups.keys()).copied().collect();
@@ -158,11 +152,7 @@ pub fn wants(desire: &Desire, known: &Known) -> Wants {
     wants
 }
 
-fn holders(
-    known: &Known,
-    kind: Kind,
-    value: impl Fn(&Link) -> Option<&str>,
-) -> BTreeMap<String, LinkNo> {
+fn holders(known: &Known, kind: Kind, value: impl Fn(&Link) -> Option<&str>) -> BTreeMap<String, LinkNo> {
     known
         .links
         .values()

@@ -51,7 +51,11 @@ pub struct Drafts {
 }
 
 pub fn subject(kind: Kind, anchor: Anchor, sid: Option<&Sid>, label: &str) -> Subject {
-    Subject { kind: Some(kind), id: sid.map_or_else(|| anchor.to_string(), ToString::to_string), label: label.to_owned() }
+    Subject {
+        kind: Some(kind),
+        id: sid.map_or_else(|| anchor.to_string(), ToString::to_string),
+        label: label.to_owned(),
+    }
 }
 
 pub fn is_protected(inputs: &Inputs<'_>, names: &[Option<&str>]) -> bool {
@@ -98,7 +102,9 @@ impl Drafts {
             match link.and_then(|l| l.target_id.as_ref()) {
                 Some(_) if link.is_some_and(|l| l.digest == Some(digest)) => {}
                 Some(id) => match inputs.observed.users.get(id) {
-                    _ if refused(link, digest, inputs) => self.findings.extend(standing_refusal(link, subject())),
+                    _ if refused(link, digest, inputs) => {
+                        self.findings.extend(standing_refusal(link, subject()))
+                    }
                     None => {
                         self.gone.insert(*no);
                         self.findings.push(gone_finding(subject()));
@@ -116,13 +122,19 @@ impl Drafts {
                         }
                     }
                 },
-                None if refused(link, digest, inputs) => self.findings.extend(standing_refusal(link, subject())),
+                None if refused(link, digest, inputs) => {
+                    self.findings.extend(standing_refusal(link, subject()))
+                }
                 None => {
                     // Who holds the name in the target, if it is none of ours?
                     let strangers = |key: Option<&str>, attribute: UserAttribute| {
-                        inputs.observed.users.iter().filter(|(id, _)| !linked_ids.contains_key(id)).find(|(_, u)| {
-                            key.is_some_and(|k| u.attributes.get(&attribute).is_some_and(|v| fold(v) == fold(k)))
-                        })
+                        inputs.observed.users.iter().filter(|(id, _)| !linked_ids.contains_key(id)).find(
+                            |(_, u)| {
+                                key.is_some_and(|k| {
+                                    u.attributes.get(&attribute).is_some_and(|v| fold(v) == fold(k))
+                                })
+                            },
+                        )
                     };
                     let by_name = strangers(name, UserAttribute::UserName);
                     let by_email = strangers(email, UserAttribute::Email);
@@ -142,9 +154,16 @@ impl Drafts {
                             self.list.insert(*no, draft);
                         }
                         (_, Some((id, _))) => {
-                            self.findings.push(conflict(subject(), "primary address", email.unwrap_or_default(), id));
+                            self.findings.push(conflict(
+                                subject(),
+                                "primary address",
+                                email.unwrap_or_default(),
+                                id,
+                            ));
                         }
-                        (Some((id, _)), None) => self.findings.push(conflict(subject(), "userName", label, id)),
+                        (Some((id, _)), None) => {
+                            self.findings.push(conflict(subject(), "userName", label, id))
+                        }
                     }
                 }
             }
@@ -165,7 +184,8 @@ impl Drafts {
             if old == new {
                 continue;
             }
-            if *attribute == UserAttribute::UserName && inputs.known.rename_support == RenameSupport::Refused {
+            if *attribute == UserAttribute::UserName && inputs.known.rename_support == RenameSupport::Refused
+            {
                 self.findings.push(Finding::new(
                     Code::UserNameChangeRefused,
                     subject.clone(),
@@ -343,7 +363,10 @@ fn standing_refusal(link: Option<&Link>, subject: Subject) -> Option<Finding> {
     Some(Finding::new(
         Code::TargetRefused,
         subject,
-        format!("the target refused these values with {} and is asked again after {}", retry.code, retry.not_before),
+        format!(
+            "the target refused these values with {} and is asked again after {}",
+            retry.code, retry.not_before
+        ),
     ))
 }
 

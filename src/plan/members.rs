@@ -56,9 +56,11 @@ pub fn members(inputs: &Inputs<'_>, drafts: &Drafts) -> Members {
         let gone = &(&before.applied - &stays) - &people.protected;
         let mut unproven = 0_u64;
         for user in gone.iter().map(LinkNo) {
-            let proof = people.barred.get(&user).copied().or_else(|| {
-                if written.frozen { None } else { written.closure.not_a_member(user) }
-            });
+            let proof = people
+                .barred
+                .get(&user)
+                .copied()
+                .or_else(|| if written.frozen { None } else { written.closure.not_a_member(user) });
             match proof {
                 Some(proof) => members.removes.push(removal(inputs, *group, user, proof)),
                 // Frozen, or an account of which nothing is known: not short of a proof, but of an approval or
@@ -70,11 +72,17 @@ pub fn members(inputs: &Inputs<'_>, drafts: &Drafts) -> Members {
         if let Some(proof) = written.closure.not_a_stranger().filter(|_| !written.frozen) {
             for (id, label) in before.strangers {
                 let action = Action::RemoveStranger { group: *group, user: id, label, proof };
-                members.removes.push(Member { group: *group, user: None, action, reason: Reason::NotInDirectory });
+                members.removes.push(Member {
+                    group: *group,
+                    user: None,
+                    action,
+                    reason: Reason::NotInDirectory,
+                });
             }
         }
         if unproven > 0 {
-            let why = written.closure.shortfalls().iter().map(ToString::to_string).take(3).collect::<Vec<_>>();
+            let why =
+                written.closure.shortfalls().iter().map(ToString::to_string).take(3).collect::<Vec<_>>();
             let why = if why.is_empty() {
                 "they may be members through one that the server cannot show".to_owned()
             } else {
@@ -96,7 +104,10 @@ fn frozen_out_of_scope(inputs: &Inputs<'_>, drafts: &Drafts, people: &People, me
     for link in inputs.known.links.values() {
         let linked = link.kind == Kind::Group && link.target_id.is_some();
         let protected = draft::is_protected(inputs, &[link.name.as_deref()]);
-        if !linked || protected || drafts.protected.contains(&link.no) || inputs.scope.written().contains_key(&link.no)
+        if !linked
+            || protected
+            || drafts.protected.contains(&link.no)
+            || inputs.scope.written().contains_key(&link.no)
         {
             continue;
         }
@@ -185,7 +196,8 @@ impl Before {
             }
             (_, Some(link)) => {
                 // Gone from the target, and refused when it was to be made again.
-                (!drafts.gone.contains(&group)).then(|| Self { applied: &link.applied - &people.void, ..nothing })
+                (!drafts.gone.contains(&group))
+                    .then(|| Self { applied: &link.applied - &people.void, ..nothing })
             }
             _ => None,
         }

@@ -98,11 +98,8 @@ impl<'a> Order<'a> {
     }
 
     fn member(&mut self, member: Member) {
-        let after = [Some(member.group), member.user]
-            .into_iter()
-            .flatten()
-            .filter_map(|no| self.ready(no))
-            .collect();
+        let after =
+            [Some(member.group), member.user].into_iter().flatten().filter_map(|no| self.ready(no)).collect();
         self.push(member.action, member.reason, after);
     }
 
@@ -151,7 +148,11 @@ impl<'a> Order<'a> {
             Piece::Main(_) => {
                 let park = self.settled.parked.contains_key(&no).then_some(Piece::Park(no));
                 let waits = self.settled.waits.get(&no).into_iter().flatten().map(|other| {
-                    if self.settled.parked.contains_key(other) { Piece::Park(*other) } else { Piece::Main(*other) }
+                    if self.settled.parked.contains_key(other) {
+                        Piece::Park(*other)
+                    } else {
+                        Piece::Main(*other)
+                    }
                 });
                 adopt.into_iter().chain(park).chain(waits).collect()
             }

@@ -81,19 +81,62 @@ pub struct Step {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Lets a scope entry follow its name to another object. Writes to the state only.
-    RebindEntry { kind: Kind, name: String, from: Anchor, to: Anchor },
-    CreateUser { user: LinkNo, attributes: UserAttributes, again: bool },
+    RebindEntry {
+        kind: Kind,
+        name: String,
+        from: Anchor,
+        to: Anchor,
+    },
+    CreateUser {
+        user: LinkNo,
+        attributes: UserAttributes,
+        again: bool,
+    },
     /// Takes over an existing user of the target. Writes to the state only.
-    AdoptUser { user: LinkNo, id: TargetId },
-    UpdateUser { user: LinkNo, purpose: Purpose, changes: Vec<Change>, after: UserAttributes },
-    CreateGroup { group: LinkNo, attributes: GroupAttributes, again: bool },
+    AdoptUser {
+        user: LinkNo,
+        id: TargetId,
+    },
+    UpdateUser {
+        user: LinkNo,
+        purpose: Purpose,
+        changes: Vec<Change>,
+        after: UserAttributes,
+    },
+    CreateGroup {
+        group: LinkNo,
+        attributes: GroupAttributes,
+        again: bool,
+    },
     /// Takes over an existing group and those of its members who are linked or adopted too.
-    AdoptGroup { group: LinkNo, id: TargetId, present: BTreeSet<LinkNo> },
-    UpdateGroup { group: LinkNo, purpose: Purpose, before: GroupAttributes, after: GroupAttributes },
-    AddMember { group: LinkNo, user: LinkNo },
-    RemoveMember { group: LinkNo, user: LinkNo, proof: Absence, suspects: Option<Box<BTreeSet<LinkNo>>> },
+    AdoptGroup {
+        group: LinkNo,
+        id: TargetId,
+        present: BTreeSet<LinkNo>,
+    },
+    UpdateGroup {
+        group: LinkNo,
+        purpose: Purpose,
+        before: GroupAttributes,
+        after: GroupAttributes,
+    },
+    AddMember {
+        group: LinkNo,
+        user: LinkNo,
+    },
+    RemoveMember {
+        group: LinkNo,
+        user: LinkNo,
+        proof: Absence,
+        suspects: Option<Box<BTreeSet<LinkNo>>>,
+    },
     /// Removes a member of an adopted group who belongs to nobody in the directory.
-    RemoveStranger { group: LinkNo, user: TargetId, label: String, proof: Absence },
+    RemoveStranger {
+        group: LinkNo,
+        user: TargetId,
+        label: String,
+        proof: Absence,
+    },
 }
 
 /// Why an object is updated.

@@ -58,7 +58,9 @@ impl fmt::Display for Reason {
             Self::DirectMember => f.write_str("a direct member"),
             Self::MemberThrough(_) => f.write_str("a member through a nested group"),
             Self::Proof(proof) => proof.fmt(f),
-            Self::NotInDirectory => f.write_str("nobody in the directory: membership of a managed group is authoritative"),
+            Self::NotInDirectory => {
+                f.write_str("nobody in the directory: membership of a managed group is authoritative")
+            }
             Self::EntryRebound => f.write_str("the configured name is on another object now"),
         }
     }
@@ -231,7 +233,8 @@ impl Page<'_> {
             writeln!(self.text, "      displayName {old} → {new}")?;
         }
         if before.description != after.description {
-            let (old, new) = (optional(before.description.as_deref()), optional(after.description.as_deref()));
+            let (old, new) =
+                (optional(before.description.as_deref()), optional(after.description.as_deref()));
             writeln!(self.text, "      description {old} → {new}")?;
         }
         Ok(())
@@ -258,7 +261,14 @@ impl Page<'_> {
         Ok(())
     }
 
-    fn line(&mut self, indent: usize, mark: char, head: &str, no: StepNo, step: Option<&Step>) -> fmt::Result {
+    fn line(
+        &mut self,
+        indent: usize,
+        mark: char,
+        head: &str,
+        no: StepNo,
+        step: Option<&Step>,
+    ) -> fmt::Result {
         let head = self.colors.paint(mark, head);
         write!(self.text, "{:indent$}{head}", "")?;
         if let Some(step) = step {
