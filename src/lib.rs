@@ -21,3 +21,4 @@ pub mod plan;
 pub mod scope;
 pub mod secret;
 pub mod target;
+pub mod apply;
