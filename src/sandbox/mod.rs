@@ -1,2 +1,4 @@
 //! sandbox
+pub mod persist;
 pub mod store;
+pub mod wire;

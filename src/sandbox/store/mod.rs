@@ -14,8 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 pub use content::{
-    Address, Change, Enterprise, Entry, ExternalId, Group, GroupContent, Manager, Membership, Millis, Name, Photo,
-    Revision, User, UserAttributes, UserContent, UserStatus,
+    Address, Change, Enterprise, Entry, ExternalId, Group, GroupContent, Manager, Membership, Millis, Name,
+    Photo, Revision, User, UserAttributes, UserContent, UserStatus,
 };
 pub use decide::{Claim, Kind, Quotas, Refusal};
 pub use ids::{GroupId, MembershipId, NotAnId, ResourceId, UserId};
@@ -129,7 +129,11 @@ impl Store {
     }
 
     /// The memberships of `user`, by group id, from the group after `last` on.
-    pub fn memberships_after(&self, user: UserId, last: Option<GroupId>) -> impl Iterator<Item = &Membership> {
+    pub fn memberships_after(
+        &self,
+        user: UserId,
+        last: Option<GroupId>,
+    ) -> impl Iterator<Item = &Membership> {
         let groups = self.groups_of.get(&user).into_iter();
         groups
             .flat_map(move |g| g.range((after(last), Bound::Unbounded)))

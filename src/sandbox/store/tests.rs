@@ -144,10 +144,7 @@ fn one_membership_goes_and_the_others_stay() {
     store.apply(change).unwrap();
     assert_eq!(store.membership_of(group_id(1), user_id(1)), None);
     assert_eq!(store.members_after(group_id(1), None).map(|m| m.user).collect::<Vec<_>>(), [user_id(2)]);
-    assert_eq!(
-        store.memberships_after(user_id(1), None).map(|m| m.group).collect::<Vec<_>>(),
-        [group_id(2)]
-    );
+    assert_eq!(store.memberships_after(user_id(1), None).map(|m| m.group).collect::<Vec<_>>(), [group_id(2)]);
     assert!(matches!(
         store.remove_membership(membership_id(1)),
         Err(Refusal::NotFound { kind: Kind::Membership, .. })
@@ -200,10 +197,7 @@ fn quotas_hold() {
     put_member(&mut store, 4, 2, 2).unwrap();
     let mut store = store.with_quotas(Quotas { users: 2, groups: 3, groups_of_a_user: 2 });
     put_group(&mut store, 3, "Third").unwrap();
-    assert_eq!(
-        put_member(&mut store, 5, 3, 1),
-        Err(Refusal::Quota { what: "groups of a user", limit: 2 })
-    );
+    assert_eq!(put_member(&mut store, 5, 3, 1), Err(Refusal::Quota { what: "groups of a user", limit: 2 }));
 }
 
 #[test]
