@@ -16,7 +16,7 @@ use super::pace::{Bucket, Latency};
 use super::persist::{Books, Mode};
 use super::request_log::{LogEntry, RequestLog};
 use super::store::Store;
-use super::wire::{self, Access, Context, Failure, Operation};
+use super::wire::{self, Access, Context, Decoded, Failure, Operation};
 
 /// How a sandbox behaves.
 #[derive(Debug, Clone)]
@@ -26,7 +26,8 @@ pub struct Settings {
     pub region: String,
     /// The store file; without one, the store is gone with the process.
     pub store: Option<PathBuf>,
-    /// Reads the store file and writes nothing, nowhere: every change is answered with AccessDeniedException.
+    /// Reads the store file and writes nothing, the request log included: every change is answered with
+    /// AccessDeniedException.
     pub read_only: bool,
     /// The limit for all callers together; none without.
     pub requests_per_second: Option<u32>,
@@ -140,7 +141,7 @@ impl Sandbox {
             }
             None => Books::in_memory(Store::new()),
         };
-        let log = match &settings.request_log {
+        let log = match settings.request_log.as_ref().filter(|_| !settings.read_only) {
             Some(path) => Some(
                 RequestLog::open(path)
                     .map_err(|source| SandboxError::RequestLog { path: path.clone(), source })?,
@@ -245,32 +246,18 @@ impl Sandbox {
         let Some(operation) = operation else {
             return Outcome::refused(Failure::unknown_operation());
         };
-        if let Some(bucket) = &self.bucket
-            && let Err(wait) = lock(bucket).take(Instant::now())
-        {
-            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-            return Outcome::refused(Failure::throttled(seconds.max(1)));
+        // Decoded first only so that the log can say what a call that is refused was about.
+        let decoded = wire::decode(operation, &request.body);
+        let mut resource = decoded.as_ref().map_or_else(|_| json!({}), |d| d.request.summary());
+        if let Some(failure) = self.over_the_limit() {
+            return Outcome { answer: Err(failure), resource, fault: None };
         }
         let fault = self.faults.next(operation);
-        let decoded = match wire::decode(operation, &request.body) {
-            Ok(decoded) => decoded,
-            Err(failure) => return Outcome { fault, ..Outcome::refused(failure) },
-        };
-        let mut resource = decoded.request.summary();
-        let answer = match fault.map(|kind| (kind, kind.failure(operation))) {
-            Some((_, Some(failure))) => Err(failure),
-            Some((FaultKind::TimeoutBefore, None)) => Ok(json!({})),
-            _ => {
-                let mut books = lock(&self.books);
-                let mut context = Context {
-                    books: &mut books,
-                    store_id: &self.identity_store_id,
-                    region: &self.region,
-                    now: now.as_millisecond(),
-                    new_id: Uuid::new_v4(),
-                };
-                wire::perform(decoded, &mut context)
-            }
+        let answer = match (fault.and_then(|kind| kind.failure(operation)), decoded) {
+            (Some(failure), _) => Err(failure),
+            _ if fault == Some(FaultKind::TimeoutBefore) => Ok(json!({})),
+            (None, Err(failure)) => Err(failure),
+            (None, Ok(decoded)) => self.perform(decoded, now),
         };
         if let (Ok(answer), Some(resource)) = (&answer, resource.as_object_mut()) {
             for (member, name) in
@@ -282,6 +269,25 @@ impl Sandbox {
             }
         }
         Outcome { answer, resource, fault }
+    }
+
+    fn over_the_limit(&self) -> Option<Failure> {
+        let bucket = self.bucket.as_ref()?;
+        let wait = lock(bucket).take(Instant::now()).err()?;
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        Some(Failure::throttled(seconds.max(1)))
+    }
+
+    fn perform(&self, decoded: Decoded, now: Timestamp) -> Result<Value, Failure> {
+        let mut books = lock(&self.books);
+        let mut context = Context {
+            books: &mut books,
+            store_id: &self.identity_store_id,
+            region: &self.region,
+            now: now.as_millisecond(),
+            new_id: Uuid::new_v4(),
+        };
+        wire::perform(decoded, &mut context)
     }
 }
 

@@ -58,7 +58,11 @@ async fn errors_have_type_header_and_request_id() {
 
 #[tokio::test]
 async fn the_rate_limit_is_for_all_callers_and_says_when_to_come_back() {
-    let sandbox = Sandbox::open(Settings { requests_per_second: Some(3), ..Settings::default() }).unwrap();
+    let dir = TempDir::new().unwrap();
+    let log = dir.path().join("requests.jsonl");
+    let settings =
+        Settings { requests_per_second: Some(3), request_log: Some(log.clone()), ..Settings::default() };
+    let sandbox = Sandbox::open(settings).unwrap();
     for _ in 0..3 {
         assert_eq!(sandbox.handle(list()).await.unwrap().status, 200);
     }
@@ -67,6 +71,21 @@ async fn the_rate_limit_is_for_all_callers_and_says_when_to_come_back() {
     assert_eq!(body(&response)["__type"], "ThrottlingException");
     assert_eq!(body(&response)["RetryAfterSeconds"], 1);
     assert_eq!(sandbox.inspect(|s| s.users().len()), 0);
+    let lines = std::fs::read_to_string(log).unwrap();
+    let last: Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
+    assert_eq!(last["outcome"], "ThrottlingException");
+    assert_eq!(last["resource"], json!({"userName": "ada"}));
+}
+
+#[tokio::test]
+async fn a_fault_comes_before_the_request_is_judged() {
+    let faults = vec!["ListUsers:internal@1".parse().unwrap()];
+    let sandbox = Sandbox::open(Settings { faults, ..Settings::default() }).unwrap();
+    let wrong = || request("ListUsers", json!({"Bogus": 1}));
+    let first = sandbox.handle(wrong()).await.unwrap();
+    assert_eq!((first.status, body(&first)["__type"].as_str()), (500, Some("InternalServerException")));
+    let second = sandbox.handle(wrong()).await.unwrap();
+    assert_eq!(body(&second)["__type"], "ValidationException");
 }
 
 #[tokio::test]
@@ -140,12 +159,15 @@ async fn acknowledged_changes_survive_an_end_without_close() {
     drop(sandbox);
 
     let before = std::fs::read(dir.path().join("store.json")).unwrap();
+    let log = dir.path().join("requests.jsonl");
+    let settings = Settings { request_log: Some(log.clone()), ..settings };
     let reader = Sandbox::open(Settings { read_only: true, ..settings }).unwrap();
     assert_eq!(reader.inspect(|s| s.users().len()), 2);
     let refused = reader.handle(create("eve")).await.unwrap();
     assert_eq!(body(&refused)["__type"], "AccessDeniedException");
     reader.close().unwrap();
     assert_eq!(std::fs::read(dir.path().join("store.json")).unwrap(), before);
+    assert!(!log.exists());
 }
 
 #[tokio::test]
