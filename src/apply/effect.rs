@@ -30,6 +30,14 @@ impl Links {
         self.0.get_mut(&no)
     }
 
+    pub fn into_inner(self) -> BTreeMap<LinkNo, Link> {
+        self.0
+    }
+
+    pub fn extend(&mut self, links: BTreeMap<LinkNo, Link>) {
+        self.0.extend(links);
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = &Link> {
         self.0.values()
     }
@@ -180,7 +188,9 @@ pub(super) fn finding(plan: &Plan, step: &Step, error: &TargetError) -> Finding 
             Code::ConflictError,
             "something else in the target holds a value that must be unique; rename it, or let it be adopted",
         ),
-        TargetErrorKind::Validation => (Code::TargetRefused, "correct the value in the directory or the mapping"),
+        TargetErrorKind::Validation => {
+            (Code::TargetRefused, "correct the value in the directory or the mapping")
+        }
         TargetErrorKind::Quota => (Code::TargetRefused, "raise the quota, or narrow the scope"),
         TargetErrorKind::AccessDenied => {
             (Code::TargetRefused, "give the caller's role the permission that the message names")

@@ -153,11 +153,7 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(
-        plan: &'a ApprovedPlan,
-        links: &'a mut Links,
-        clock: &'a (dyn Fn() -> Timestamp + Sync),
-    ) -> Self {
+    fn new(plan: &'a ApprovedPlan, links: &'a mut Links, clock: &'a (dyn Fn() -> Timestamp + Sync)) -> Self {
         let mut run = Self {
             plan,
             links,
@@ -254,8 +250,7 @@ impl<'a> Run<'a> {
                 }
                 self.applied.findings.push(effect::finding(self.plan.plan(), step, &error));
                 self.changed.extend(self.links.fail(step, &error, at));
-                let result =
-                    StepResult::Failed { code: error.code.clone(), message: error.message.clone() };
+                let result = StepResult::Failed { code: error.code.clone(), message: error.message.clone() };
                 self.outcomes.push(Outcome { seq, result, at });
             }
             // Left without an outcome on purpose: it is looked up before anything else is done to the object.

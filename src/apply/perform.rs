@@ -14,11 +14,25 @@ use crate::target::{Target, TargetError, TargetErrorKind};
 /// Everything that the call needs, looked up before it is made.
 pub enum Call {
     CreateUser(UserAttributes),
-    UpdateUser { user: TargetId, changed: Vec<UserAttribute>, after: UserAttributes },
+    UpdateUser {
+        user: TargetId,
+        changed: Vec<UserAttribute>,
+        after: UserAttributes,
+    },
     CreateGroup(GroupAttributes),
-    UpdateGroup { group: TargetId, before: GroupAttributes, after: GroupAttributes },
-    AddMember { group: TargetId, user: TargetId },
-    RemoveMember { group: TargetId, user: TargetId },
+    UpdateGroup {
+        group: TargetId,
+        before: GroupAttributes,
+        after: GroupAttributes,
+    },
+    AddMember {
+        group: TargetId,
+        user: TargetId,
+    },
+    RemoveMember {
+        group: TargetId,
+        user: TargetId,
+    },
     /// The state alone is written.
     Nothing(Option<TargetId>),
     /// An id that a step before should have brought is not there.
@@ -27,7 +41,10 @@ pub enum Call {
 
 pub enum Performed {
     /// `found`: a look-up showed that it had been done.
-    Done { id: Option<TargetId>, found: bool },
+    Done {
+        id: Option<TargetId>,
+        found: bool,
+    },
     Failed(TargetError),
     /// Sent, and nobody can say what became of it.
     Unknown(TargetError),
@@ -45,11 +62,9 @@ pub fn call(plan: &Plan, step: &Step, links: &Links) -> Call {
             after: after.clone(),
         }),
         Action::CreateGroup { attributes, .. } => Some(Call::CreateGroup(attributes.clone())),
-        Action::UpdateGroup { group, before, after, .. } => id(*group).map(|group| Call::UpdateGroup {
-            group,
-            before: before.clone(),
-            after: after.clone(),
-        }),
+        Action::UpdateGroup { group, before, after, .. } => {
+            id(*group).map(|group| Call::UpdateGroup { group, before: before.clone(), after: after.clone() })
+        }
         Action::AddMember { group, user } => {
             id(*group).zip(id(*user)).map(|(group, user)| Call::AddMember { group, user })
         }
@@ -126,9 +141,7 @@ pub async fn perform(call: Call, target: &dyn Target) -> Performed {
         }),
         Call::CreateUser(attributes) => create(target, &NewUser(&attributes)).await,
         Call::CreateGroup(attributes) => create(target, &NewGroup(&attributes)).await,
-        Call::UpdateUser { user, changed, after } => {
-            done(target.update_user(&user, &changed, &after).await)
-        }
+        Call::UpdateUser { user, changed, after } => done(target.update_user(&user, &changed, &after).await),
         Call::UpdateGroup { group, before, after } => {
             done(target.update_group(&group, &before, &after).await)
         }

@@ -63,7 +63,9 @@ async fn look_up(step: &PendingIntent, target: &dyn Target, links: &mut Links) -
             let Some((id, user)) = target.find_user(name).await? else { return Ok(false) };
             let written = only(&user.attributes, &attributes(detail));
             // The same name with other values is somebody else's: the plan decides about it.
-            if Some(hex(Digest::of_user(&written)).as_str()) != text(detail, "digest") || taken(links, no, &id) {
+            if Some(hex(Digest::of_user(&written)).as_str()) != text(detail, "digest")
+                || taken(links, no, &id)
+            {
                 return Ok(false);
             }
             if let Some(link) = links.get_mut(no) {
@@ -84,7 +86,9 @@ async fn look_up(step: &PendingIntent, target: &dyn Target, links: &mut Links) -
             let Some(name) = text(detail, "displayName") else { return Ok(false) };
             let Some((id, group)) = target.find_group(name).await? else { return Ok(false) };
             let written = crate::model::GroupAttributes { external_id: None, ..group.attributes };
-            if Some(hex(Digest::of_group(&written)).as_str()) != text(detail, "digest") || taken(links, no, &id) {
+            if Some(hex(Digest::of_group(&written)).as_str()) != text(detail, "digest")
+                || taken(links, no, &id)
+            {
                 return Ok(false);
             }
             if let Some(link) = links.get_mut(no) {

@@ -53,7 +53,7 @@ pub struct Pin {
 }
 
 /// The tie from a directory object to its id in the target.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Link {
     pub no: LinkNo,
     pub kind: Kind,

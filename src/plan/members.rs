@@ -89,7 +89,9 @@ pub fn members(inputs: &Inputs<'_>, drafts: &Drafts) -> Members {
                 why.join("; ")
             };
             let group_label = inputs.label(*group);
-            members.withheld.push(Withheld { group: *group, group_label, members: unproven, why });
+            let sid = inputs.scope.groups().get(group).and_then(|g| g.sid.as_ref());
+            let group_id = sid.map_or_else(|| inputs.anchor(*group).to_string(), ToString::to_string);
+            members.withheld.push(Withheld { group: *group, group_id, group_label, members: unproven, why });
         }
         if let Some(present) = before.present {
             members.present.insert(*group, present);

@@ -37,7 +37,15 @@ impl<'a> Order<'a> {
         settled: &'a Settled,
         present: &'a BTreeMap<LinkNo, BTreeSet<LinkNo>>,
     ) -> Self {
-        Self { inputs, drafts, settled, present, steps: Vec::new(), done: BTreeMap::new(), strangers: BTreeMap::new() }
+        Self {
+            inputs,
+            drafts,
+            settled,
+            present,
+            steps: Vec::new(),
+            done: BTreeMap::new(),
+            strangers: BTreeMap::new(),
+        }
     }
 
     pub fn all(mut self, entries: &[EntryRead], removes: Vec<Member>, adds: Vec<Member>) -> Vec<Step> {
@@ -214,8 +222,9 @@ impl<'a> Order<'a> {
                     }
                     Content::User { changes, after, digest, .. } => (!changes.is_empty())
                         .then(|| (Action::UpdateUser { user: no, purpose, changes, after, digest }, changed)),
-                    Content::Group { before, after, digest } => (before != after)
-                        .then(|| (Action::UpdateGroup { group: no, purpose, before, after, digest }, changed)),
+                    Content::Group { before, after, digest } => (before != after).then(|| {
+                        (Action::UpdateGroup { group: no, purpose, before, after, digest }, changed)
+                    }),
                 }
             }
         }

@@ -65,6 +65,8 @@ pub struct Confirmed {
 pub struct Withheld {
     #[serde(skip)]
     pub group: LinkNo,
+    /// The SID, else the anchor.
+    pub group_id: String,
     pub group_label: String,
     pub members: u64,
     pub why: String,
@@ -98,7 +100,13 @@ pub enum Action {
         id: TargetId,
     },
     /// `digest`: of what is desired, where the step brings that about.
-    UpdateUser { user: LinkNo, purpose: Purpose, changes: Vec<Change>, after: UserAttributes, digest: Option<Digest> },
+    UpdateUser {
+        user: LinkNo,
+        purpose: Purpose,
+        changes: Vec<Change>,
+        after: UserAttributes,
+        digest: Option<Digest>,
+    },
     CreateGroup {
         group: LinkNo,
         attributes: GroupAttributes,
@@ -110,7 +118,13 @@ pub enum Action {
         id: TargetId,
         present: BTreeSet<LinkNo>,
     },
-    UpdateGroup { group: LinkNo, purpose: Purpose, before: GroupAttributes, after: GroupAttributes, digest: Option<Digest> },
+    UpdateGroup {
+        group: LinkNo,
+        purpose: Purpose,
+        before: GroupAttributes,
+        after: GroupAttributes,
+        digest: Option<Digest>,
+    },
     AddMember {
         group: LinkNo,
         user: LinkNo,

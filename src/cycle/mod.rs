@@ -1,0 +1,414 @@
+//! One cycle from top to bottom: read, plan, guard, apply. The only place that knows the order.
+//!
+//! A dry run is the same path, stopped after the guard: [`prepare`] writes nothing and [`carry_out`] is not
+//! called.
+
+mod outcome;
+mod record;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use tracing::{Instrument as _, debug, info, info_span};
+
+pub use outcome::{CycleReport, Outcome};
+
+use crate::apply::{Applied, Journal, JournalError, Links, Pace, RecoverError, Stop, apply, recover};
+use crate::directory::{Directory, DirectoryError};
+use crate::ids::{CycleId, Fingerprint, IdentityStoreId};
+use crate::mapping::Mapping;
+use crate::model::{
+    Binding, Code, Finding, Intent, Known, Link, Outcome as StepOutcome, ReadRequest, Snapshot, Subject, Wanted,
+    Wants,
+};
+use crate::plan::{Action, ApprovedPlan, Inputs, Policy, desire, guard, plan, wants};
+use crate::scope::{NestedGroups, Scope};
+use crate::state::{CycleKind, CycleOutcome, Reader, ReadRecord, State, StateError};
+use crate::target::{Target, TargetError};
+use record::Record;
+
+/// What a profile is, as far as a cycle needs to know.
+pub struct Profile<'a> {
+    pub name: &'a str,
+    pub wanted: Wanted,
+    pub mapping: &'a Mapping,
+    pub policy: &'a Policy,
+    pub nested: NestedGroups,
+    pub max_apply: Duration,
+    pub keep_history: Duration,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum CycleError {
+    #[error("the directory could not be read")]
+    Directory(#[from] DirectoryError),
+    #[error("the target could not be asked")]
+    Target(#[source] TargetError),
+    #[error("the state database could not be used")]
+    State(#[from] StateError),
+    #[error(transparent)]
+    Recover(#[from] RecoverError),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The profile was first applied to something else.
+    #[error(
+        "profile {profile} is bound to {what} {bound}, and the config points to {found}. Use another profile name \
+         and state database for another {what}, or put the config back"
+    )]
+    OtherBinding { profile: String, what: &'static str, bound: String, found: String },
+}
+
+/// The parts that a cycle runs between.
+pub struct Parts<'a> {
+    pub directory: &'a dyn Directory,
+    pub target: Arc<dyn Target>,
+    pub identity_store: IdentityStoreId,
+    /// Asked for the time; nothing else in a cycle looks at a clock that could be set.
+    pub clock: &'a (dyn Fn() -> Timestamp + Sync),
+}
+
+/// A plan that the guard has seen, with all that carrying it out needs.
+pub struct Prepared {
+    pub approved: ApprovedPlan,
+    /// Of the read, the mapping and the plan.
+    pub findings: Vec<Finding>,
+    /// Steps of an earlier run whose outcome had to be looked up.
+    pub recovered: usize,
+    pub requests: u64,
+    /// Something was not read to its end.
+    pub cut_short: bool,
+    record: Record,
+    links: Links,
+}
+
+/// Everything up to the first write. `journal` takes the outcomes of unfinished steps that had to be looked up;
+/// a dry run's takes nothing.
+pub async fn prepare(
+    profile: &Profile<'_>,
+    parts: &Parts<'_>,
+    state: &Reader,
+    journal: &dyn Journal,
+) -> Result<Prepared, CycleError> {
+    let now = (parts.clock)();
+    let mut known = state.load(now).await?;
+    check_binding(profile, &known, "identity store", parts.identity_store.as_str(), |b| b.identity_store.as_str())?;
+
+    let pending = state.unfinished().await?;
+    let mut links = Links::new(std::mem::take(&mut known.links));
+    let recovered = recover(&pending, parts.target.as_ref(), journal, &mut links, now).await?;
+    known.links = links.into_inner();
+
+    let request =
+        ReadRequest { wanted: profile.wanted.clone(), pins: known.pins.clone(), now };
+    let snapshot = parts.directory.read(&request).instrument(info_span!("read")).await?;
+    check_binding(profile, &known, "directory", &snapshot.source.binding, |b| b.directory.as_str())?;
+    info!(
+        server = snapshot.source.server,
+        requests = snapshot.source.requests,
+        entries = snapshot.source.received,
+        "directory read"
+    );
+
+    let scope = Scope::resolve(&snapshot, &known, profile.nested);
+    let desire = desire(&scope, profile.mapping, &known, parts.target.capabilities());
+    let observed = observe(parts.target.as_ref(), &wants(&desire, &known)).await?;
+    let managed: BTreeSet<_> = profile.mapping.user_expressions().keys().copied().collect();
+    let inputs = Inputs {
+        profile: profile.name,
+        scope: &scope,
+        desired: &desire.desired,
+        kept: &desire.kept,
+        known: &known,
+        observed: &observed,
+        managed: &managed,
+        policy: profile.policy,
+        now,
+    };
+    let plan = plan(&inputs, &snapshot.entries);
+    let findings = gather_findings(&snapshot, desire.findings, &plan.findings, &plan.withheld, profile.name);
+    let approved = guard(plan, profile.policy, &known.approvals, known.rename_support);
+    debug!(plan = %approved.plan().id, steps = approved.plan().steps.len(), held = approved.held().len(), "planned");
+
+    let record = Record::of(&snapshot, &scope, &known, &approved, parts.identity_store.clone(), now);
+    let cut_short = record::cut_short(&snapshot);
+    let requests = snapshot.source.requests;
+    let links = Links::new(known.links);
+    Ok(Prepared { approved, findings, recovered, requests, cut_short, record, links })
+}
+
+/// What the plan depends on, and then the names of members of groups that are to be adopted: `protect` goes by
+/// name.
+async fn observe(target: &dyn Target, wants: &Wants) -> Result<crate::model::Observed, CycleError> {
+    if wants.is_empty() {
+        return Ok(crate::model::Observed::default());
+    }
+    let mut observed = target.observe(wants).await.map_err(CycleError::Target)?;
+    let unnamed: BTreeSet<_> = observed
+        .groups
+        .values()
+        .flat_map(|g| g.members.iter().flatten())
+        .filter(|id| !observed.users.contains_key(*id))
+        .cloned()
+        .collect();
+    if !unnamed.is_empty() {
+        let wants = Wants { users: unnamed, ..Wants::default() };
+        let more = target.observe(&wants).await.map_err(CycleError::Target)?;
+        observed.users.extend(more.users);
+    }
+    Ok(observed)
+}
+
+fn check_binding(
+    profile: &Profile<'_>,
+    known: &Known,
+    what: &'static str,
+    found: &str,
+    bound: impl Fn(&Binding) -> &str,
+) -> Result<(), CycleError> {
+    match known.binding.as_ref().map(bound) {
+        Some(bound) if bound != found => Err(CycleError::OtherBinding {
+            profile: profile.name.to_owned(),
+            what,
+            bound: bound.to_owned(),
+            found: found.to_owned(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn gather_findings(
+    snapshot: &Snapshot,
+    mapped: Vec<Finding>,
+    planned: &[Finding],
+    withheld: &[crate::plan::Withheld],
+    profile: &str,
+) -> Vec<Finding> {
+    let mut all: BTreeSet<Finding> = snapshot.findings.iter().cloned().collect();
+    all.extend(mapped);
+    all.extend(planned.iter().cloned());
+    all.extend(withheld.iter().map(|w| {
+        Finding::new(
+            Code::RemovalWithheld,
+            Subject {
+                kind: Some(crate::model::Kind::Group),
+                id: w.group_id.clone(),
+                label: w.group_label.clone(),
+            },
+            format!(
+                "{} members may have left, which is not proven: {}. Mend the read; nothing is taken away before",
+                w.members, w.why
+            ),
+        )
+    }));
+    let _ = profile;
+    all.into_iter().collect()
+}
+
+/// Carries a prepared plan out: records the read, applies, records how it ended.
+pub async fn carry_out(
+    profile: &Profile<'_>,
+    parts: &Parts<'_>,
+    state: &State,
+    cycle: CycleId,
+    prepared: Prepared,
+    stop: &tokio::sync::watch::Receiver<bool>,
+    progress: &(dyn Fn(u64, u64) + Sync),
+) -> Result<CycleReport, CycleError> {
+    let clock = parts.clock;
+    let Prepared { approved, findings, record, mut links, cut_short, requests, recovered } = prepared;
+    record.write(&mut links, state, cycle, clock()).await?;
+    let rebound = follow_rebinds(&approved, state, clock()).await?;
+
+    let held: Vec<(Fingerprint, serde_json::Value)> =
+        approved.held_fingerprints().into_iter().map(|(no, f)| (f, approved.step_json(no))).collect();
+    state.save_held(&approved.plan().id, cycle, &held, clock()).await?;
+
+    let pace = Pace { in_flight: IN_FLIGHT, deadline: Instant::now() + profile.max_apply };
+    let journal = StateJournal { state, cycle };
+    let applied =
+        apply(&approved, Arc::clone(&parts.target), &journal, &mut links, pace, clock, stop, progress)
+            .instrument(info_span!("apply"))
+            .await?;
+    if let Some(support) = applied.rename_support {
+        state.set_rename_support(support).await?;
+    }
+    for no in approved.approved().iter().filter(|no| !applied.undone.contains(no)) {
+        if !approved.held().contains_key(no) {
+            state.consume_approval(&approved.plan().fingerprint(approved.plan().step(*no)), clock()).await?;
+        }
+    }
+    fill(&approved, &applied, &mut links, &journal).await?;
+
+    let mut findings = findings;
+    findings.extend(applied.findings.iter().cloned());
+    findings.extend(held_finding(&approved));
+    if let Some(Stop::TargetUnavailable(why)) = &applied.stop {
+        findings.push(Finding::new(
+            Code::TargetUnavailable,
+            Subject { kind: None, id: profile.name.to_owned(), label: profile.name.to_owned() },
+            format!("the target failed again and again, so the cycle ended: {why}"),
+        ));
+    }
+    let changes = state.replace_findings(clock(), &findings).await?;
+    let outcome = Outcome::of(&approved, &applied, &changes, cut_short, clock());
+    let report = CycleReport { outcome, applied, approved, changes, findings, requests, recovered, rebound };
+    let finished =
+        CycleOutcome { word: report.outcome.word(), counts: report.counts(), finished: clock() };
+    state.finish_cycle(cycle, &finished).await?;
+    if let Ok(keep) = jiff::SignedDuration::try_from(profile.keep_history)
+        && let Ok(oldest) = clock().checked_sub(keep)
+    {
+        state.prune(oldest).await?;
+    }
+    Ok(report)
+}
+
+/// Enough to keep the allowed rate at any latency that is usual.
+const IN_FLIGHT: usize = 16;
+
+/// Begins the record of a cycle.
+pub async fn begin(state: &State, now: Timestamp) -> Result<CycleId, StateError> {
+    state.begin_cycle(CycleKind::Normal, now).await
+}
+
+/// Records a cycle that could not be carried out, with the finding that says why; what stood keeps standing.
+pub async fn failed(
+    state: &State,
+    cycle: CycleId,
+    profile: &str,
+    error: &CycleError,
+    now: Timestamp,
+) -> Result<(), StateError> {
+    let standing: Vec<Finding> = state.standing_findings().await?.into_iter().map(|(f, _)| f).collect();
+    let code = match error {
+        CycleError::Directory(e) if e.is_credentials() => Some(Code::InvalidDirectoryCredentials),
+        CycleError::Directory(_) => Some(Code::DirectoryUnavailable),
+        CycleError::Target(_) | CycleError::Recover(_) => Some(Code::TargetUnavailable),
+        CycleError::State(_) | CycleError::Journal(_) | CycleError::OtherBinding { .. } => None,
+    };
+    let mut findings = standing;
+    if let Some(code) = code {
+        findings.retain(|f| f.code != code);
+        let subject = Subject { kind: None, id: profile.to_owned(), label: profile.to_owned() };
+        findings.push(Finding::new(code, subject, chain(error)));
+    }
+    state.replace_findings(now, &findings).await?;
+    let word = outcome::failed_word(error);
+    let counts = serde_json::json!({ "error": chain(error) });
+    state.finish_cycle(cycle, &CycleOutcome { word, counts, finished: now }).await
+}
+
+/// An error with what caused it, in one line; what only repeats is left out.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let words = cause.to_string();
+        if !text.ends_with(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// Approved rebinds: the entry is pinned to the object that bears its name now. The next cycle reads through it.
+async fn follow_rebinds(approved: &ApprovedPlan, state: &State, now: Timestamp) -> Result<bool, StateError> {
+    let mut any = false;
+    for (no, step) in approved.runnable() {
+        if let Action::RebindEntry { kind, name, to, .. } = &step.action {
+            let pin = crate::model::Pin { anchor: *to, name: name.clone() };
+            state.set_pin(*kind, name, &pin, now).await?;
+            state.consume_approval(&approved.plan().fingerprint(approved.plan().step(no)), now).await?;
+            any = true;
+        }
+    }
+    Ok(any)
+}
+
+/// A group counts as filled once all that was planned to be added to it has been.
+async fn fill(
+    approved: &ApprovedPlan,
+    applied: &Applied,
+    links: &mut Links,
+    journal: &StateJournal<'_>,
+) -> Result<(), JournalError> {
+    let lacking: BTreeSet<_> = approved
+        .plan()
+        .numbered()
+        .filter(|(no, step)| {
+            matches!(step.action, Action::AddMember { .. })
+                && (approved.held().contains_key(no) || applied.undone.contains(no))
+        })
+        .filter_map(|(_, step)| step.action.object())
+        .collect();
+    let filled: Vec<_> = links
+        .iter()
+        .filter(|l| {
+            l.kind == crate::model::Kind::Group
+                && l.target_id.is_some()
+                && !l.filled
+                && !lacking.contains(&l.no)
+                && !l.applied.is_empty()
+        })
+        .map(|l| l.no)
+        .collect();
+    for no in &filled {
+        if let Some(link) = links.get_mut(*no) {
+            link.filled = true;
+        }
+    }
+    let changed: Vec<&Link> = filled.iter().filter_map(|no| links.get(*no)).collect();
+    if changed.is_empty() { Ok(()) } else { journal.record(&[], &changed).await }
+}
+
+fn held_finding(approved: &ApprovedPlan) -> Option<Finding> {
+    let count = approved.held().len();
+    let plan = approved.plan();
+    (count > 0).then(|| {
+        Finding::new(
+            Code::StepsHeld,
+            Subject { kind: None, id: plan.profile.clone(), label: plan.profile.clone() },
+            format!(
+                "{count} steps wait for an approval: see them with `idcsync approve {} --show`, and approve them \
+                 without --show",
+                plan.id
+            ),
+        )
+    })
+}
+
+/// The journal of one cycle in the state database.
+pub struct StateJournal<'a> {
+    pub state: &'a State,
+    pub cycle: CycleId,
+}
+
+#[async_trait]
+impl Journal for StateJournal<'_> {
+    async fn intend(&self, intents: &[Intent]) -> Result<Vec<i64>, JournalError> {
+        self.state.intend(self.cycle, intents).await.map_err(|e| JournalError(Box::new(e)))
+    }
+
+    async fn record(&self, outcomes: &[StepOutcome], links: &[&Link]) -> Result<(), JournalError> {
+        self.state.record(outcomes, links).await.map_err(|e| JournalError(Box::new(e)))
+    }
+}
+
+/// Of a dry run: nothing is written, and nothing is ever sent.
+pub struct NoJournal;
+
+#[async_trait]
+impl Journal for NoJournal {
+    async fn intend(&self, _: &[Intent]) -> Result<Vec<i64>, JournalError> {
+        Err(JournalError("a dry run sends nothing".into()))
+    }
+
+    async fn record(&self, _: &[StepOutcome], _: &[&Link]) -> Result<(), JournalError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,167 @@
+//! What a read changes in the state: objects met, where they are, whom groups hold, who left the scope.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use crate::apply::Links;
+use crate::ids::{CycleId, IdentityStoreId, LinkNo};
+use crate::model::{
+    Binding, EntryOutcome, Kind, Known, Link, ObjectRef, Pin, ShortfallKind, Snapshot,
+};
+use crate::plan::{Action, ApprovedPlan};
+use crate::scope::Scope;
+use crate::state::{ReadRecord, State, StateError};
+
+/// Prepared while the snapshot is at hand, written when the cycle goes on.
+pub struct Record {
+    changed: BTreeMap<LinkNo, Link>,
+    pins: BTreeMap<(Kind, String), Pin>,
+    complete_read: Option<Timestamp>,
+    binding: Option<Binding>,
+}
+
+impl Record {
+    pub fn of(
+        snapshot: &Snapshot,
+        scope: &Scope<'_>,
+        known: &Known,
+        approved: &ApprovedPlan,
+        identity_store: IdentityStoreId,
+        now: Timestamp,
+    ) -> Self {
+        let mut record = Self {
+            changed: BTreeMap::new(),
+            pins: pins(snapshot, known),
+            complete_read: scope.whole().is_complete().then_some(now),
+            binding: known
+                .binding
+                .is_none()
+                .then(|| Binding { directory: snapshot.source.binding.clone(), identity_store }),
+        };
+        // While removals that rest on a suddenly empty group wait, its old members stay on record: else the next
+        // read would find nothing strange about it.
+        let doubted: BTreeSet<LinkNo> = approved
+            .held()
+            .keys()
+            .filter_map(|no| match &approved.plan().step(*no).action {
+                Action::RemoveMember { suspects: Some(suspects), .. } => Some(suspects.iter().copied()),
+                _ => None,
+            })
+            .flatten()
+            .collect();
+        let mut met = scope.whole().certain().clone();
+        for (no, group) in scope.groups() {
+            let mut link = link_of(known, *no, Kind::Group, group.anchor, group.dn.as_str());
+            link.sid.clone_from(&group.sid);
+            let found = scope.record_of(*no).filter(|found| !(found.suspect && doubted.contains(no)));
+            if let Some(found) = found {
+                met |= &found.direct;
+                link.direct = found.direct;
+                link.hidden = found.hidden;
+                link.unreadable = found.unreadable;
+            }
+            record.keep_if_changed(known, link);
+        }
+        for (no, user) in scope.users().iter().filter(|(no, _)| met.contains(no.0) || known.links.contains_key(no))
+        {
+            let mut link = link_of(known, *no, Kind::User, user.anchor, user.dn.as_str());
+            link.sid.clone_from(&user.sid);
+            record.keep_if_changed(known, link);
+        }
+        record.note_leavers(scope, known, now);
+        for (no, confirmed) in &approved.plan().confirmed {
+            let Some(link) = known.links.get(no).filter(|l| l.target_id.is_some()) else { continue };
+            let mut link = record.changed.get(no).unwrap_or(link).clone();
+            link.digest = Some(confirmed.digest);
+            link.name = Some(confirmed.name.clone());
+            link.email.clone_from(&confirmed.email);
+            link.retry = None;
+            record.changed.insert(*no, link);
+        }
+        record
+    }
+
+    /// Linked users whom complete reads show outside the scope, and those who came back.
+    fn note_leavers(&mut self, scope: &Scope<'_>, known: &Known, now: Timestamp) {
+        for old in known.links.values().filter(|l| l.kind == Kind::User && l.target_id.is_some()) {
+            let read = scope.users().get(&old.no);
+            let filtered = read.is_some_and(|u| !u.matches_filter);
+            let inside = scope.whole().certain().contains(old.no.0) && !filtered;
+            let outside = filtered || scope.whole().out_of_scope(old.no).is_some();
+            let since = if inside {
+                None
+            } else if outside {
+                old.out_since.or(Some(now))
+            } else {
+                continue;
+            };
+            if since != old.out_since {
+                let mut link = self.changed.get(&old.no).unwrap_or(old).clone();
+                link.out_since = since;
+                self.changed.insert(old.no, link);
+            }
+        }
+    }
+
+    fn keep_if_changed(&mut self, known: &Known, link: Link) {
+        if known.links.get(&link.no) != Some(&link) {
+            self.changed.insert(link.no, link);
+        }
+    }
+
+    /// Into `links` and the database.
+    pub async fn write(
+        self,
+        links: &mut Links,
+        state: &State,
+        cycle: CycleId,
+        now: Timestamp,
+    ) -> Result<(), StateError> {
+        let Self { changed, pins, complete_read, binding } = self;
+        let record = ReadRecord { links: changed.values().collect(), pins, complete_read, binding, now };
+        state.record_read(cycle, &record).await?;
+        links.extend(changed);
+        Ok(())
+    }
+}
+
+fn link_of(known: &Known, no: LinkNo, kind: Kind, anchor: crate::ids::Anchor, dn: &str) -> Link {
+    match known.links.get(&no) {
+        Some(link) if link.dn == dn => link.clone(),
+        Some(link) => Link { dn: dn.to_owned(), ..link.clone() },
+        None => Link::new(no, kind, anchor, dn.to_owned()),
+    }
+}
+
+/// Entries that were resolved for the first time, or whose object has another name now.
+fn pins(snapshot: &Snapshot, known: &Known) -> BTreeMap<(Kind, String), Pin> {
+    snapshot
+        .entries
+        .iter()
+        .filter_map(|read| match &read.outcome {
+            EntryOutcome::Resolved { object, name, .. } => {
+                let anchor = match object {
+                    ObjectRef::User(ix) => snapshot.user(*ix).anchor,
+                    ObjectRef::Group(ix) => snapshot.group(*ix).anchor,
+                };
+                let key = (read.entry.kind, read.entry.name.clone());
+                let pin = Pin { anchor, name: name.clone() };
+                (known.pins.get(&key) != Some(&pin)).then_some((key, pin))
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+/// Whether the directory, the network or a limit cut something short (unlike: a name that matches nothing).
+pub fn cut_short(snapshot: &Snapshot) -> bool {
+    let short = |kind: ShortfallKind| kind != ShortfallKind::AttributeUnreadable;
+    let groups = snapshot.groups.iter().flat_map(|g| g.members.completeness.shortfalls());
+    let entries = snapshot.entries.iter().filter_map(|e| match &e.outcome {
+        EntryOutcome::Unread(shortfall) => Some(shortfall),
+        _ => None,
+    });
+    groups.chain(entries).any(|s| short(s.kind))
+}
+
