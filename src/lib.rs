@@ -23,4 +23,5 @@ pub mod plan;
 pub mod sandbox;
 pub mod scope;
 pub mod secret;
+pub mod state;
 pub mod target;
