@@ -4,7 +4,10 @@ use std::fmt;
 use std::ops::Range;
 use std::path::Path;
 
-use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource};
+use miette::{
+    GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, NamedSource, SourceCode, SourceSpan,
+    SpanContents,
+};
 use serde::Serialize;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -94,8 +97,8 @@ impl Diagnostics {
     /// With the lines concerned and carets under the places, for a terminal of `width` columns.
     pub fn render(&self, color: bool, width: usize) -> String {
         let theme = if color { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
-        let handler = GraphicalReportHandler::new_themed(theme).with_width(width).with_context_lines(0);
-        let source = NamedSource::new(&self.file, self.text.clone());
+        let handler = GraphicalReportHandler::new_themed(theme).with_width(width).with_context_lines(1);
+        let source = Lines { named: NamedSource::new(&self.file, self.text.clone()), text: &self.text };
         let mut out = String::new();
         for diagnostic in &self.list {
             // Writing to a string fails only where a span lies outside the text; the plain form always works.
@@ -160,7 +163,32 @@ fn position(text: &str, at: usize) -> (usize, usize) {
 
 struct Shown<'a> {
     diagnostic: &'a Diagnostic,
-    source: &'a NamedSource<String>,
+    source: &'a Lines<'a>,
+}
+
+/// The text in whole lines: those that a span touches, without their neighbours.
+struct Lines<'a> {
+    named: NamedSource<String>,
+    text: &'a str,
+}
+
+impl SourceCode for Lines<'_> {
+    fn read_span<'a>(
+        &'a self,
+        span: &SourceSpan,
+        before: usize,
+        _after: usize,
+    ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
+        // Without any context asked for, it is the line and column of the span itself that are wanted.
+        let start = self.text.get(..span.offset()).filter(|_| before > 0);
+        let end = self.text.get(span.offset() + span.len()..);
+        let (Some(start), Some(end)) = (start, end) else {
+            return self.named.read_span(span, 0, 0);
+        };
+        let start = start.rfind('\n').map_or(0, |nl| nl + 1);
+        let end = self.text.len() - end.len() + end.find('\n').unwrap_or(end.len());
+        self.named.read_span(&SourceSpan::from(start..end), 0, 0)
+    }
 }
 
 impl fmt::Debug for Shown<'_> {

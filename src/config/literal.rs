@@ -72,7 +72,10 @@ fn pieces(literal: &str, value: &str) -> Option<Vec<Piece>> {
         let c = rest.chars().next()?;
         let (taken, stands_for) = match c {
             '\\' if escapes => escape(rest)?,
-            '\r' if rest.starts_with("\r\n") => (2, Some('\n')),
+            // The parser may keep the line's end as it is, or make it `\n`.
+            '\r' if rest.starts_with("\r\n") && value.as_bytes().get(decoded.len()) != Some(&b'\r') => {
+                (2, Some('\n'))
+            }
             c => (c.len_utf8(), Some(c)),
         };
         let from = decoded.len();
@@ -139,6 +142,7 @@ mod tests {
         assert_eq!(found(r#"k = "a \u00fc b""#, "ü"), r"\u00fc");
         assert_eq!(found("k = \"\"\"\nab \\\n   X\"\"\"", "X"), "X");
         assert_eq!(found("k = '''\r\nab\r\nX'''", "X"), "X");
+        assert_eq!(found("k = \"\"\"\r\nab\r\n\\u00fcX\"\"\"", "X"), "X");
         assert_eq!(found(r#"k = "\x41\e\tX""#, "X"), "X");
         assert_eq!(found(r#"k = "" "#, ""), "");
     }

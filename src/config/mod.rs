@@ -9,7 +9,11 @@ mod diagnostic;
 mod keys;
 mod literal;
 mod raw;
+#[cfg(test)]
+mod samples;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod values;
 
 use std::path::{Path, PathBuf};

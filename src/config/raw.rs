@@ -40,6 +40,8 @@ pub(super) struct Value<'t> {
 pub(super) struct Section<'t> {
     shape: &'static Shape,
     table: Option<&'t DeTable<'t>>,
+    /// Keys that are missing because they are misspelt, which has been noted.
+    meant: Vec<&'static str>,
     /// Where something that is missing from it would be noted.
     pub at: Span,
 }
@@ -60,9 +62,10 @@ impl<'t> Reader<'t> {
 
     /// Opens a table: notes the keys it should not have.
     pub fn section(&mut self, shape: &'static Shape, table: &'t DeTable<'t>, at: Span) -> Section<'t> {
+        let mut meant = Vec::new();
         for name in table.keys() {
             match shape.key(name.get_ref()) {
-                None => self.unknown_key(shape, name.get_ref(), name.span()),
+                None => meant.extend(self.unknown_key(shape, name.get_ref(), name.span())),
                 Some(key) => {
                     if let Some(why) = key.later {
                         self.not_yet(name.span(), key.name, why);
@@ -70,20 +73,22 @@ impl<'t> Reader<'t> {
                 }
             }
         }
-        Section { shape, table: Some(table), at }
+        Section { shape, table: Some(table), meant, at }
     }
 
     pub fn not_yet(&mut self, span: Span, what: &str, why: &str) {
         self.error(span, format!("`{what}` is not supported yet")).label("not supported yet").help(why);
     }
 
-    fn unknown_key(&mut self, shape: &Shape, name: &str, span: Span) {
+    /// Gives the key that was most likely meant.
+    fn unknown_key(&mut self, shape: &'static Shape, name: &str, span: Span) -> Option<&'static str> {
+        let near = nearest(name, shape.names());
         let title = shape.title();
         let secret = names_a_secret(name).then(|| shape.names().find(|n| n.ends_with("-file"))).flatten();
         let elsewhere = keys::ALL.iter().find(|s| s.key(name).is_some_and(|k| k.later.is_none()));
         let help = if let Some(file) = secret.filter(|f| f.starts_with("password")) {
             format!("secrets are never written in this file: use `{file}` or `password-env`")
-        } else if let Some(near) = nearest(name, shape.names()) {
+        } else if let Some(near) = near {
             format!("did you mean `{near}`?")
         } else if let Some(other) = elsewhere {
             format!("`{name}` is a key of {}", other.title())
@@ -91,6 +96,7 @@ impl<'t> Reader<'t> {
             format!("known here: {}", shape.names().collect::<Vec<_>>().join(", "))
         };
         self.error(span, format!("unknown key `{}` in {title}", shown(name))).label("unknown").help(help);
+        near
     }
 
     pub fn wrong_type(&mut self, value: &DeValue<'_>, span: Span, wanted: &str) {
@@ -141,7 +147,7 @@ pub(super) fn shown(name: &str) -> String {
 impl<'t> Section<'t> {
     /// One that the file leaves out.
     pub fn absent(shape: &'static Shape) -> Self {
-        Self { shape, table: None, at: 0..0 }
+        Self { shape, table: None, meant: Vec::new(), at: 0..0 }
     }
 
     pub fn title(&self) -> String {
@@ -178,6 +184,9 @@ impl<'t> Section<'t> {
     }
 
     pub fn missing(&self, r: &mut Reader<'t>, key: &str, help: &str) {
+        if self.meant.contains(&key) {
+            return;
+        }
         r.error(self.at.clone(), format!("`{key}` is missing from {}", self.title()))
             .label(format!("`{key}` is missing"))
             .help(help);

@@ -123,8 +123,8 @@ fn expression<'t>(r: &mut Reader<'t>, value: &'t DeValue<'t>, span: Span) -> Opt
 
 fn flawed(r: &mut Reader<'_>, text: &Text<'_>, path: &str, error: ExpressionError) {
     let place = r.within(text, error.offset, error.len);
-    let problem = r.error(place, format!("the mapping of `{path}` cannot be read: {}", error.message));
-    problem.label(error.message);
+    let problem = r.error(place, format!("the mapping of `{path}` is wrong: {}", error.message));
+    problem.label("here");
     if let Some(help) = error.help {
         problem.help(help);
     }

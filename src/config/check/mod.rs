@@ -104,7 +104,7 @@ fn profile<'t>(r: &mut Reader<'t>, root: &Section<'t>) -> Option<String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if text.value.len() > MOST || !text.value.chars().all(plain) || text.value.starts_with(['-', '.']) {
         r.error(text.span, format!("\"{}\" cannot be the name of a profile", shown(text.value)))
-            .label("not as a name is")
+            .label("no name")
             .help("at most 64 letters, digits, `-`, `_` and `.`, beginning with a letter or digit");
         return None;
     }
