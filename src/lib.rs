@@ -19,5 +19,6 @@ pub mod ids;
 pub mod mapping;
 pub mod model;
 pub mod plan;
+pub mod scope;
 pub mod secret;
 pub mod target;

@@ -134,6 +134,12 @@ impl Closure {
         self.excludes(user).then_some(Absence(Proof::NotAMember))
     }
 
+    /// Proof that a member in the target who belongs to nobody in the directory is not one of this group's: all of
+    /// the group's members are known.
+    pub fn not_a_stranger(&self) -> Option<Absence> {
+        self.is_complete().then_some(Absence(Proof::NotAMember))
+    }
+
     /// Proof that someone is out of the scope that this is the closure of.
     pub fn out_of_scope(&self, user: LinkNo) -> Option<Absence> {
         self.excludes(user).then_some(Absence(Proof::OutOfScope))

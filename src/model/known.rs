@@ -76,6 +76,11 @@ pub struct Link {
     pub filled: bool,
     /// Groups: direct members (users and groups) as last completely read.
     pub direct: RoaringBitmap,
+    /// Groups: those of `direct` who were no longer read when a member appeared that the server cannot show, and
+    /// who may be that member.
+    pub hidden: RoaringBitmap,
+    /// Groups: normal forms of the members that the server could not show at the last complete read.
+    pub unreadable: BTreeSet<String>,
     /// Groups: users that idcsync holds to be members in the target.
     pub applied: RoaringBitmap,
     /// A refusal that a retry cannot mend, and when to try again.
@@ -99,6 +104,8 @@ impl Link {
             out_since: None,
             filled: false,
             direct: RoaringBitmap::new(),
+            hidden: RoaringBitmap::new(),
+            unreadable: BTreeSet::new(),
             applied: RoaringBitmap::new(),
             retry: None,
         }

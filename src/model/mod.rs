@@ -15,7 +15,7 @@ pub use desired::{Desired, DesiredGroup, DesiredUser};
 pub use evidence::{Absence, Closure, Completeness, Shortfall, ShortfallKind};
 pub use finding::{Code, Finding, Severity, Subject};
 pub use known::{Binding, Digest, Known, Link, Origin, Pin, RenameSupport, Retry};
-pub use observed::{Observed, ObservedGroup, ObservedUser, Wants};
+pub use observed::{Capabilities, Observed, ObservedGroup, ObservedUser, Wants};
 pub use snapshot::{
     AccountState, Attributes, DirectoryGroup, DirectoryKind, DirectoryUser, EntryOutcome, EntryRead, GroupIx,
     MemberRead, NameForm, ObjectRef, ReadRequest, ScopeEntry, Snapshot, SourceInfo, Unreadable,

@@ -49,3 +49,10 @@ pub struct ObservedGroup {
     /// Present where the group was found by name: its members' user ids.
     pub members: Option<BTreeSet<TargetId>>,
 }
+
+/// What a target can do, as data for the plan: no code asks which target it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    pub writes_external_id: bool,
+    pub has_group_description: bool,
+}

@@ -1,6 +1,81 @@
 //! What one cycle would do, as data: steps with their reasons, in order, and the guard that holds those which
 //! go too far. Pure: time and policy are arguments.
 
+mod approve;
+mod desire;
+mod diff;
+mod draft;
+mod guard;
+mod json;
+mod members;
+mod names;
+mod order;
 mod policy;
+mod step;
+mod text;
 
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+pub use approve::{ApprovedPlan, Hold};
+pub use desire::{Desire, desire, wants};
+pub use diff::plan;
+pub use guard::guard;
+pub use json::{PlanView, SCHEMA};
 pub use policy::{Adopt, GuardLimits, Policy};
+pub use step::{
+    Action, Base, Change, Confirmed, Plan, PlanObject, Purpose, Reason, Sort, Step, StepNo, Withheld,
+};
+pub use text::{Colors, render, shown};
+
+use crate::ids::{Anchor, LinkNo};
+use crate::model::{Desired, Known, Observed, UserAttribute};
+use crate::scope::Scope;
+
+/// All that a plan is made from.
+pub struct Inputs<'a> {
+    pub profile: &'a str,
+    pub scope: &'a Scope<'a>,
+    pub desired: &'a Desired,
+    /// In scope and linked, but to be left as they are.
+    pub kept: &'a BTreeSet<LinkNo>,
+    pub known: &'a Known,
+    pub observed: &'a Observed,
+    /// Attributes that the mapping is in charge of; others are never touched.
+    pub managed: &'a BTreeSet<UserAttribute>,
+    pub policy: &'a Policy,
+    pub now: Timestamp,
+}
+
+impl Inputs<'_> {
+    /// What a person calls it: the name in the target as desired, else as known, else the DN's leaf.
+    fn label(&self, no: LinkNo) -> String {
+        let wished = (self.desired.users.get(&no))
+            .and_then(|u| u.attributes.get(&UserAttribute::UserName))
+            .or_else(|| self.desired.groups.get(&no).map(|g| &g.attributes.display_name));
+        let known = || self.known.links.get(&no).and_then(|l| l.name.as_ref());
+        wished.or_else(known).cloned().unwrap_or_else(|| self.dn(no).1)
+    }
+
+    /// The DN, and its leaf.
+    fn dn(&self, no: LinkNo) -> (String, String) {
+        let read = (self.scope.users().get(&no).map(|u| &u.dn))
+            .or_else(|| self.scope.groups().get(&no).map(|g| &g.dn));
+        match (read, self.known.links.get(&no)) {
+            (Some(dn), _) => (dn.as_str().to_owned(), dn.leaf()),
+            (None, Some(link)) => (link.dn.clone(), link.dn.clone()),
+            (None, None) => (String::new(), no.to_string()),
+        }
+    }
+
+    fn anchor(&self, no: LinkNo) -> Anchor {
+        (self.scope.users().get(&no).map(|u| u.anchor))
+            .or_else(|| self.scope.groups().get(&no).map(|g| g.anchor))
+            .or_else(|| self.known.links.get(&no).map(|l| l.anchor))
+            .unwrap_or(Anchor::from_u128(0))
+    }
+}
+
+#[cfg(test)]
+mod tests;

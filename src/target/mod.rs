@@ -7,7 +7,8 @@ use async_trait::async_trait;
 
 use crate::ids::TargetId;
 use crate::model::{
-    GroupAttributes, Kind, Observed, ObservedGroup, ObservedUser, UserAttribute, UserAttributes, Wants,
+    Capabilities, GroupAttributes, Kind, Observed, ObservedGroup, ObservedUser, UserAttribute,
+    UserAttributes, Wants,
 };
 
 pub use settings::{IdentityStoreSettings, SandboxSettings, TargetSettings};
@@ -59,13 +60,6 @@ pub trait Target: Send + Sync {
     async fn is_member(&self, group: &TargetId, user: &TargetId) -> Result<bool, TargetError>;
 
     fn usage(&self) -> Usage;
-}
-
-/// What a target can do, as data for the plan: no code asks which target it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Capabilities {
-    pub writes_external_id: bool,
-    pub has_group_description: bool,
 }
 
 /// Requests sent since the start of the process.

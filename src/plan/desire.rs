@@ -1,0 +1,171 @@
+//! Scope and mapping together: what the target should hold, and what to ask it before planning.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use roaring::RoaringBitmap;
+
+use crate::ids::LinkNo;
+use crate::mapping::{Mapping, resolve_claims};
+use crate::model::{
+    AccountState, Capabilities, Code, Desired, DesiredGroup, DesiredUser, Digest, DirectoryUser, Finding,
+    Kind, Known, Link, Subject, UserAttribute, Wants,
+};
+use crate::scope::Scope;
+
+/// What the target should hold, and who is in scope without being part of it.
+#[derive(Debug, Default)]
+pub struct Desire {
+    pub desired: Desired,
+    /// Linked and in scope, but with values that cannot be written (a missing surname, a claim lost), or an
+    /// account that may not or cannot be judged: they stay as they are and keep their names.
+    pub kept: BTreeSet<LinkNo>,
+    pub findings: Vec<Finding>,
+}
+
+pub fn desire(scope: &Scope<'_>, mapping: &Mapping, known: &Known, target: Capabilities) -> Desire {
+    let mut desire = Desire::default();
+    let eligible = scope.eligible();
+    let linked = |no: &LinkNo| known.links.get(no).is_some_and(|l| l.target_id.is_some());
+    let mut users = BTreeMap::new();
+    for (no, user) in in_scope(scope, scope.whole().certain()) {
+        if !eligible.contains(no.0) {
+            desire.findings.extend(account_finding(user, linked(&no)));
+            if linked(&no) && user.matches_filter {
+                desire.kept.insert(no);
+            }
+            continue;
+        }
+        let mapped = mapping.user(user, target.writes_external_id);
+        let writable = mapped.is_writable();
+        desire.findings.extend(mapped.findings);
+        if writable {
+            let wish = DesiredUser {
+                anchor: user.anchor,
+                dn: user.dn.clone(),
+                sid: user.sid.clone(),
+                created: user.created,
+                attributes: mapped.attributes,
+            };
+            users.insert(no, wish);
+        } else if linked(&no) {
+            desire.kept.insert(no);
+        }
+    }
+    let mut groups = BTreeMap::new();
+    for no in scope.written().keys() {
+        let Some(group) = scope.groups().get(no) else { continue };
+        let mapped = mapping.group(group, target.writes_external_id, target.has_group_description);
+        let writable = mapped.is_writable();
+        desire.findings.extend(mapped.findings);
+        if writable {
+            let wish = DesiredGroup {
+                anchor: group.anchor,
+                dn: group.dn.clone(),
+                sid: group.sid.clone(),
+                created: None,
+                attributes: mapped.attributes,
+            };
+            groups.insert(*no, wish);
+        } else if linked(no) {
+            desire.kept.insert(*no);
+        }
+    }
+    let wished: BTreeSet<LinkNo> = users.keys().chain(groups.keys()).copied().collect();
+    let claimed = resolve_claims(users, groups, &desire.kept, known);
+    desire.findings.extend(claimed.findings);
+    let settled: BTreeSet<LinkNo> = claimed.users.keys().chain(claimed.groups.keys()).copied().collect();
+    desire.kept.extend(wished.difference(&settled).filter(|no| linked(no)));
+    desire.desired = Desired { users: claimed.users, groups: claimed.groups };
+    desire
+}
+
+fn in_scope<'s>(
+    scope: &'s Scope<'_>,
+    certain: &'s RoaringBitmap,
+) -> impl Iterator<Item = (LinkNo, &'s DirectoryUser)> {
+    scope.users().iter().filter(|(no, _)| certain.contains(no.0)).map(|(no, user)| (*no, *user))
+}
+
+/// What the directory says of an account that is not written. An unreadable one is the directory's finding.
+fn account_finding(user: &DirectoryUser, linked: bool) -> Option<Finding> {
+    let state = match user.account {
+        AccountState::Disabled => "disabled",
+        AccountState::Expired => "expired",
+        AccountState::Enabled | AccountState::Unknown => return None,
+    };
+    let what = if linked {
+        "it is taken out of every managed group; this version does not disable it in the target"
+    } else {
+        "it is not created"
+    };
+    Some(Finding::new(
+        Code::AccountDisabled,
+        Subject {
+            kind: Some(Kind::User),
+            id: user.sid.as_ref().map_or_else(|| user.anchor.to_string(), ToString::to_string),
+            label: user.dn.leaf(),
+        },
+        format!("the account is {state} in the directory: {what}"),
+    ))
+}
+
+/// What has to be looked up in the target. Nothing where nothing changed.
+pub fn wants(desire: &Desire, known: &Known) -> Wants {
+    let mut wants = Wants::default();
+    let by_name = holders(known, Kind::User, |l| l.name.as_deref());
+    let by_email = holders(known, Kind::User, |l| l.email.as_deref());
+    let by_group_name = holders(known, Kind::Group, |l| l.name.as_deref());
+    for (no, user) in &desire.desired.users {
+        let link = known.links.get(no);
+        let id = link.and_then(|l| l.target_id.clone());
+        if link.is_some_and(|l| id.is_some() && l.digest == Some(Digest::of_user(&user.attributes))) {
+            continue;
+        }
+        wants.users.extend(id.clone());
+        for (attribute, now, by, asked) in [
+            (UserAttribute::UserName, link.and_then(|l| l.name.as_ref()), &by_name, &mut wants.user_names),
+            (UserAttribute::Email, link.and_then(|l| l.email.as_ref()), &by_email, &mut wants.emails),
+        ] {
+            let Some(value) = user.attributes.get(&attribute) else { continue };
+            if id.is_none() || !now.is_some_and(|now| same(now, value)) {
+                asked.insert(value.clone());
+                // Whoever of ours holds it may have to give it up.
+                let holder = by.get(&fold(value)).and_then(|no| known.links.get(no));
+                wants.users.extend(holder.and_then(|l| l.target_id.clone()));
+            }
+        }
+    }
+    for (no, group) in &desire.desired.groups {
+        let link = known.links.get(no);
+        let id = link.and_then(|l| l.target_id.clone());
+        if link.is_some_and(|l| id.is_some() && l.digest == Some(Digest::of_group(&group.attributes))) {
+            continue;
+        }
+        let name = &group.attributes.display_name;
+        wants.groups.extend(id.clone());
+        if id.is_none() || !link.and_then(|l| l.name.as_ref()).is_some_and(|now| same(now, name)) {
+            wants.group_names.insert(name.clone());
+            let holder = by_group_name.get(&fold(name)).and_then(|no| known.links.get(no));
+            wants.groups.extend(holder.and_then(|l| l.target_id.clone()));
+        }
+    }
+    wants
+}
+
+fn holders(known: &Known, kind: Kind, value: impl Fn(&Link) -> Option<&str>) -> BTreeMap<String, LinkNo> {
+    known
+        .links
+        .values()
+        .filter(|l| l.kind == kind && l.target_id.is_some())
+        .filter_map(|l| value(l).map(|v| (fold(v), l.no)))
+        .collect()
+}
+
+/// Names in the target are unique without regard to case.
+pub(super) fn fold(name: &str) -> String {
+    name.to_lowercase()
+}
+
+fn same(a: &str, b: &str) -> bool {
+    fold(a) == fold(b)
+}

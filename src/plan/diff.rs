@@ -1,0 +1,114 @@
+//! Desired against known: drafts, their names settled, memberships, all put in order.
+//!
+//! The order: what takes away first, one person's removal and addition side by side; then updates, adoptions and
+//! creates, then additions. A step that needs another is preceded by it.
+
+use std::collections::BTreeMap;
+
+use super::Inputs;
+use super::draft::{self, Drafts};
+use super::members::members;
+use super::names::settle;
+use super::order::Order;
+use super::step::{Base, Plan, PlanObject, Reason, Step};
+use crate::ids::{LinkNo, PlanId};
+use crate::model::{Code, EntryRead, Finding, Kind, Link};
+
+/// Plans one cycle. The same inputs give the same plan.
+pub fn plan(inputs: &Inputs<'_>, entries: &[EntryRead]) -> Plan {
+    let mut drafts = Drafts::gather(inputs);
+    let settled = settle(inputs, &mut drafts);
+    let members = members(inputs, &drafts);
+    let steps =
+        Order::new(inputs, &drafts, &settled, &members.present).all(entries, members.removes, members.adds);
+    let mut findings = drafts.findings;
+    findings.extend(out_of_scope_groups(inputs));
+    findings.sort();
+    findings.dedup();
+    let mut plan = Plan {
+        profile: inputs.profile.to_owned(),
+        id: PlanId::new(""),
+        objects: objects(inputs, &drafts.list, &steps, &members.sizes),
+        steps,
+        withheld: members.withheld,
+        confirmed: drafts.confirmed,
+        base: base(inputs),
+        findings,
+    };
+    plan.id = plan.id_of();
+    plan
+}
+
+fn base(inputs: &Inputs<'_>) -> Base {
+    let linked =
+        |kind| inputs.known.links.values().filter(|l| l.kind == kind && l.target_id.is_some()).count() as u64;
+    Base { linked_users: linked(Kind::User), linked_groups: linked(Kind::Group) }
+}
+
+/// Every object that a step names, with what is known of it before the plan.
+fn objects(
+    inputs: &Inputs<'_>,
+    drafts: &BTreeMap<LinkNo, draft::Draft>,
+    steps: &[Step],
+    sizes: &BTreeMap<LinkNo, u64>,
+) -> BTreeMap<LinkNo, PlanObject> {
+    let mut objects = BTreeMap::new();
+    for step in steps {
+        let through = match &step.reason {
+            Reason::MemberThrough(no) => Some(*no),
+            _ => None,
+        };
+        for no in [step.action.object(), step.action.member(), through].into_iter().flatten() {
+            objects.entry(no).or_insert_with(|| object(inputs, drafts, sizes, no));
+        }
+    }
+    objects
+}
+
+fn object(
+    inputs: &Inputs<'_>,
+    drafts: &BTreeMap<LinkNo, draft::Draft>,
+    sizes: &BTreeMap<LinkNo, u64>,
+    no: LinkNo,
+) -> PlanObject {
+    let link = inputs.known.links.get(&no);
+    let draft = drafts.get(&no);
+    let is_new = draft.is_some_and(|d| {
+        matches!(d.content, draft::Content::NewUser { .. } | draft::Content::NewGroup { .. })
+    });
+    let kind = crate::scope::kind_of(inputs.scope, no).or_else(|| link.map(|l| l.kind)).unwrap_or(Kind::User);
+    let sid = (inputs.scope.users().get(&no).and_then(|u| u.sid.clone()))
+        .or_else(|| inputs.scope.groups().get(&no).and_then(|g| g.sid.clone()))
+        .or_else(|| link.and_then(|l| l.sid.clone()));
+    let known_id = || link.and_then(|l| l.target_id.clone());
+    PlanObject {
+        kind,
+        anchor: inputs.anchor(no),
+        label: inputs.label(no),
+        dn: inputs.dn(no).0,
+        sid,
+        target_id: if is_new { None } else { draft.and_then(|d| d.adopt.clone()).or_else(known_id) },
+        members: sizes.get(&no).copied().unwrap_or_default(),
+        filled: link.is_some_and(|l| l.filled),
+    }
+}
+
+fn out_of_scope_groups(inputs: &Inputs<'_>) -> Vec<Finding> {
+    let out = |l: &&Link| {
+        l.kind == Kind::Group
+            && l.target_id.is_some()
+            && inputs.scope.whole().is_complete()
+            && !inputs.scope.written().contains_key(&l.no)
+    };
+    (inputs.known.links.values().filter(out))
+        .map(|l| {
+            let label = inputs.label(l.no);
+            Finding::new(
+                Code::GroupOutOfScope,
+                draft::subject(Kind::Group, l.anchor, l.sid.as_ref(), &label),
+                "no scope entry reaches it any more: it is frozen. Nobody is added; whoever is disabled or leaves \
+                 the scope is removed. Bring it back into the scope, or delete it by hand",
+            )
+        })
+        .collect()
+}

@@ -1,0 +1,225 @@
+//! Puts the pieces of a plan in order: a step comes after every step that it needs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Inputs;
+use super::draft::{Content, Draft, Drafts};
+use super::members::Member;
+use super::names::{Parked, Settled};
+use super::step::{Action, Purpose, Reason, Step, StepNo};
+use crate::ids::LinkNo;
+use crate::model::{EntryOutcome, EntryRead, Kind};
+
+/// One thing to be done to one object; a draft makes up to three of them.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Piece {
+    Adopt(LinkNo),
+    Park(LinkNo),
+    Main(LinkNo),
+}
+
+pub struct Order<'a> {
+    inputs: &'a Inputs<'a>,
+    drafts: &'a Drafts,
+    settled: &'a Settled,
+    present: &'a BTreeMap<LinkNo, BTreeSet<LinkNo>>,
+    steps: Vec<Step>,
+    done: BTreeMap<Piece, Option<StepNo>>,
+}
+
+impl<'a> Order<'a> {
+    pub fn new(
+        inputs: &'a Inputs<'a>,
+        drafts: &'a Drafts,
+        settled: &'a Settled,
+        present: &'a BTreeMap<LinkNo, BTreeSet<LinkNo>>,
+    ) -> Self {
+        Self { inputs, drafts, settled, present, steps: Vec::new(), done: BTreeMap::new() }
+    }
+
+    pub fn all(mut self, entries: &[EntryRead], removes: Vec<Member>, adds: Vec<Member>) -> Vec<Step> {
+        self.entries(entries);
+        let left = self.removals(removes, adds);
+        for kind in [Kind::User, Kind::Group] {
+            self.mains(|draft| {
+                draft.kind == kind && matches!(draft.content, Content::User { .. } | Content::Group { .. })
+            });
+        }
+        for kind in [Kind::Group, Kind::User] {
+            self.mains(|draft| draft.kind == kind);
+        }
+        for member in left {
+            self.member(member);
+        }
+        self.steps
+    }
+
+    fn entries(&mut self, entries: &[EntryRead]) {
+        for read in entries {
+            if let EntryOutcome::Rebound { pinned_anchor, claimant, .. } = &read.outcome {
+                let (kind, name) = (read.entry.kind, read.entry.name.clone());
+                let action = Action::RebindEntry { kind, name, from: *pinned_anchor, to: *claimant };
+                self.push(action, Reason::EntryRebound, Vec::new());
+            }
+        }
+    }
+
+    /// Everything that is taken from people, person by person, each followed by what the same person is given.
+    /// Returns the additions that are left.
+    fn removals(&mut self, mut removes: Vec<Member>, adds: Vec<Member>) -> Vec<Member> {
+        let losing: BTreeSet<LinkNo> = removes.iter().filter_map(|m| m.user).collect();
+        let (beside, left): (Vec<Member>, Vec<Member>) =
+            adds.into_iter().partition(|m| m.user.is_some_and(|u| losing.contains(&u)));
+        let mut beside_by_user: BTreeMap<LinkNo, Vec<Member>> = BTreeMap::new();
+        for member in beside {
+            if let Some(user) = member.user {
+                beside_by_user.entry(user).or_default().push(member);
+            }
+        }
+        removes.sort_by_key(|m| (m.user, m.group));
+        let mut removes = removes.into_iter().peekable();
+        while let Some(member) = removes.next() {
+            let user = member.user;
+            self.member(member);
+            let more = removes.peek().is_some_and(|next| next.user == user);
+            if let Some(given) = user.filter(|_| !more).and_then(|u| beside_by_user.remove(&u)) {
+                given.into_iter().for_each(|m| self.member(m));
+            }
+        }
+        left
+    }
+
+    fn mains(&mut self, which: impl Fn(&Draft) -> bool) {
+        let numbers: Vec<LinkNo> =
+            self.drafts.list.iter().filter(|(_, d)| which(d)).map(|(no, _)| *no).collect();
+        for no in numbers {
+            self.emit(Piece::Main(no));
+        }
+    }
+
+    fn member(&mut self, member: Member) {
+        let after =
+            [Some(member.group), member.user].into_iter().flatten().filter_map(|no| self.ready(no)).collect();
+        self.push(member.action, member.reason, after);
+    }
+
+    /// The step that gives an object its id in the target, where one does.
+    fn ready(&mut self, no: LinkNo) -> Option<StepNo> {
+        let draft = self.drafts.list.get(&no)?;
+        match (&draft.content, &draft.adopt) {
+            (_, Some(_)) => self.emit(Piece::Adopt(no)),
+            (Content::NewUser { .. } | Content::NewGroup { .. }, None) => self.emit(Piece::Main(no)),
+            _ => None,
+        }
+    }
+
+    /// Puts a piece and all that it needs into the list. Not recursive: a chain of names can be long.
+    fn emit(&mut self, piece: Piece) -> Option<StepNo> {
+        let mut stack = vec![piece];
+        while let Some(top) = stack.last().copied() {
+            if self.done.contains_key(&top) {
+                stack.pop();
+                continue;
+            }
+            let needs = self.needs(top);
+            let missing: Vec<Piece> = needs.iter().copied().filter(|n| !self.done.contains_key(n)).collect();
+            if !missing.is_empty() {
+                stack.extend(missing);
+                continue;
+            }
+            let after = needs.iter().filter_map(|n| self.done.get(n).copied().flatten()).collect();
+            let no = match self.content(top) {
+                Some((action, reason)) => Some(self.push(action, reason, after)),
+                // An adopted object that is as desired already: whoever needs it needs its adoption.
+                None => self.done.get(&Piece::Adopt(of(top))).copied().flatten(),
+            };
+            self.done.insert(top, no);
+            stack.pop();
+        }
+        self.done.get(&piece).copied().flatten()
+    }
+
+    fn needs(&self, piece: Piece) -> Vec<Piece> {
+        let no = of(piece);
+        let adopt = self.drafts.list.get(&no).and_then(|d| d.adopt.as_ref()).map(|_| Piece::Adopt(no));
+        match piece {
+            Piece::Adopt(_) => Vec::new(),
+            Piece::Park(_) => adopt.into_iter().collect(),
+            Piece::Main(_) => {
+                let park = self.settled.parked.contains_key(&no).then_some(Piece::Park(no));
+                let waits = self.settled.waits.get(&no).into_iter().flatten().map(|other| {
+                    if self.settled.parked.contains_key(other) {
+                        Piece::Park(*other)
+                    } else {
+                        Piece::Main(*other)
+                    }
+                });
+                adopt.into_iter().chain(park).chain(waits).collect()
+            }
+        }
+    }
+
+    fn content(&self, piece: Piece) -> Option<(Action, Reason)> {
+        let no = of(piece);
+        let draft = self.drafts.list.get(&no)?;
+        let in_scope = || Reason::InScope(self.inputs.scope.path_to(no));
+        let why = |again: bool| if again { Reason::GoneFromTarget } else { in_scope() };
+        match piece {
+            Piece::Adopt(_) => {
+                let id = draft.adopt.clone()?;
+                let reason = Reason::SameName(self.inputs.label(no));
+                let action = match draft.kind {
+                    Kind::User => Action::AdoptUser { user: no, id },
+                    Kind::Group => {
+                        let present = self.present.get(&no).cloned().unwrap_or_default();
+                        Action::AdoptGroup { group: no, id, present }
+                    }
+                };
+                Some((action, reason))
+            }
+            Piece::Park(_) => {
+                let action = match self.settled.parked.get(&no)?.clone() {
+                    Parked::User { changes, after } => {
+                        Action::UpdateUser { user: no, purpose: Purpose::Park, changes, after }
+                    }
+                    Parked::Group { before, after } => {
+                        Action::UpdateGroup { group: no, purpose: Purpose::Park, before, after }
+                    }
+                };
+                Some((action, Reason::SwapOfNames))
+            }
+            Piece::Main(_) => {
+                let (purpose, changed) = match &draft.yields_to {
+                    Some(newcomer) => (Purpose::Yield, Reason::NameTakenBy(newcomer.clone())),
+                    None => (Purpose::Values, Reason::DirectoryChanged),
+                };
+                match draft.content.clone() {
+                    Content::NewUser { attributes, again } => {
+                        Some((Action::CreateUser { user: no, attributes, again }, why(again)))
+                    }
+                    Content::NewGroup { attributes, again } => {
+                        Some((Action::CreateGroup { group: no, attributes, again }, why(again)))
+                    }
+                    Content::User { changes, after, .. } => (!changes.is_empty())
+                        .then(|| (Action::UpdateUser { user: no, purpose, changes, after }, changed)),
+                    Content::Group { before, after } => (before != after)
+                        .then(|| (Action::UpdateGroup { group: no, purpose, before, after }, changed)),
+                }
+            }
+        }
+    }
+
+    fn push(&mut self, action: Action, reason: Reason, mut after: Vec<StepNo>) -> StepNo {
+        after.sort();
+        after.dedup();
+        let no = StepNo(u32::try_from(self.steps.len()).unwrap_or(u32::MAX));
+        self.steps.push(Step { action, reason, after: after.into_boxed_slice() });
+        no
+    }
+}
+
+fn of(piece: Piece) -> LinkNo {
+    match piece {
+        Piece::Adopt(no) | Piece::Park(no) | Piece::Main(no) => no,
+    }
+}

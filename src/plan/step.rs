@@ -1,0 +1,367 @@
+//! What a plan is made of: objects, and single writes on them, each with its reason.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use crate::ids::{Anchor, Fingerprint, LinkNo, PlanId, Sid, TargetId};
+use crate::model::{Absence, Digest, Finding, GroupAttributes, Kind, UserAttribute, UserAttributes};
+use crate::scope::Path;
+
+/// Index of a step in its plan; steps come in the order in which they are to be begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct StepNo(pub u32);
+
+/// What a cycle would do. Immutable; the order of everything in it is fixed by its content.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub profile: String,
+    pub id: PlanId,
+    /// Every object that a step names.
+    pub objects: BTreeMap<LinkNo, PlanObject>,
+    pub steps: Vec<Step>,
+    /// Removals that would follow from the read if it were complete.
+    pub withheld: Vec<Withheld>,
+    /// Objects that were found to be as desired already: only their digest is to be recorded.
+    pub confirmed: BTreeMap<LinkNo, Confirmed>,
+    pub base: Base,
+    pub findings: Vec<Finding>,
+}
+
+/// What limits are held against.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Base {
+    pub linked_users: u64,
+    pub linked_groups: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanObject {
+    pub kind: Kind,
+    pub anchor: Anchor,
+    /// userName or displayName, as desired; the DN's leaf where there is neither.
+    pub label: String,
+    pub dn: String,
+    pub sid: Option<Sid>,
+    /// `None` where a step of this plan makes it.
+    pub target_id: Option<TargetId>,
+    /// Groups: members before this plan, and whether it has been filled once.
+    pub members: u64,
+    pub filled: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Confirmed {
+    pub digest: Digest,
+    pub name: String,
+    pub email: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Withheld {
+    #[serde(skip)]
+    pub group: LinkNo,
+    pub group_label: String,
+    pub members: u64,
+    pub why: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    pub action: Action,
+    pub reason: Reason,
+    /// Steps that must have been done before; earlier ones all.
+    pub after: Box<[StepNo]>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Lets a scope entry follow its name to another object. Writes to the state only.
+    RebindEntry {
+        kind: Kind,
+        name: String,
+        from: Anchor,
+        to: Anchor,
+    },
+    CreateUser {
+        user: LinkNo,
+        attributes: UserAttributes,
+        again: bool,
+    },
+    /// Takes over an existing user of the target. Writes to the state only.
+    AdoptUser {
+        user: LinkNo,
+        id: TargetId,
+    },
+    UpdateUser {
+        user: LinkNo,
+        purpose: Purpose,
+        changes: Vec<Change>,
+        after: UserAttributes,
+    },
+    CreateGroup {
+        group: LinkNo,
+        attributes: GroupAttributes,
+        again: bool,
+    },
+    /// Takes over an existing group and those of its members who are linked or adopted too.
+    AdoptGroup {
+        group: LinkNo,
+        id: TargetId,
+        present: BTreeSet<LinkNo>,
+    },
+    UpdateGroup {
+        group: LinkNo,
+        purpose: Purpose,
+        before: GroupAttributes,
+        after: GroupAttributes,
+    },
+    AddMember {
+        group: LinkNo,
+        user: LinkNo,
+    },
+    RemoveMember {
+        group: LinkNo,
+        user: LinkNo,
+        proof: Absence,
+        suspects: Option<Box<BTreeSet<LinkNo>>>,
+    },
+    /// Removes a member of an adopted group who belongs to nobody in the directory.
+    RemoveStranger {
+        group: LinkNo,
+        user: TargetId,
+        label: String,
+        proof: Absence,
+    },
+}
+
+/// Why an object is updated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Purpose {
+    /// The directory has other values.
+    Values,
+    /// It is no longer desired and gives its name to a newcomer.
+    Yield,
+    /// First half of a swap of names.
+    Park,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Change {
+    pub attribute: UserAttribute,
+    pub old: Option<String>,
+    pub new: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    InScope(Option<Path>),
+    /// In scope, and gone from the target though it was linked.
+    GoneFromTarget,
+    DirectoryChanged,
+    /// The label of the newcomer.
+    NameTakenBy(String),
+    SwapOfNames,
+    SameName(String),
+    DirectMember,
+    /// Through the nested group with this number.
+    MemberThrough(LinkNo),
+    Proof(Absence),
+    NotInDirectory,
+    EntryRebound,
+}
+
+/// The sorts of step that are counted, in the order in which they are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sort {
+    RemoveMember,
+    RebindEntry,
+    AdoptUser,
+    AdoptGroup,
+    UpdateUser,
+    UpdateGroup,
+    CreateUser,
+    CreateGroup,
+    AddMember,
+}
+
+impl Sort {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::RemoveMember => "remove-member",
+            Self::RebindEntry => "rebind-entry",
+            Self::AdoptUser => "adopt-user",
+            Self::AdoptGroup => "adopt-group",
+            Self::UpdateUser => "update-user",
+            Self::UpdateGroup => "update-group",
+            Self::CreateUser => "create-user",
+            Self::CreateGroup => "create-group",
+            Self::AddMember => "add-member",
+        }
+    }
+}
+
+impl Action {
+    pub fn sort(&self) -> Sort {
+        match self {
+            Self::RebindEntry { .. } => Sort::RebindEntry,
+            Self::CreateUser { .. } => Sort::CreateUser,
+            Self::AdoptUser { .. } => Sort::AdoptUser,
+            Self::UpdateUser { .. } => Sort::UpdateUser,
+            Self::CreateGroup { .. } => Sort::CreateGroup,
+            Self::AdoptGroup { .. } => Sort::AdoptGroup,
+            Self::UpdateGroup { .. } => Sort::UpdateGroup,
+            Self::AddMember { .. } => Sort::AddMember,
+            Self::RemoveMember { .. } | Self::RemoveStranger { .. } => Sort::RemoveMember,
+        }
+    }
+
+    /// The object that the step is on; memberships are on their group. `None` for a scope entry.
+    pub fn object(&self) -> Option<LinkNo> {
+        match self {
+            Self::RebindEntry { .. } => None,
+            Self::CreateUser { user, .. } | Self::AdoptUser { user, .. } | Self::UpdateUser { user, .. } => {
+                Some(*user)
+            }
+            Self::CreateGroup { group, .. }
+            | Self::AdoptGroup { group, .. }
+            | Self::UpdateGroup { group, .. }
+            | Self::AddMember { group, .. }
+            | Self::RemoveMember { group, .. }
+            | Self::RemoveStranger { group, .. } => Some(*group),
+        }
+    }
+
+    /// The person of a membership step.
+    pub fn member(&self) -> Option<LinkNo> {
+        match self {
+            Self::AddMember { user, .. } | Self::RemoveMember { user, .. } => Some(*user),
+            _ => None,
+        }
+    }
+
+    /// Whether the target is written to.
+    pub fn writes_target(&self) -> bool {
+        !matches!(self, Self::RebindEntry { .. } | Self::AdoptUser { .. } | Self::AdoptGroup { .. })
+    }
+
+    /// Whether it changes a userName or leaves an attribute empty.
+    pub fn renames_or_empties(&self) -> bool {
+        match self {
+            Self::UpdateUser { changes, .. } => {
+                changes.iter().any(|c| c.new.is_none() || c.attribute == UserAttribute::UserName)
+            }
+            Self::UpdateGroup { before, after, .. } => {
+                before.description.is_some() && after.description.is_none()
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a linked object that was gone is made anew.
+    pub fn recreates(&self) -> bool {
+        matches!(self, Self::CreateUser { again: true, .. } | Self::CreateGroup { again: true, .. })
+    }
+}
+
+impl Plan {
+    pub fn step(&self, no: StepNo) -> &Step {
+        &self.steps[no.0 as usize]
+    }
+
+    pub fn numbered(&self) -> impl Iterator<Item = (StepNo, &Step)> {
+        (0..).map(StepNo).zip(&self.steps)
+    }
+
+    pub fn label(&self, no: LinkNo) -> &str {
+        self.objects.get(&no).map_or("?", |o| o.label.as_str())
+    }
+
+    pub fn counts(&self) -> BTreeMap<Sort, u64> {
+        let mut counts = BTreeMap::new();
+        for step in &self.steps {
+            *counts.entry(step.action.sort()).or_default() += 1;
+        }
+        counts
+    }
+
+    /// The step by its content: the same in every plan that has it.
+    pub fn fingerprint(&self, step: &Step) -> Fingerprint {
+        let mut hasher = Sha256::new();
+        let mut add = |text: &str| {
+            hasher.update((text.len() as u64).to_le_bytes());
+            hasher.update(text.as_bytes());
+        };
+        add(&self.profile);
+        add(step.action.sort().word());
+        for no in [step.action.object(), step.action.member()].into_iter().flatten() {
+            if let Some(object) = self.objects.get(&no) {
+                add(&object.anchor.to_string());
+                add(object.target_id.as_ref().map_or("", TargetId::as_str));
+            }
+        }
+        match &step.action {
+            Action::RebindEntry { name, from, to, .. } => {
+                add(name);
+                add(&from.to_string());
+                add(&to.to_string());
+            }
+            Action::CreateUser { attributes, .. } => {
+                for (attribute, value) in attributes {
+                    add(attribute.path());
+                    add(value);
+                }
+            }
+            Action::AdoptUser { id, .. } | Action::AdoptGroup { id, .. } => add(id.as_str()),
+            Action::UpdateUser { changes, .. } => {
+                for change in changes {
+                    add(change.attribute.path());
+                    add(change.old.as_deref().unwrap_or_default());
+                    add(change.new.as_deref().unwrap_or_default());
+                }
+            }
+            Action::CreateGroup { attributes, .. } => add_group(&mut add, attributes),
+            Action::UpdateGroup { before, after, .. } => {
+                add_group(&mut add, before);
+                add_group(&mut add, after);
+            }
+            Action::AddMember { .. } => {}
+            Action::RemoveMember { proof, .. } => add(proof.word()),
+            Action::RemoveStranger { user, proof, .. } => {
+                add(user.as_str());
+                add(proof.word());
+            }
+        }
+        Fingerprint::new(hex(&hasher.finalize()[..16]))
+    }
+
+    /// The same steps make the same id, whoever plans them and when.
+    pub(super) fn id_of(&self) -> PlanId {
+        let mut hasher = Sha256::new();
+        for step in &self.steps {
+            hasher.update(self.fingerprint(step).as_str().as_bytes());
+        }
+        PlanId::new(hex(&hasher.finalize()[..6]))
+    }
+}
+
+fn add_group(add: &mut impl FnMut(&str), attributes: &GroupAttributes) {
+    add(&attributes.display_name);
+    add(attributes.description.as_deref().unwrap_or_default());
+    add(attributes.external_id.as_deref().unwrap_or_default());
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, b| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{b:02x}");
+        text
+    })
+}

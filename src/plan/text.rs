@@ -1,0 +1,311 @@
+//! A plan for human eyes: counts first, then each object with old → new and the reason. Order is that of names,
+//! so that two plans of the same content read the same.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write};
+
+use super::approve::{ApprovedPlan, Hold};
+use super::step::{Action, Plan, Purpose, Reason, Sort, Step, StepNo};
+use crate::ids::LinkNo;
+use crate::model::{GroupAttributes, Kind};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Colors {
+    On,
+    Off,
+}
+
+impl Colors {
+    fn paint(self, mark: char, text: &str) -> String {
+        let code = match mark {
+            '+' => "32",
+            '-' => "31",
+            '~' => "33",
+            '!' => "35",
+            _ => "36",
+        };
+        match self {
+            Self::On => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
+            Self::Off => text.to_owned(),
+        }
+    }
+}
+
+/// A value as it may be printed: control characters, and those that change the direction of text, are escaped, so
+/// that a directory value cannot move the cursor or disguise itself.
+pub fn shown(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| {
+            let hidden = c.is_control()
+                || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+            let escaped: Box<dyn Iterator<Item = char>> =
+                if hidden { Box::new(c.escape_default()) } else { Box::new(std::iter::once(c)) };
+            escaped
+        })
+        .collect()
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InScope(Some(path)) => write!(f, "in scope by {path}"),
+            Self::InScope(None) => f.write_str("in scope"),
+            Self::GoneFromTarget => f.write_str("in scope, and deleted in the target by someone else"),
+            Self::DirectoryChanged => f.write_str("the directory has other values"),
+            Self::NameTakenBy(label) => write!(f, "out of scope: gives its name to {label}"),
+            Self::SwapOfNames => f.write_str("steps aside for a swap of names"),
+            Self::SameName(name) => write!(f, "the target has {name} already"),
+            Self::DirectMember => f.write_str("a direct member"),
+            Self::MemberThrough(_) => f.write_str("a member through a nested group"),
+            Self::Proof(proof) => proof.fmt(f),
+            Self::NotInDirectory => {
+                f.write_str("nobody in the directory: membership of a managed group is authoritative")
+            }
+            Self::EntryRebound => f.write_str("the configured name is on another object now"),
+        }
+    }
+}
+
+impl Plan {
+    /// The reason with the names that it needs.
+    pub fn reason(&self, step: &Step) -> String {
+        match &step.reason {
+            Reason::MemberThrough(group) => format!("a member through {}", self.label(*group)),
+            other => other.to_string(),
+        }
+    }
+}
+
+/// The whole plan.
+pub fn render(approved: &ApprovedPlan, colors: Colors) -> String {
+    let mut page = Page { approved, colors, text: String::new() };
+    // Writing to a String cannot fail.
+    let _ = page.write();
+    page.text
+}
+
+struct Page<'a> {
+    approved: &'a ApprovedPlan,
+    colors: Colors,
+    text: String,
+}
+
+/// `1 user`, `2 users`.
+fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+impl Page<'_> {
+    fn plan(&self) -> &Plan {
+        self.approved.plan()
+    }
+
+    fn write(&mut self) -> fmt::Result {
+        self.counts()?;
+        self.entries()?;
+        self.objects(Kind::User)?;
+        self.objects(Kind::Group)?;
+        self.withheld()
+    }
+
+    fn counts(&mut self) -> fmt::Result {
+        let plan = self.approved.plan();
+        if plan.steps.is_empty() {
+            return writeln!(self.text, "Nothing to do: the target is as the directory has it.");
+        }
+        let counts = plan.counts();
+        let of = |sort| counts.get(&sort).copied().unwrap_or_default();
+        let mut parts = Vec::new();
+        for (count, one, many) in [
+            (of(Sort::RemoveMember), "membership to remove", "memberships to remove"),
+            (of(Sort::UpdateUser), "user to update", "users to update"),
+            (of(Sort::UpdateGroup), "group to update", "groups to update"),
+            (of(Sort::AdoptUser), "user to adopt", "users to adopt"),
+            (of(Sort::AdoptGroup), "group to adopt", "groups to adopt"),
+            (of(Sort::CreateUser), "user to create", "users to create"),
+            (of(Sort::CreateGroup), "group to create", "groups to create"),
+            (of(Sort::AddMember), "membership to add", "memberships to add"),
+            (of(Sort::RebindEntry), "scope entry to rebind", "scope entries to rebind"),
+        ] {
+            if count > 0 {
+                parts.push(counted(count, one, many));
+            }
+        }
+        writeln!(self.text, "Plan {} for profile {}: {}.", plan.id, plan.profile, parts.join(", "))?;
+        let held = self.approved.held();
+        if !held.is_empty() {
+            let line = format!("{} held:", counted(held.len() as u64, "step is", "steps are"));
+            writeln!(self.text, "{}", self.colors.paint('!', &line))?;
+            let mut by_reason: BTreeMap<String, u64> = BTreeMap::new();
+            for hold in held.values().flatten().filter(|h| !matches!(h, Hold::DependsOn { .. })) {
+                *by_reason.entry(shown(&hold.to_string())).or_default() += 1;
+            }
+            for (why, count) in by_reason {
+                writeln!(self.text, "  {}: {why}", counted(count, "step", "steps"))?;
+            }
+            writeln!(self.text, "  Approve with: idcsync approve {}", plan.id)?;
+        }
+        Ok(())
+    }
+
+    fn entries(&mut self) -> fmt::Result {
+        let mut first = true;
+        for (no, step) in self.approved.plan().numbered() {
+            if let Action::RebindEntry { name, from, to, .. } = &step.action {
+                if std::mem::take(&mut first) {
+                    writeln!(self.text, "\nScope entries")?;
+                }
+                let line = format!("~ {}: {from} → {to}", shown(name));
+                self.line(2, '~', &line, no, Some(step))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Objects of one kind by label, each with its steps; memberships stand under their group.
+    fn objects(&mut self, kind: Kind) -> fmt::Result {
+        let plan = self.approved.plan();
+        let mut by_object: BTreeMap<(&str, LinkNo), Vec<(StepNo, &Step)>> = BTreeMap::new();
+        for (no, step) in plan.numbered() {
+            let object = step.action.object().and_then(|o| plan.objects.get(&o).map(|found| (o, found)));
+            if let Some((link, found)) = object.filter(|(_, found)| found.kind == kind) {
+                by_object.entry((found.label.as_str(), link)).or_default().push((no, step));
+            }
+        }
+        if by_object.is_empty() {
+            return Ok(());
+        }
+        writeln!(self.text, "\n{}", if kind == Kind::User { "Users" } else { "Groups" })?;
+        for ((label, _), steps) in by_object {
+            let (members, own): (Vec<_>, Vec<_>) = steps
+                .into_iter()
+                .partition(|(_, s)| matches!(s.action.sort(), Sort::AddMember | Sort::RemoveMember));
+            for (no, step) in &own {
+                self.own(label, *no, step)?;
+            }
+            if own.is_empty() {
+                writeln!(self.text, "  {} {}", self.colors.paint('~', "~"), shown(label))?;
+            }
+            self.members(members)?;
+        }
+        Ok(())
+    }
+
+    fn own(&mut self, label: &str, no: StepNo, step: &Step) -> fmt::Result {
+        let label = shown(label);
+        match &step.action {
+            Action::CreateUser { attributes, .. } => {
+                self.line(2, '+', &format!("+ {label}"), no, Some(step))?;
+                let width = attributes.keys().map(|a| a.path().len()).max().unwrap_or_default();
+                for (attribute, value) in attributes {
+                    writeln!(self.text, "      {:<width$} = {}", attribute.path(), quoted(value))?;
+                }
+            }
+            Action::UpdateUser { purpose, changes, .. } => {
+                self.line(2, '~', &format!("~ {label}{}", purpose_word(*purpose)), no, Some(step))?;
+                let width = changes.iter().map(|c| c.attribute.path().len()).max().unwrap_or_default();
+                for change in changes {
+                    let (old, new) = (optional(change.old.as_deref()), optional(change.new.as_deref()));
+                    writeln!(self.text, "      {:<width$} {old} → {new}", change.attribute.path())?;
+                }
+            }
+            Action::CreateGroup { attributes, .. } => {
+                self.line(2, '+', &format!("+ {label}"), no, Some(step))?;
+                if let Some(description) = &attributes.description {
+                    writeln!(self.text, "      description = {}", quoted(description))?;
+                }
+            }
+            Action::UpdateGroup { purpose, before, after, .. } => {
+                self.line(2, '~', &format!("~ {label}{}", purpose_word(*purpose)), no, Some(step))?;
+                self.group_changes(before, after)?;
+            }
+            Action::AdoptUser { id, .. } | Action::AdoptGroup { id, .. } => {
+                self.line(2, '~', &format!("~ {label} (adopt {})", shown(id.as_str())), no, Some(step))?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn group_changes(&mut self, before: &GroupAttributes, after: &GroupAttributes) -> fmt::Result {
+        if before.display_name != after.display_name {
+            let (old, new) = (quoted(&before.display_name), quoted(&after.display_name));
+            writeln!(self.text, "      displayName {old} → {new}")?;
+        }
+        if before.description != after.description {
+            let (old, new) =
+                (optional(before.description.as_deref()), optional(after.description.as_deref()));
+            writeln!(self.text, "      description {old} → {new}")?;
+        }
+        Ok(())
+    }
+
+    fn members(&mut self, steps: Vec<(StepNo, &Step)>) -> fmt::Result {
+        let plan = self.approved.plan();
+        let mut lines: Vec<(char, &str, StepNo, &Step)> = steps
+            .into_iter()
+            .map(|(no, step)| {
+                let mark = if step.action.sort() == Sort::RemoveMember { '-' } else { '+' };
+                let label = match &step.action {
+                    Action::RemoveStranger { label, .. } => label.as_str(),
+                    other => other.member().map_or("?", |m| plan.label(m)),
+                };
+                (mark, label, no, step)
+            })
+            .collect();
+        // What is taken away first; '-' sorts after '+'.
+        lines.sort_by_key(|(mark, label, no, _)| (std::cmp::Reverse(*mark), *label, *no));
+        for (mark, label, no, step) in lines {
+            self.line(6, mark, &format!("{mark} member {}", shown(label)), no, Some(step))?;
+        }
+        Ok(())
+    }
+
+    fn line(
+        &mut self,
+        indent: usize,
+        mark: char,
+        head: &str,
+        no: StepNo,
+        step: Option<&Step>,
+    ) -> fmt::Result {
+        let head = self.colors.paint(mark, head);
+        write!(self.text, "{:indent$}{head}", "")?;
+        if let Some(step) = step {
+            write!(self.text, "  ({})", shown(&self.plan().reason(step)))?;
+        }
+        if self.approved.held().contains_key(&no) {
+            write!(self.text, "  {}", self.colors.paint('!', "[held]"))?;
+        }
+        writeln!(self.text)
+    }
+
+    fn withheld(&mut self) -> fmt::Result {
+        let withheld = &self.approved.plan().withheld;
+        if withheld.is_empty() {
+            return Ok(());
+        }
+        writeln!(self.text, "\nNot taken away, because it is not proven:")?;
+        for item in withheld {
+            let members = counted(item.members, "member", "members");
+            writeln!(self.text, "  {}: {members} ({})", shown(&item.group_label), shown(&item.why))?;
+        }
+        Ok(())
+    }
+}
+
+fn purpose_word(purpose: Purpose) -> &'static str {
+    match purpose {
+        Purpose::Values => "",
+        Purpose::Yield => " (renamed out of the way)",
+        Purpose::Park => " (parked)",
+    }
+}
+
+fn quoted(value: &str) -> String {
+    format!("\"{}\"", shown(value))
+}
+
+fn optional(value: Option<&str>) -> String {
+    value.map_or_else(|| "(none)".to_owned(), quoted)
+}

@@ -1,0 +1,264 @@
+//! Groups as a graph over the profile's numbers: what was read, and what may hide or is in doubt.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use roaring::RoaringBitmap;
+
+use super::{GroupRecord, NestedGroups};
+use crate::ids::{Anchor, LinkNo};
+use crate::model::{DirectoryGroup, EntryOutcome, Kind, Known, ObjectRef, Snapshot, Unreadable};
+
+/// Index of a group in the graph; the last one is the root, which holds the entries.
+pub type Node = usize;
+
+pub struct Graph {
+    pub by_number: BTreeMap<LinkNo, Node>,
+    pub nodes: Vec<GroupNode>,
+    /// Entries, by configured name, with what each resolved to.
+    pub roots: Vec<(String, LinkNo)>,
+    frozen_roots: BTreeSet<LinkNo>,
+}
+
+#[derive(Default)]
+pub struct GroupNode {
+    pub number: Option<LinkNo>,
+    /// Read now.
+    pub people: RoaringBitmap,
+    pub groups: Vec<Node>,
+    /// May stand behind a member that the server cannot show.
+    pub hidden_people: RoaringBitmap,
+    pub hidden_groups: Vec<Node>,
+    /// Recorded members of a group that suddenly reads as empty.
+    pub doubted_people: RoaringBitmap,
+    pub doubted_groups: Vec<Node>,
+    /// The list was not read to its end.
+    pub short: bool,
+    pub suspect: bool,
+    record: Option<GroupRecord>,
+}
+
+impl Graph {
+    pub fn build(
+        snapshot: &Snapshot,
+        known: &Known,
+        numbers: &BTreeMap<Anchor, LinkNo>,
+        nested: NestedGroups,
+    ) -> Self {
+        let mut graph = Self {
+            by_number: BTreeMap::new(),
+            nodes: Vec::new(),
+            roots: Vec::new(),
+            frozen_roots: BTreeSet::new(),
+        };
+        // Recorded groups that were not read take part with their recorded members: something hidden may be them.
+        let read: BTreeSet<LinkNo> = snapshot.groups.iter().map(|g| numbers[&g.anchor]).collect();
+        let recorded = known.links.values().filter(|l| l.kind == Kind::Group).map(|l| l.no);
+        for no in read.iter().copied().chain(recorded).collect::<BTreeSet<_>>() {
+            graph.by_number.insert(no, graph.nodes.len());
+            graph.nodes.push(GroupNode { number: Some(no), ..GroupNode::default() });
+        }
+        for link in known.links.values().filter(|l| l.kind == Kind::Group && !read.contains(&l.no)) {
+            let node = graph.by_number[&link.no];
+            let (people, groups) = graph.split(&link.direct);
+            graph.nodes[node].people = people;
+            graph.nodes[node].groups = groups;
+        }
+        for group in &snapshot.groups {
+            graph.add_group(snapshot, known, numbers, nested, group);
+        }
+        graph.add_root(snapshot, numbers);
+        graph
+    }
+
+    fn add_group(
+        &mut self,
+        snapshot: &Snapshot,
+        known: &Known,
+        numbers: &BTreeMap<Anchor, LinkNo>,
+        nested: NestedGroups,
+        group: &DirectoryGroup,
+    ) {
+        let no = numbers[&group.anchor];
+        let node = self.by_number[&no];
+        let members = &group.members;
+        let people: RoaringBitmap =
+            members.users.iter().map(|ix| numbers[&snapshot.users[ix as usize].anchor].0).collect();
+        let inner: RoaringBitmap =
+            members.groups.iter().map(|ix| numbers[&snapshot.groups[ix as usize].anchor].0).collect();
+        let now = &people | &inner;
+        let link = known.links.get(&no);
+        let recorded = link.map(|l| l.direct.clone()).unwrap_or_default();
+
+        let unreadable: BTreeSet<String> = members
+            .unreadable
+            .iter()
+            .filter(|m| m.why != Unreadable::ForeignSecurityPrincipal)
+            .map(|m| m.dn.key().to_owned())
+            .collect();
+        let complete = members.completeness.is_complete();
+        let hidden = hidden_members(known, no, &now, &recorded, &unreadable);
+        let suspect = complete && now.is_empty() && members.unreadable.is_empty() && !recorded.is_empty();
+
+        let (hidden_people, hidden_groups) = self.split(&hidden);
+        let (doubted_people, doubted_groups) =
+            if suspect { self.split(&recorded) } else { (RoaringBitmap::new(), Vec::new()) };
+        let (_, groups) = self.split(&inner);
+        let flat = nested == NestedGroups::Flatten;
+        self.nodes[node] = GroupNode {
+            number: Some(no),
+            people,
+            groups: if flat { groups } else { Vec::new() },
+            hidden_people,
+            hidden_groups: if flat { hidden_groups } else { Vec::new() },
+            doubted_people,
+            doubted_groups: if flat { doubted_groups } else { Vec::new() },
+            short: !complete,
+            suspect,
+            record: complete.then(|| GroupRecord { direct: now | &hidden, hidden, unreadable, suspect }),
+        };
+    }
+
+    fn add_root(&mut self, snapshot: &Snapshot, numbers: &BTreeMap<Anchor, LinkNo>) {
+        let mut root = GroupNode::default();
+        for read in &snapshot.entries {
+            let (object, frozen) = match &read.outcome {
+                EntryOutcome::Resolved { object, .. } => (*object, false),
+                EntryOutcome::Rebound { pinned: Some(object), .. } => (*object, true),
+                _ => continue,
+            };
+            let no = match object {
+                ObjectRef::User(ix) => {
+                    let no = numbers[&snapshot.user(ix).anchor];
+                    root.people.insert(no.0);
+                    no
+                }
+                ObjectRef::Group(ix) => {
+                    let no = numbers[&snapshot.group(ix).anchor];
+                    root.groups.push(self.by_number[&no]);
+                    no
+                }
+            };
+            self.roots.push((read.entry.name.clone(), no));
+            if frozen {
+                self.frozen_roots.insert(no);
+            }
+        }
+        // One object may be named twice, once by a name that is now another's: the sound entry counts.
+        for read in &snapshot.entries {
+            if let EntryOutcome::Resolved { object: ObjectRef::Group(ix), .. } = &read.outcome {
+                self.frozen_roots.remove(&numbers[&snapshot.group(*ix).anchor]);
+            }
+        }
+        self.nodes.push(root);
+    }
+
+    /// Parts numbers into people and groups.
+    fn split(&self, members: &RoaringBitmap) -> (RoaringBitmap, Vec<Node>) {
+        let mut people = members.clone();
+        let mut groups = Vec::new();
+        for no in members {
+            if let Some(node) = self.by_number.get(&LinkNo(no)) {
+                people.remove(no);
+                groups.push(*node);
+            }
+        }
+        (people, groups)
+    }
+
+    pub fn node(&self, group: LinkNo) -> Node {
+        self.by_number[&group]
+    }
+
+    pub fn root(&self) -> Node {
+        self.nodes.len() - 1
+    }
+
+    pub fn has_hidden(&self) -> bool {
+        self.nodes.iter().any(|n| !n.hidden_people.is_empty() || !n.hidden_groups.is_empty())
+    }
+
+    pub fn has_suspects(&self) -> bool {
+        self.nodes.iter().any(|n| n.suspect)
+    }
+
+    pub fn record(&self, group: LinkNo) -> Option<GroupRecord> {
+        self.by_number.get(&group).and_then(|node| self.nodes[*node].record.clone())
+    }
+
+    /// Every group reached from the entries, and whether only through a frozen one.
+    pub fn reached(&self) -> BTreeMap<LinkNo, bool> {
+        let sound = self.reach(|no| !self.frozen_roots.contains(&no));
+        let frozen = self.reach(|no| self.frozen_roots.contains(&no));
+        frozen.into_iter().map(|no| (no, true)).chain(sound.into_iter().map(|no| (no, false))).collect()
+    }
+
+    fn reach(&self, from: impl Fn(LinkNo) -> bool) -> BTreeSet<LinkNo> {
+        let mut seen = BTreeSet::new();
+        let mut queue: VecDeque<Node> = self.nodes[self.root()]
+            .groups
+            .iter()
+            .copied()
+            .filter(|n| self.nodes[*n].number.is_some_and(&from))
+            .collect();
+        while let Some(node) = queue.pop_front() {
+            let Some(number) = self.nodes[node].number else { continue };
+            if seen.insert(number) {
+                queue.extend(&self.nodes[node].groups);
+            }
+        }
+        seen
+    }
+
+    /// For each of `people`, the nearest group at or below `group` that holds the person directly.
+    pub fn direct_holders(&self, group: LinkNo, people: &RoaringBitmap) -> BTreeMap<LinkNo, LinkNo> {
+        let mut left = people.clone();
+        let mut holders = BTreeMap::new();
+        let mut seen = BTreeSet::new();
+        let mut queue = VecDeque::from([self.node(group)]);
+        while let Some(node) = queue.pop_front() {
+            if left.is_empty() {
+                break;
+            }
+            let Some(number) = self.nodes[node].number.filter(|_| seen.insert(node)) else { continue };
+            let here = &self.nodes[node].people & &left;
+            holders.extend(here.iter().map(|user| (LinkNo(user), number)));
+            left -= here;
+            queue.extend(&self.nodes[node].groups);
+        }
+        holders
+    }
+}
+
+/// Recorded members that are not read now and may be one of the members that the server cannot show.
+///
+/// A member that was unreadable at the last complete read already is another object than those recorded beside
+/// it. A new one is any of those that are missing, or exactly the one whose recorded DN it bears.
+fn hidden_members(
+    known: &Known,
+    group: LinkNo,
+    now: &RoaringBitmap,
+    recorded: &RoaringBitmap,
+    unreadable: &BTreeSet<String>,
+) -> RoaringBitmap {
+    let Some(link) = known.links.get(&group) else { return RoaringBitmap::new() };
+    if unreadable.is_empty() {
+        return RoaringBitmap::new();
+    }
+    let missing = recorded - now;
+    let mut hidden = &link.hidden & &missing;
+    for name in unreadable.difference(&link.unreadable) {
+        let same = missing.iter().find(|no| {
+            known
+                .links
+                .get(&LinkNo(*no))
+                .is_some_and(|l| crate::ids::Dn::parse(&l.dn).is_ok_and(|dn| dn.key() == name))
+        });
+        match same {
+            Some(no) => {
+                hidden.insert(no);
+            }
+            None => hidden |= &missing,
+        }
+    }
+    hidden
+}
