@@ -21,4 +21,5 @@ pub mod model;
 pub mod plan;
 pub mod scope;
 pub mod secret;
+pub mod state;
 pub mod target;

@@ -1,0 +1,168 @@
+//! Cycles: when each began, how it ended, and how long any of this is kept.
+
+use jiff::Timestamp;
+
+use super::db::{Row, Tx, args};
+use super::open::{Reader, State};
+use super::words::{Word, words};
+use super::{Result, StateError};
+use crate::ids::CycleId;
+
+const BEGIN: &str = "INSERT INTO cycles (profile_id, kind, started_at) VALUES ($1, $2, $3) RETURNING id";
+const LAST_CYCLE: &str = "UPDATE profiles SET last_cycle_at = $2 WHERE id = $1";
+const FINISH: &str = "UPDATE cycles SET finished_at = $3, word = $4, counts = $5
+    WHERE id = $2 AND profile_id = $1 AND finished_at IS NULL";
+const RUNNING: &str = "SELECT id FROM cycles WHERE id = $2 AND profile_id = $1 AND finished_at IS NULL";
+const LIST: &str = "SELECT id, kind, started_at, finished_at, word, counts FROM cycles
+    WHERE profile_id = $1 ORDER BY id DESC LIMIT $2";
+
+const PRUNE_JOURNAL: &str = "DELETE FROM journal
+    WHERE profile_id = $1 AND intended_at < $2 AND result IS NOT NULL";
+const PRUNE_HELD: &str = "DELETE FROM held_plans WHERE profile_id = $1 AND held_at < $2";
+const PRUNE_APPROVALS: &str = "DELETE FROM approvals
+    WHERE profile_id = $1 AND approved_at < $2 AND (expires_at < $2 OR used_at < $2)";
+const PRUNE_FINDINGS: &str = "DELETE FROM findings WHERE profile_id = $1 AND gone_at < $2";
+/// The last cycle stays, however old: `status` shows it.
+const PRUNE_CYCLES: &str = "DELETE FROM cycles WHERE profile_id = $1 AND started_at < $2
+    AND id <> (SELECT max(c.id) FROM cycles c WHERE c.profile_id = $1)
+    AND NOT EXISTS (SELECT 1 FROM journal j WHERE j.cycle_id = cycles.id)
+    AND NOT EXISTS (SELECT 1 FROM held_plans h WHERE h.cycle_id = cycles.id)";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CycleKind {
+    Normal,
+    /// Also reads the target back.
+    Full,
+    /// Of a paused profile: only what elapsed time alone asks for.
+    Sweep,
+}
+
+words! { CycleKind { Normal = "normal", Full = "full", Sweep = "sweep", } }
+
+/// How a cycle ended, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CycleWord {
+    /// Everything that was planned was done.
+    Done,
+    /// There was nothing to do.
+    Nothing,
+    /// The guard held steps; the others were done.
+    Held,
+    /// Some steps failed in a way that a retry may mend, or lacked a proof.
+    Unsettled,
+    /// It ran out of time, or was told to stop; the rest is left for the next cycle.
+    Stopped,
+    /// Directory or target could not be read or reached.
+    Unreachable,
+    Failed,
+}
+
+words! { CycleWord {
+    Done = "done", Nothing = "nothing", Held = "held", Unsettled = "unsettled", Stopped = "stopped",
+    Unreachable = "unreachable", Failed = "failed",
+} }
+
+impl CycleKind {
+    /// As stored and as in JSON.
+    pub fn word(self) -> &'static str {
+        Word::word(self)
+    }
+}
+
+impl CycleWord {
+    /// As stored and as in JSON.
+    pub fn word(self) -> &'static str {
+        Word::word(self)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct CycleOutcome {
+    pub word: CycleWord,
+    /// What was counted, for `status` and `history`.
+    pub counts: serde_json::Value,
+    pub finished: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cycle {
+    pub id: CycleId,
+    pub kind: CycleKind,
+    pub started: Timestamp,
+    /// `None`: it is running, or was killed.
+    pub outcome: Option<CycleOutcome>,
+}
+
+/// How many rows were too old to be kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pruned {
+    pub cycles: u64,
+    pub steps: u64,
+    pub findings: u64,
+}
+
+impl State {
+    pub async fn begin_cycle(&self, kind: CycleKind, now: Timestamp) -> Result<CycleId> {
+        let mut tx = self.db.begin().await?;
+        let args = args![self.profile_id, Word::word(kind), now];
+        let id = tx.fetch_one(BEGIN, args, |row| row.next::<i64>()).await?;
+        tx.run(LAST_CYCLE, args![self.profile_id, now]).await?;
+        tx.commit().await?;
+        id.map(CycleId).ok_or(StateError::BadValue { place: self.db.place.to_string(), column: "cycles.id" })
+    }
+
+    pub async fn finish_cycle(&self, cycle: CycleId, outcome: &CycleOutcome) -> Result<()> {
+        let counts = outcome.counts.to_string();
+        let args = args![self.profile_id, cycle, outcome.finished, Word::word(outcome.word), counts];
+        match self.db.run(FINISH, args).await? {
+            0 => Err(self.not_running(cycle)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whatever is written belongs to a cycle that has begun and not ended.
+    pub(super) async fn check_running(&self, tx: &mut Tx, cycle: CycleId) -> Result<()> {
+        let found = tx.fetch_one(RUNNING, args![self.profile_id, cycle], |row| row.next::<i64>()).await?;
+        found.map(|_| ()).ok_or_else(|| self.not_running(cycle))
+    }
+
+    fn not_running(&self, cycle: CycleId) -> StateError {
+        StateError::NotRunning { cycle, profile: self.profile.clone() }
+    }
+
+    /// Deletes cycles, their steps, closed findings, held plans and approvals from before `older_than`. A step
+    /// whose outcome is not known is kept until it is.
+    pub async fn prune(&self, older_than: Timestamp) -> Result<Pruned> {
+        let args = || args![self.profile_id, older_than];
+        let mut tx = self.db.begin().await?;
+        let steps = tx.run(PRUNE_JOURNAL, args()).await?;
+        tx.run(PRUNE_HELD, args()).await?;
+        tx.run(PRUNE_APPROVALS, args()).await?;
+        let findings = tx.run(PRUNE_FINDINGS, args()).await?;
+        let cycles = tx.run(PRUNE_CYCLES, args()).await?;
+        tx.commit().await?;
+        Ok(Pruned { cycles, steps, findings })
+    }
+}
+
+impl Reader {
+    /// The last cycles, newest first.
+    pub async fn cycles(&self, limit: u32) -> Result<Vec<Cycle>> {
+        self.db.fetch(LIST, args![self.profile_id, limit], read).await
+    }
+}
+
+fn read(row: &mut Row) -> Result<Cycle> {
+    let id = CycleId(row.next()?);
+    let kind = row.word("cycles.kind", Word::of)?;
+    let started = row.time("cycles.started_at")?;
+    let outcome = match row.opt_time("cycles.finished_at")? {
+        Some(finished) => Some(CycleOutcome {
+            finished,
+            word: row.word("cycles.word", Word::of)?,
+            counts: row.json("cycles.counts")?,
+        }),
+        None => None,
+    };
+    Ok(Cycle { id, kind, started, outcome })
+}

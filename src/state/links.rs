@@ -1,0 +1,178 @@
+//! Links: whole rows, one for each directory object ever met.
+
+use std::collections::BTreeMap;
+
+use roaring::RoaringBitmap;
+
+use super::db::{Row, Tx, Value, args};
+use super::open::State;
+use super::words::Word;
+use super::{Result, StateError};
+use crate::ids::{LinkNo, Sid, TargetId};
+use crate::model::{Digest, Link, Retry};
+
+const UPSERT: &str = "INSERT INTO links (profile_id, no, kind, anchor, dn, sid, identity_store_id, target_id,
+        origin, name, email, digest, out_since, filled, direct, applied,
+        retry_attempts, retry_not_before, retry_code, retry_digest)
+    VALUES {rows}
+    ON CONFLICT (profile_id, no) DO UPDATE SET
+        kind = excluded.kind, anchor = excluded.anchor, dn = excluded.dn, sid = excluded.sid,
+        identity_store_id = excluded.identity_store_id, target_id = excluded.target_id,
+        origin = excluded.origin, name = excluded.name, email = excluded.email, digest = excluded.digest,
+        out_since = excluded.out_since, filled = excluded.filled, direct = excluded.direct,
+        applied = excluded.applied, retry_attempts = excluded.retry_attempts,
+        retry_not_before = excluded.retry_not_before, retry_code = excluded.retry_code,
+        retry_digest = excluded.retry_digest";
+const WIDTH: usize = 20;
+
+const ALL: &str = "SELECT no, kind, anchor, dn, sid, target_id, origin, name, email, digest, out_since, filled,
+        direct, applied, retry_attempts, retry_not_before, retry_code, retry_digest
+    FROM links WHERE profile_id = $1";
+
+const STORE: &str = "SELECT identity_store_id FROM profiles WHERE id = $1";
+const OWNER: &str = "SELECT p.name, l.dn FROM links l JOIN profiles p ON p.id = l.profile_id
+    WHERE l.identity_store_id = $1 AND l.kind = $2 AND l.target_id = $3
+        AND NOT (l.profile_id = $4 AND l.no = $5)";
+
+impl State {
+    /// Writes whole rows in the transaction.
+    pub(super) async fn write_links(&self, tx: &mut Tx, links: &[&Link]) -> Result<()> {
+        if links.is_empty() {
+            return Ok(());
+        }
+        let store = tx.fetch_one(STORE, args![self.profile_id], |row| row.next::<Option<String>>()).await?;
+        let store = store.flatten();
+        if store.is_none() && links.iter().any(|l| l.target_id.is_some()) {
+            return Err(StateError::NotBound { profile: self.profile.clone() });
+        }
+        // Each once: PostgreSQL refuses to write a row twice in one statement. And those that give up a target
+        // id first, in case another takes it over.
+        let by_no: BTreeMap<LinkNo, &Link> = links.iter().map(|link| (link.no, *link)).collect();
+        let mut values = Vec::with_capacity(by_no.len() * WIDTH);
+        let (without, with): (Vec<&Link>, Vec<&Link>) =
+            by_no.values().partition(|link| link.target_id.is_none());
+        for link in without.into_iter().chain(with) {
+            values.extend(row_of(self.profile_id, store.as_deref(), link).map_err(|source| StateError::Bitmap { no: link.no, source })?);
+        }
+        tx.run_rows(UPSERT, WIDTH, values).await?;
+        Ok(())
+    }
+
+    /// Where a row was refused because it exists already: which link owns the target object.
+    pub(super) async fn name_owner(&self, error: StateError, links: &[&Link]) -> StateError {
+        if !error.is_duplicate() {
+            return error;
+        }
+        let Ok(Some(Some(store))) =
+            self.db.fetch_one(STORE, args![self.profile_id], |row| row.next::<Option<String>>()).await
+        else {
+            return error;
+        };
+        for link in links {
+            let Some(target) = &link.target_id else { continue };
+            let args =
+                args![store.as_str(), link.kind.word(), target.as_str(), self.profile_id, link.no];
+            let owner = self.db.fetch_one(OWNER, args, |row| Ok((row.next()?, row.next()?))).await;
+            if let Ok(Some((profile, dn))) = owner {
+                return StateError::Owned { kind: link.kind, target: target.clone(), profile, dn };
+            }
+        }
+        error
+    }
+}
+
+/// All links of a profile.
+pub(super) async fn load(tx: &mut Tx, profile_id: i64) -> Result<BTreeMap<LinkNo, Link>> {
+    let links = tx.fetch(ALL, args![profile_id], read).await?;
+    Ok(links.into_iter().map(|link| (link.no, link)).collect())
+}
+
+fn row_of<'a>(profile_id: i64, store: Option<&'a str>, link: &'a Link,
+) -> std::io::Result<Vec<Value<'a>>> {
+    let retry = link.retry.as_ref();
+    let target = link.target_id.as_ref().map(TargetId::as_str);
+    Ok(args![
+        profile_id,
+        link.no,
+        link.kind.word(),
+        &link.anchor,
+        link.dn.as_str(),
+        link.sid.as_ref().map(Sid::as_str),
+        target.and(store),
+        target,
+        link.origin.word(),
+        link.name.as_deref(),
+        link.email.as_deref(),
+        link.digest.as_ref().map(Digest::as_bytes),
+        link.out_since,
+        link.filled,
+        bitmap_bytes(&link.direct)?,
+        bitmap_bytes(&link.applied)?,
+        Value::Int(retry.map(|r| r.attempts.into())),
+        retry.map(|r| r.not_before),
+        retry.map(|r| r.code.as_str()),
+        retry.map(|r| r.digest.as_bytes()),
+    ])
+}
+
+fn read(row: &mut Row) -> Result<Link> {
+    Ok(Link {
+        no: row.link("links.no")?,
+        kind: row.word("links.kind", Word::of)?,
+        anchor: row.anchor("links.anchor")?,
+        dn: row.next()?,
+        sid: match row.next::<Option<String>>()? {
+            Some(text) => Some(Sid::parse(&text).ok_or_else(|| row.bad("links.sid"))?),
+            None => None,
+        },
+        target_id: row.next::<Option<String>>()?.map(TargetId::new),
+        origin: row.word("links.origin", Word::of)?,
+        name: row.next()?,
+        email: row.next()?,
+        digest: digest(row, "links.digest")?,
+        out_since: row.opt_time("links.out_since")?,
+        filled: row.next()?,
+        direct: bitmap(row, "links.direct")?,
+        applied: bitmap(row, "links.applied")?,
+        retry: retry(row)?,
+    })
+}
+
+fn retry(row: &mut Row) -> Result<Option<Retry>> {
+    let attempts = row.next::<Option<i64>>()?;
+    let not_before = row.opt_time("links.retry_not_before")?;
+    let code = row.next::<Option<String>>()?;
+    let digest = digest(row, "links.retry_digest")?;
+    match (attempts, not_before, code, digest) {
+        (None, None, None, None) => Ok(None),
+        (Some(attempts), Some(not_before), Some(code), Some(digest)) => {
+            let attempts = u32::try_from(attempts).map_err(|_| row.bad("links.retry_attempts"))?;
+            Ok(Some(Retry { attempts, not_before, code, digest }))
+        }
+        _ => Err(row.bad("links.retry_attempts")),
+    }
+}
+
+fn digest(row: &mut Row, column: &'static str) -> Result<Option<Digest>> {
+    match row.next::<Option<Vec<u8>>>()? {
+        Some(bytes) => Digest::from_bytes(&bytes).map(Some).ok_or_else(|| row.bad(column)),
+        None => Ok(None),
+    }
+}
+
+fn bitmap(row: &mut Row, column: &'static str) -> Result<RoaringBitmap> {
+    match row.next::<Option<Vec<u8>>>()? {
+        Some(bytes) => RoaringBitmap::deserialize_from(bytes.as_slice()).map_err(|_| row.bad(column)),
+        None => Ok(RoaringBitmap::new()),
+    }
+}
+
+/// Roaring's portable format; nothing for an empty one, which most are.
+fn bitmap_bytes(bitmap: &RoaringBitmap) -> std::io::Result<Option<Vec<u8>>> {
+    if bitmap.is_empty() {
+        return Ok(None);
+    }
+    let mut bytes = Vec::with_capacity(bitmap.serialized_size());
+    bitmap.serialize_into(&mut bytes)?;
+    Ok(Some(bytes))
+}

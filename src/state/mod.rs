@@ -1,0 +1,37 @@
+//! What must outlive a cycle: the ties from directory objects to target ids, the journal of every write,
+//! findings, held plans and approvals, the lease. SQLite by default, PostgreSQL by url, with one SQL text
+//! for both.
+//!
+//! [`State`] reads and writes. [`StateCopy`] is what a dry run gets: the same reads, and no way to write.
+//! Both give their reads through [`Reader`].
+
+mod approvals;
+mod copy;
+mod cycles;
+mod db;
+mod error;
+mod findings;
+mod journal;
+mod lease;
+mod links;
+mod load;
+mod open;
+mod place;
+mod profile;
+mod schema;
+mod url;
+mod words;
+
+pub use approvals::HeldPlan;
+pub use copy::StateCopy;
+pub use cycles::{Cycle, CycleKind, CycleOutcome, CycleWord, Pruned};
+pub use error::StateError;
+pub use findings::FindingChanges;
+pub use journal::{Intent, JournalEntry, Outcome, PendingIntent, StepResult};
+pub use lease::{Holder, LeaseAnswer};
+pub use open::{Reader, State};
+pub use profile::{Pause, ReadRecord};
+pub use url::StateUrl;
+
+/// What each method of the room answers.
+pub type Result<T, E = StateError> = std::result::Result<T, E>;
