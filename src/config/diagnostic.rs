@@ -142,6 +142,14 @@ impl Problem {
         self
     }
 
+    /// What exactly is wrong, said at the place and in the message.
+    pub fn because(&mut self, detail: impl Into<String>) -> &mut Self {
+        let detail = detail.into();
+        self.message.push_str(": ");
+        self.message.push_str(&detail);
+        self.label(detail)
+    }
+
     pub fn help(&mut self, help: impl Into<String>) -> &mut Self {
         self.help = Some(help.into());
         self
@@ -159,6 +167,15 @@ fn position(text: &str, at: usize) -> (usize, usize) {
     let line = before.matches('\n').count() + 1;
     let start = before.rfind('\n').map_or(0, |nl| nl + 1);
     (line, before[start..].chars().count() + 1)
+}
+
+/// An empty span at the end of a line moves onto the line's last character, since a caret needs one to stand under.
+fn visible(text: &str, span: &Range<usize>) -> Range<usize> {
+    let ends = text.get(span.start..).is_some_and(|rest| rest.is_empty() || rest.starts_with(['\r', '\n']));
+    match text.get(..span.start).and_then(|before| before.chars().next_back()) {
+        Some(last) if ends && span.is_empty() && last != '\n' => span.start - last.len_utf8()..span.start,
+        _ => span.clone(),
+    }
 }
 
 struct Shown<'a> {
@@ -223,7 +240,8 @@ impl miette::Diagnostic for Shown<'_> {
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
         let d = self.diagnostic;
-        let main = LabeledSpan::new_primary_with_span(Some(d.label.clone()), d.span.clone());
+        let main =
+            LabeledSpan::new_primary_with_span(Some(d.label.clone()), visible(self.source.text, &d.span));
         let also =
             d.also.iter().map(|(span, label)| LabeledSpan::new_with_span(Some(label.clone()), span.clone()));
         Some(Box::new(std::iter::once(main).chain(also)))

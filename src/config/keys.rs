@@ -38,6 +38,7 @@ impl Shape {
             path @ ("directory" | "scope" | "mapping" | "target" | "guard" | "state" | "log") => {
                 format!("[{path}]")
             }
+            "mapping.jmespath" => "the table of a mapping".to_owned(),
             path => format!("`{path}`"),
         }
     }

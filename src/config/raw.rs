@@ -86,7 +86,8 @@ impl<'t> Reader<'t> {
         let title = shape.title();
         let secret = names_a_secret(name).then(|| shape.names().find(|n| n.ends_with("-file"))).flatten();
         let elsewhere = keys::ALL.iter().find(|s| s.key(name).is_some_and(|k| k.later.is_none()));
-        let help = if let Some(file) = secret.filter(|f| f.starts_with("password")) {
+        let secret = secret.filter(|f| f.starts_with("password"));
+        let help = if let Some(file) = secret {
             format!("secrets are never written in this file: use `{file}` or `password-env`")
         } else if let Some(near) = near {
             format!("did you mean `{near}`?")
@@ -96,7 +97,7 @@ impl<'t> Reader<'t> {
             format!("known here: {}", shape.names().collect::<Vec<_>>().join(", "))
         };
         self.error(span, format!("unknown key `{}` in {title}", shown(name))).label("unknown").help(help);
-        near
+        secret.or(near)
     }
 
     pub fn wrong_type(&mut self, value: &DeValue<'_>, span: Span, wanted: &str) {
@@ -183,7 +184,12 @@ impl<'t> Section<'t> {
         }
     }
 
-    pub fn missing(&self, r: &mut Reader<'t>, key: &str, help: &str) {
+    /// Whether the key, or what seems to be a misspelling of it, is there.
+    pub fn tries(&self, key: &'static str) -> bool {
+        self.has(key) || self.meant.contains(&key)
+    }
+
+    pub fn missing(&self, r: &mut Reader<'t>, key: &'static str, help: &str) {
         if self.meant.contains(&key) {
             return;
         }
@@ -242,10 +248,7 @@ impl<'t> Section<'t> {
         match number.filter(|n| allowed.contains(n)) {
             Some(number) => Some((number, value.span)),
             None => {
-                let range = match allowed.end() {
-                    &u32::MAX => format!("{} or more", allowed.start()),
-                    end => format!("from {} to {end}", allowed.start()),
-                };
+                let range = format!("from {} to {}", allowed.start(), allowed.end());
                 r.error(value.span, format!("`{key}` must be {range}")).label(range);
                 None
             }

@@ -154,6 +154,26 @@ fn the_defaults_that_the_reference_names_are_the_defaults() {
 }
 
 #[test]
+fn the_default_mappings_that_the_reference_names_are_the_defaults() {
+    let text = std::fs::read_to_string(dir().join("reference.toml")).unwrap();
+    let mapping = load("reference.toml").mapping;
+    let users = mapping.user_expressions().iter().map(|(a, e)| (a.path(), e));
+    let groups = mapping.group_expressions().iter().map(|(a, e)| (a.path(), e));
+    let (mut named, mut external_ids) = (0, 0);
+    for (path, expression) in users.chain(groups) {
+        if path == "externalId" {
+            external_ids += 1;
+            continue;
+        }
+        // Of several, the reference names the first.
+        let first = expression.to_string().split(", else ").next().unwrap().to_owned();
+        assert!(text.contains(&format!("#\"{path}\" = \"{first}\"\n")), "{path} = {first}");
+        named += 1;
+    }
+    assert_eq!((named, external_ids), (8, 2));
+}
+
+#[test]
 fn the_mappings_that_the_reference_shows_can_be_used() {
     let full = filled_in(|_, key| EXAMPLES.contains(&key));
     let path = dir().join("reference.toml");

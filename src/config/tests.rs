@@ -520,9 +520,13 @@ fn state_urls() {
         "mysql://h/d",
         "state.db",
         "postgres://h:x/d",
+        "postgres:h/d",
+        "sqlite:a%zz",
     ] {
         assert!(parse(&state(&format!("url = \"{bad}\""))).is_err(), "{bad}");
     }
+    assert_snapshot!(lines(&state("url = \"postgres://u@h/d?sslmod=require\"")), @"");
+    assert_snapshot!(lines(&state("url = \"postgres://u@h:port/d\"")), @"");
     assert_snapshot!(lines(&state("password-file = \"x\"")), @r#"corp.toml:12:1: `password-file` cannot be used here: SQLite, the default, has no passwords"#);
 }
 

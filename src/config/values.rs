@@ -85,7 +85,7 @@ impl<'t> Section<'t> {
             Err(flaw) => {
                 let place = r.within(&text, flaw.offset, flaw.len);
                 r.error(place, format!("`{key}` is no span of time: \"{}\"", shown(text.value)))
-                    .label(flaw.message)
+                    .because(flaw.message)
                     .help("such as \"30s\", \"1h30m\" or \"28d\"");
                 return None;
             }

@@ -12,7 +12,8 @@ use crate::ids::{CycleId, Fingerprint, PlanId};
 const HOLD: &str = "INSERT INTO held_plans (profile_id, plan_id, cycle_id, held_at) VALUES ($1, $2, $3, $4)
     ON CONFLICT (profile_id, plan_id) DO UPDATE SET cycle_id = excluded.cycle_id, held_at = excluded.held_at";
 const FORGET_STEPS: &str = "DELETE FROM held_steps WHERE profile_id = $1 AND plan_id = $2";
-const HOLD_STEPS: &str = "INSERT INTO held_steps (profile_id, plan_id, position, fingerprint, step) VALUES {rows}";
+const HOLD_STEPS: &str =
+    "INSERT INTO held_steps (profile_id, plan_id, position, fingerprint, step) VALUES {rows}";
 const PLAN: &str = "SELECT plan_id, cycle_id, held_at FROM held_plans WHERE profile_id = $1 AND plan_id = $2";
 const LATEST: &str = "SELECT plan_id, cycle_id, held_at FROM held_plans WHERE profile_id = $1
     ORDER BY cycle_id DESC, held_at DESC LIMIT 1";
@@ -124,8 +125,7 @@ fn read_step(row: &mut Row) -> Result<(Fingerprint, serde_json::Value), StateErr
 }
 
 pub(super) async fn load(tx: &mut Tx, profile_id: i64, now: Timestamp) -> Result<BTreeSet<Fingerprint>> {
-    let found = tx
-        .fetch(APPROVED, args![profile_id, now], |row| Ok(Fingerprint::new(row.next::<String>()?)))
-        .await?;
+    let found =
+        tx.fetch(APPROVED, args![profile_id, now], |row| Ok(Fingerprint::new(row.next::<String>()?))).await?;
     Ok(found.into_iter().collect())
 }

@@ -47,9 +47,8 @@ impl State {
             UrlKind::Sqlite(path) => {
                 let source = path.clone();
                 let copied = tokio::task::spawn_blocking(move || copy(&source)).await;
-                let private = copied.map_err(|e| {
-                    place::file_error("copy", path, std::io::Error::other(e))
-                })??;
+                let private =
+                    copied.map_err(|e| place::file_error("copy", path, std::io::Error::other(e)))??;
                 let db = connect_sqlite(&private.file(), url.to_string()).await?;
                 schema::migrate(&db).await?;
                 // `private` goes here: the one connection keeps the file, and no way of ending leaves it behind.
@@ -85,7 +84,9 @@ impl PrivateDir {
     fn new() -> Result<Self> {
         let path = std::env::temp_dir().join(format!("idcsync-{}", uuid::Uuid::new_v4().simple()));
         let made = std::fs::DirBuilder::new().mode(0o700).create(&path);
-        made.map_err(|source| place::file_error("create (set TMPDIR to a place that can be written)", &path, source))?;
+        made.map_err(|source| {
+            place::file_error("create (set TMPDIR to a place that can be written)", &path, source)
+        })?;
         Ok(Self(path))
     }
 

@@ -21,36 +21,54 @@ pub enum StateError {
     OpenHere { path: PathBuf },
     #[error("{} is not a file: give another path in the state url", path.display())]
     NotAFile { path: PathBuf },
-    #[error("{place} is not a SQLite database: give another path in the state url, or restore the file from a backup")]
+    #[error(
+        "{place} is not a SQLite database: give another path in the state url, or restore the file from a backup"
+    )]
     NotADatabase { place: String, source: sqlx::Error },
     #[error("{place} holds another program's tables: give idcsync a database of its own")]
     Foreign { place: String },
     #[error("cannot {what} {}", path.display())]
     File { what: &'static str, path: PathBuf, source: std::io::Error },
-    #[error("{place} was written by a newer idcsync (its schema is {found}, this program knows {known}): run that version, or restore a backup from before the upgrade")]
+    #[error(
+        "{place} was written by a newer idcsync (its schema is {found}, this program knows {known}): run that version, or restore a backup from before the upgrade"
+    )]
     Newer { place: String, found: i64, known: i64 },
-    #[error("{place} has schema {found} and this program needs {known}: a dry run upgrades nothing; the next sync does")]
+    #[error(
+        "{place} has schema {found} and this program needs {known}: a dry run upgrades nothing; the next sync does"
+    )]
     Older { place: String, found: i64, known: i64 },
-    #[error("{place} has a schema {version} that is not the one of this program: it was made by a build that was never released, or changed by hand; restore a backup")]
+    #[error(
+        "{place} has a schema {version} that is not the one of this program: it was made by a build that was never released, or changed by hand; restore a backup"
+    )]
     Altered { place: String, version: i64 },
     #[error("the schema of {place} could not be brought up to date")]
     Migrate { place: String, source: Box<sqlx::migrate::MigrateError> },
 
     #[error("no space is left for {place}: free some, then run again (nothing that was recorded is lost)")]
     Full { place: String, source: sqlx::Error },
-    #[error("{place} cannot be written: check who owns the file and its directory and that the file system is not read-only; for PostgreSQL, that it is not a standby")]
+    #[error(
+        "{place} cannot be written: check who owns the file and its directory and that the file system is not read-only; for PostgreSQL, that it is not a standby"
+    )]
     ReadOnly { place: String, source: sqlx::Error },
-    #[error("{place} is locked by another process: wait until it has ended, or find it with `fuser` (SQLite) or in pg_stat_activity")]
+    #[error(
+        "{place} is locked by another process: wait until it has ended, or find it with `fuser` (SQLite) or in pg_stat_activity"
+    )]
     Locked { place: String, source: sqlx::Error },
     #[error("{place} is damaged: stop idcsync, keep a copy, and restore a backup")]
     Corrupt { place: String, source: sqlx::Error },
-    #[error("the disk under {place} reported an error: look into the kernel's log, and check the disk before the next run")]
+    #[error(
+        "the disk under {place} reported an error: look into the kernel's log, and check the disk before the next run"
+    )]
     Disk { place: String, source: sqlx::Error },
-    #[error("{place} cannot be opened: check that the path exists and that the user who runs idcsync may read and write the file and its directory")]
+    #[error(
+        "{place} cannot be opened: check that the path exists and that the user who runs idcsync may read and write the file and its directory"
+    )]
     CannotOpen { place: String, source: sqlx::Error },
     #[error("{place} could not be reached: check host, port and network, and that the server runs")]
     Unreachable { place: String, source: sqlx::Error },
-    #[error("{place} did not answer for {seconds} seconds: check the network and what the server is busy with")]
+    #[error(
+        "{place} did not answer for {seconds} seconds: check the network and what the server is busy with"
+    )]
     Silent { place: String, seconds: u64 },
     #[error("{place} did not give a safe connection: check sslmode and sslrootcert in the state url")]
     Tls { place: String, source: sqlx::Error },
@@ -73,7 +91,9 @@ pub enum StateError {
     Bitmap { no: LinkNo, source: std::io::Error },
     #[error("the profile `{profile}` has links to the target, but is not tied to an identity store yet")]
     NotBound { profile: String },
-    #[error("the profile `{profile}` is tied to {what} {found}, not to {given}: use another profile, or another state database")]
+    #[error(
+        "the profile `{profile}` is tied to {what} {found}, not to {given}: use another profile, or another state database"
+    )]
     BoundElsewhere { profile: String, what: &'static str, found: String, given: String },
     #[error("cycle {cycle} is not a running cycle of the profile `{profile}`")]
     NotRunning { cycle: CycleId, profile: String },

@@ -217,10 +217,9 @@ fn read_result(row: &mut Row) -> Result<Option<(StepResult, Timestamp)>> {
     let result = match word.as_str() {
         "done" => StepResult::Done,
         "found" => StepResult::Found,
-        "failed" => StepResult::Failed {
-            code: code.unwrap_or_default(),
-            message: message.unwrap_or_default(),
-        },
+        "failed" => {
+            StepResult::Failed { code: code.unwrap_or_default(), message: message.unwrap_or_default() }
+        }
         "skipped" => StepResult::Skipped,
         "not-done" => StepResult::NotDone,
         _ => return Err(row.bad("journal.result")),

@@ -23,9 +23,11 @@ const ACQUIRE: &str = "INSERT INTO leases
     WHERE leases.held_until <= excluded.acquired_at
         OR (leases.host = excluded.host AND leases.space = excluded.space AND leases.pid = excluded.pid
             AND leases.start_ticks = excluded.start_ticks)";
-const HOLDER: &str = "SELECT host, space, pid, start_ticks, held_until FROM leases WHERE identity_store_id = $1";
+const HOLDER: &str =
+    "SELECT host, space, pid, start_ticks, held_until FROM leases WHERE identity_store_id = $1";
 /// From a holder that is gone; nothing happens if somebody else was faster.
-const TAKE_OVER: &str = "UPDATE leases SET host = $2, space = $3, pid = $4, start_ticks = $5, acquired_at = $6,
+const TAKE_OVER: &str =
+    "UPDATE leases SET host = $2, space = $3, pid = $4, start_ticks = $5, acquired_at = $6,
         held_until = $7
     WHERE identity_store_id = $1 AND host = $8 AND space = $9 AND pid = $10 AND start_ticks = $11";
 const RENEW: &str = "UPDATE leases SET held_until = $6
@@ -47,8 +49,13 @@ pub struct Holder {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LeaseAnswer {
     /// Ours until then, if it is not renewed.
-    Acquired { until: Timestamp },
-    HeldBy { holder: Holder, until: Timestamp },
+    Acquired {
+        until: Timestamp,
+    },
+    HeldBy {
+        holder: Holder,
+        until: Timestamp,
+    },
 }
 
 impl Holder {
@@ -56,14 +63,18 @@ impl Holder {
     pub fn current() -> Result<Self> {
         let pid = std::process::id();
         let read = |path: &str| {
-            std::fs::read_to_string(path).map(|text| text.trim().to_owned()).map_err(|source| {
-                StateError::File { what: "read", path: path.into(), source }
-            })
+            std::fs::read_to_string(path)
+                .map(|text| text.trim().to_owned())
+                .map_err(|source| StateError::File { what: "read", path: path.into(), source })
         };
         let stat = read(&format!("/proc/{pid}/stat"))?;
         let Some((_, start)) = parse_stat(&stat) else {
             let source = std::io::Error::from(std::io::ErrorKind::InvalidData);
-            return Err(StateError::File { what: "understand", path: format!("/proc/{pid}/stat").into(), source });
+            return Err(StateError::File {
+                what: "understand",
+                path: format!("/proc/{pid}/stat").into(),
+                source,
+            });
         };
         Ok(Self { host: read("/proc/sys/kernel/hostname")?, space: space(), pid, start })
     }

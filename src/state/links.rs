@@ -25,7 +25,8 @@ const UPSERT: &str = "INSERT INTO links (profile_id, no, kind, anchor, dn, sid, 
         retry_digest = excluded.retry_digest";
 const WIDTH: usize = 20;
 
-const ALL: &str = "SELECT no, kind, anchor, dn, sid, target_id, origin, name, email, digest, out_since, filled,
+const ALL: &str =
+    "SELECT no, kind, anchor, dn, sid, target_id, origin, name, email, digest, out_since, filled,
         direct, applied, retry_attempts, retry_not_before, retry_code, retry_digest
     FROM links WHERE profile_id = $1";
 
@@ -52,7 +53,10 @@ impl State {
         let (without, with): (Vec<&Link>, Vec<&Link>) =
             by_no.values().partition(|link| link.target_id.is_none());
         for link in without.into_iter().chain(with) {
-            values.extend(row_of(self.profile_id, store.as_deref(), link).map_err(|source| StateError::Bitmap { no: link.no, source })?);
+            values.extend(
+                row_of(self.profile_id, store.as_deref(), link)
+                    .map_err(|source| StateError::Bitmap { no: link.no, source })?,
+            );
         }
         tx.run_rows(UPSERT, WIDTH, values).await?;
         Ok(())
@@ -70,8 +74,7 @@ impl State {
         };
         for link in links {
             let Some(target) = &link.target_id else { continue };
-            let args =
-                args![store.as_str(), link.kind.word(), target.as_str(), self.profile_id, link.no];
+            let args = args![store.as_str(), link.kind.word(), target.as_str(), self.profile_id, link.no];
             let owner = self.db.fetch_one(OWNER, args, |row| Ok((row.next()?, row.next()?))).await;
             if let Ok(Some((profile, dn))) = owner {
                 return StateError::Owned { kind: link.kind, target: target.clone(), profile, dn };
@@ -87,8 +90,7 @@ pub(super) async fn load(tx: &mut Tx, profile_id: i64) -> Result<BTreeMap<LinkNo
     Ok(links.into_iter().map(|link| (link.no, link)).collect())
 }
 
-fn row_of<'a>(profile_id: i64, store: Option<&'a str>, link: &'a Link,
-) -> std::io::Result<Vec<Value<'a>>> {
+fn row_of<'a>(profile_id: i64, store: Option<&'a str>, link: &'a Link) -> std::io::Result<Vec<Value<'a>>> {
     let retry = link.retry.as_ref();
     let target = link.target_id.as_ref().map(TargetId::as_str);
     Ok(args![

@@ -231,4 +231,3 @@ async fn write_ahead_log(db: &Db) -> Result<()> {
         }
     }
 }
-

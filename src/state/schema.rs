@@ -46,8 +46,7 @@ pub(super) async fn look(db: &Db) -> Result<Schema> {
         Some((0, _)) | None => return Ok(Schema::Empty),
         Some(_) => return Err(StateError::Foreign { place: db.place.to_string() }),
     }
-    let applied =
-        db.fetch(APPLIED, args![], |row| Ok((row.next::<i64>()?, row.next::<Vec<u8>>()?))).await?;
+    let applied = db.fetch(APPLIED, args![], |row| Ok((row.next::<i64>()?, row.next::<Vec<u8>>()?))).await?;
     let known = migrator(&db.pool);
     for (version, checksum) in &applied {
         match known.iter().find(|m| m.version == *version) {

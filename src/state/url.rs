@@ -12,8 +12,18 @@ use crate::secret::SecretSource;
 
 /// What may stand after the `?` of a PostgreSQL url. Anything else is refused: sqlx would put an unknown
 /// parameter into the log with its value.
-const PARAMETERS: &[&str] =
-    &["application_name", "dbname", "host", "options", "port", "sslcert", "sslkey", "sslmode", "sslrootcert", "user"];
+const PARAMETERS: &[&str] = &[
+    "application_name",
+    "dbname",
+    "host",
+    "options",
+    "port",
+    "sslcert",
+    "sslkey",
+    "sslmode",
+    "sslrootcert",
+    "user",
+];
 
 /// A checked url. `Debug` and `Display` show no password.
 #[derive(Clone)]
@@ -67,7 +77,10 @@ impl StateUrl {
                 return Err(bad("give the password as password-file or password-env".to_owned()));
             }
             if !PARAMETERS.contains(&key) {
-                return Err(bad(format!("there is no parameter `{key}`; known are {}", PARAMETERS.join(", "))));
+                return Err(bad(format!(
+                    "there is no parameter `{key}`; known are {}",
+                    PARAMETERS.join(", ")
+                )));
             }
         }
         let password_in_url = address.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'));
@@ -137,7 +150,8 @@ impl fmt::Debug for StateUrl {
 }
 
 fn shown_postgres(options: &PgConnectOptions) -> String {
-    let host = options.get_socket().map_or_else(|| options.get_host().to_owned(), |s| s.display().to_string());
+    let host =
+        options.get_socket().map_or_else(|| options.get_host().to_owned(), |s| s.display().to_string());
     let database = options.get_database().unwrap_or(options.get_username());
     format!("postgres://{}@{host}:{}/{database}", options.get_username(), options.get_port())
 }

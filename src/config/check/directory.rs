@@ -151,8 +151,8 @@ fn urls<'t>(r: &mut Reader<'t>, section: &Section<'t>) -> Vec<(Text<'t>, Url<'t>
             Ok(url) => urls.push((text, url)),
             Err(flaw) => {
                 let place = r.within(&text, flaw.offset, flaw.len);
-                r.error(place, "this is no url of an LDAP server")
-                    .label(flaw.message)
+                r.error(place, "no url of an LDAP server")
+                    .because(flaw.message)
                     .help("such as \"ldaps://dc1.corp.example.com\" or \"ldap://10.0.0.5:389\"");
             }
         }
@@ -291,7 +291,7 @@ fn bind_table<'t>(r: &mut Reader<'t>, section: &Section<'t>, span: Span) -> Opti
         "the DN of the service account (for AD, name@domain does, too)",
     );
     let password = password(r, &table);
-    if password.is_none() && !table.has("password-file") && !table.has("password-env") {
+    if !table.tries("password-file") && !table.tries("password-env") {
         r.error(span.clone(), "the bind has no password")
             .label("no password")
             .help("password-file = \"…\" or password-env = \"…\": a bind without one would be anonymous");

@@ -10,7 +10,7 @@ use crate::model::{Kind, NameForm, ScopeEntry};
 /// A filter longer than this is no filter that someone wrote.
 const MAX_FILTER: usize = 4096;
 /// The parser descends once for each level.
-const MAX_FILTER_DEPTH: usize = 50;
+const MAX_FILTER_DEPTH: usize = 32;
 
 pub(super) fn read<'t>(r: &mut Reader<'t>, section: &Section<'t>) -> Option<ScopeSettings> {
     let mut seen = BTreeMap::new();
@@ -28,7 +28,7 @@ pub(super) fn read<'t>(r: &mut Reader<'t>, section: &Section<'t>) -> Option<Scop
     {
         let place = r.within(text, offset, len);
         r.error(place, "`user-filter` is no LDAP filter (RFC 4515)")
-            .label(message)
+            .because(message)
             .help("such as \"(&(department=IT)(!(sAMAccountName=svc-*)))\"");
     }
     Some(ScopeSettings {
@@ -97,7 +97,7 @@ fn acceptable(r: &mut Reader<'_>, text: &Text<'_>, kind: Kind, seen: &mut Seen) 
     };
     if let Some(flaw) = flaw {
         r.error(text.span.clone(), format!("\"{}\" is no name of a {kind}", shown(text.value)))
-            .label(flaw)
+            .because(flaw)
             .help("a sAMAccountName, DOMAIN\\name, userPrincipalName, mail, DN or objectGUID");
         return false;
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::config::raw::{Reader, Section, Text};
 use crate::config::settings::{LogFormat, LogSettings, StateSettings};
 use crate::config::values::{DAY, Flaw, Url};
+use crate::state::{StateError, StateUrl};
 
 const DEFAULT_URL: &str = "sqlite:///var/lib/idcsync/state.db";
 const DEFAULT_HISTORY: Duration = Duration::from_secs(400 * 24 * 60 * 60);
@@ -38,6 +39,12 @@ pub(super) fn read<'t>(r: &mut Reader<'t>, section: &Section<'t>) -> State {
 
 fn url<'t>(r: &mut Reader<'t>, text: &Text<'t>) -> Option<String> {
     let checked = if text.value.starts_with("sqlite:") { sqlite(text.value) } else { postgres(text.value) };
+    // What is said above has a place within the url; whoever opens the database knows the rest.
+    let checked = checked.and_then(|()| match StateUrl::parse(text.value, r.base) {
+        Ok(_) => Ok(()),
+        Err(StateError::Url { problem, .. }) => Err(Wrong::whole(text.value, problem)),
+        Err(other) => Err(Wrong::whole(text.value, other.to_string())),
+    });
     match checked {
         Ok(()) => Some(text.value.to_owned()),
         Err(Wrong::Secret(flaw)) => {
@@ -49,7 +56,7 @@ fn url<'t>(r: &mut Reader<'t>, text: &Text<'t>) -> Option<String> {
         }
         Err(Wrong::Form(flaw)) => {
             let place = r.within(text, flaw.offset, flaw.len);
-            r.error(place, "`url` is no url of a state database").label(flaw.message).help(SCHEMES);
+            r.error(place, "`url` is no url of a state database").because(flaw.message).help(SCHEMES);
             None
         }
     }
@@ -58,6 +65,12 @@ fn url<'t>(r: &mut Reader<'t>, text: &Text<'t>) -> Option<String> {
 enum Wrong {
     Secret(Flaw),
     Form(Flaw),
+}
+
+impl Wrong {
+    fn whole(url: &str, message: String) -> Self {
+        Self::Form(Flaw { offset: 0, len: url.len(), message })
+    }
 }
 
 /// `sqlite:PATH`, `sqlite://PATH` (both from where the config file is) or `sqlite:///ABSOLUTE/PATH`.

@@ -14,6 +14,8 @@ const AWS_RATE: u32 = 20;
 const DEFAULT_RATE: u32 = 18;
 /// No pacing to speak of: for stand-ins.
 const MAX_RATE: u32 = 1_000_000;
+/// More than any store can hold: what has no limit.
+const MAX_COUNT: u32 = 1_000_000_000;
 const DEFAULT_MAX_APPLY: Duration = Duration::from_secs(50 * 60);
 
 #[derive(Clone, Copy, PartialEq)]
@@ -131,7 +133,7 @@ fn endpoint<'t>(r: &mut Reader<'t>, section: &Section<'t>) -> Option<String> {
         Err(flaw) => {
             let place = r.within(&text, flaw.offset, flaw.len);
             r.error(place, "`endpoint-url` is no url of a server")
-                .label(flaw.message)
+                .because(flaw.message)
                 .help("such as \"http://127.0.0.1:4566\"");
             None
         }
@@ -166,7 +168,7 @@ pub(super) fn guard<'t>(r: &mut Reader<'t>, section: &Section<'t>) -> GuardLimit
         ("max-growth", &mut limits.max_growth),
     ];
     for (key, limit) in counts {
-        if let Some((count, _)) = section.number(r, key, 0..=u32::MAX) {
+        if let Some((count, _)) = section.number(r, key, 0..=MAX_COUNT) {
             *limit = count;
         }
     }
