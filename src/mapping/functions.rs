@@ -92,7 +92,7 @@ pub(super) fn check(name: &str, args: usize) -> Result<(), (String, Option<Strin
         (least, most) if least == most => least.to_string(),
         (least, most) => format!("{least} to {most}"),
     };
-    Err((format!("`{name}` takes {wanted} arguments, not {args}"), None))
+    Err((format!("`{name}` takes {wanted} argument(s), not {args}"), None))
 }
 
 /// Gets the text arguments, and the numbers that follow them.
@@ -139,4 +139,78 @@ fn substring(subject: &str, numbers: &[f64]) -> String {
         if start < 0.0 { subject.chars().count().saturating_sub(-start as usize) } else { start as usize };
     let take = numbers.get(1).map_or(usize::MAX, |length| *length as usize);
     subject.chars().skip(skip).take(take).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gives(expression: &str) -> String {
+        let result = RUNTIME.compile(expression).unwrap().search(()).unwrap();
+        serde_json::to_string(&*result).unwrap()
+    }
+
+    #[test]
+    fn the_functions_for_text() {
+        for (expression, result) in [
+            ("lower('ÄB')", r#""äb""#),
+            ("upper('straße')", r#""STRASSE""#),
+            ("trim(' a b\t')", r#""a b""#),
+            ("replace('a.b.c', '.', '')", r#""abc""#),
+            ("replace('abc', '', 'x')", r#""abc""#),
+            ("replace('aaa', 'a', 'aa')", r#""aaaaaa""#),
+            ("split('a,b,,c', ',')", r#"["a","b","","c"]"#),
+            ("split('äb', '')", r#"["ä","b"]"#),
+            ("substring('Jörg', `1`)", r#""örg""#),
+            ("substring('Jörg', `0`, `2`)", r#""Jö""#),
+            ("substring('Jörg', `-2`)", r#""rg""#),
+            ("substring('Jörg', `-9`, `1`)", r#""J""#),
+            ("substring('Jörg', `9`)", r#""""#),
+            ("substring('Jörg', `0`, `-1`)", r#""""#),
+            ("substring('Jörg', `1e300`, `1e300`)", r#""""#),
+            ("lower(@)", "null"),
+            ("substring(lower(@), `1`)", "null"),
+        ] {
+            assert_eq!(gives(expression), result, "{expression}");
+        }
+    }
+
+    #[test]
+    fn arguments_of_the_wrong_sort_are_errors() {
+        for expression in ["lower(`1`)", "replace('a', `1`, 'b')", "substring('a', 'b')", "split(`[]`, ',')"]
+        {
+            assert!(RUNTIME.compile(expression).unwrap().search(()).is_err(), "{expression}");
+        }
+    }
+
+    #[test]
+    fn the_table_of_arguments_agrees_with_the_runtime() {
+        for (name, least, most) in ARITY {
+            let function = RUNTIME.get_function(name).unwrap();
+            let mut context = Context::new("", &RUNTIME);
+            let null = Rcvar::new(Variable::Null);
+            let arity_error = |result: Result<Rcvar, JmespathError>| {
+                matches!(
+                    result.map_err(|e| e.reason),
+                    Err(ErrorReason::Runtime(
+                        RuntimeError::NotEnoughArguments { .. } | RuntimeError::TooManyArguments { .. }
+                    ))
+                )
+            };
+            assert!(!arity_error(function.evaluate(&vec![null.clone(); *least], &mut context)), "{name}");
+            let ours = ["lower", "upper", "trim", "replace", "split", "substring"].contains(name);
+            if !ours {
+                assert!(
+                    arity_error(function.evaluate(&vec![null.clone(); least - 1], &mut context)),
+                    "{name}"
+                );
+                if *most != usize::MAX {
+                    assert!(arity_error(function.evaluate(&vec![null; most + 1], &mut context)), "{name}");
+                }
+            }
+        }
+        assert!(check("substring", 3).is_ok());
+        assert_eq!(check("substring", 4).unwrap_err().0, "`substring` takes 2 to 3 argument(s), not 4");
+        assert_eq!(check("merge", 0).unwrap_err().0, "`merge` takes at least 1 argument(s), not 0");
+    }
 }

@@ -411,7 +411,7 @@ mod tests {
         assert_eq!((e.offset, e.len, e.message.as_str()), (17, 4, "there is no function `lowr`"));
         assert!(e.help.unwrap().contains("lower"));
         let e = refused("replace(mail, 'a')");
-        assert_eq!((e.offset, e.len, e.message.as_str()), (0, 7, "`replace` takes 3 arguments, not 2"));
+        assert_eq!((e.offset, e.len, e.message.as_str()), (0, 7, "`replace` takes 3 argument(s), not 2"));
         let e = refused("'abc");
         assert_eq!((e.offset, e.message.contains("not closed")), (0, true));
         let e = refused("${mail}");

@@ -1,6 +1,7 @@
 //! Directory entry → desired attributes: templates, JMESPath, the defaults, the limits of the target, and who
 //! keeps a name that several claim. Pure: what an expression may see is in the entry.
 
+mod claims;
 mod defaults;
 mod expression;
 mod functions;
@@ -11,6 +12,7 @@ mod subject;
 mod template;
 mod view;
 
+pub use claims::{Claimed, resolve_claims};
 pub use expression::{AttributesNeeded, EvaluateError, Expression, ExpressionError, MAX_EXPRESSION};
 pub use limits::{
     Breach, MAX_EXTERNAL_ID, MAX_TEXT, MAX_USER_NAME, Problem, RESERVED, check_group, check_user, is_address,

@@ -173,3 +173,184 @@ fn check_name(name: &str, offset: usize) -> Result<(), ExpressionError> {
 fn error(message: &str, offset: usize, len: usize, help: &str) -> ExpressionError {
     ExpressionError { message: message.to_owned(), offset, len, help: Some(help.to_owned()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::ids::{Anchor, Dn};
+    use crate::model::{AccountState, Attributes, DirectoryKind, DirectoryUser};
+
+    fn entry(attributes: Attributes) -> DirectoryUser {
+        DirectoryUser {
+            anchor: Anchor::from_u128(0x6b29fc40_ca47_1067_b31d_00dd010662da),
+            dn: Dn::parse("CN=Weiß\\, Jörg,OU=Büro,DC=Corp,DC=example,DC=com").unwrap(),
+            sid: None,
+            account: AccountState::Enabled,
+            matches_filter: true,
+            created: None,
+            attributes,
+        }
+    }
+
+    fn evaluate(template: &str, attributes: Attributes) -> Option<String> {
+        let user = entry(attributes);
+        Template::parse(template).unwrap().evaluate(&View::of_user(DirectoryKind::ActiveDirectory, &user))
+    }
+
+    fn many(name: &str, values: &[&str]) -> Attributes {
+        Attributes::new(vec![(name.into(), values.iter().map(|v| v.as_bytes().to_vec()).collect())])
+    }
+
+    fn refused(template: &str) -> ExpressionError {
+        Template::parse(template).unwrap_err()
+    }
+
+    #[test]
+    fn the_forms_of_aws() {
+        let all = || {
+            Attributes::from([
+                ("sAMAccountName", "jweiss"),
+                ("description", "d"),
+                ("givenName", "Jörg"),
+                ("sn", "Weiß"),
+                ("initials", "X"),
+                ("mail", "j@x"),
+                ("userPrincipalName", "j@corp"),
+                ("displayName", "Jörg Weiß"),
+                ("userAccountControl", "512"),
+            ])
+        };
+        for (template, value) in [
+            ("${samaccountname}", "jweiss"),
+            ("${description}", "d"),
+            ("${givenname}", "Jörg"),
+            ("${sn}", "Weiß"),
+            ("${initials}", "X"),
+            ("${mail}", "j@x"),
+            ("${userprincipalname}", "j@corp"),
+            ("${displayname}", "Jörg Weiß"),
+            ("${useraccountcontrol}", "512"),
+            ("${objectguid}", "6b29fc40-ca47-1067-b31d-00dd010662da"),
+            ("${distinguishedname}", "CN=Weiß\\, Jörg,OU=Büro,DC=Corp,DC=example,DC=com"),
+            ("${associateddomain}", "corp.example.com"),
+            ("{associateddomain}", "corp.example.com"),
+            ("${samaccountname}@{AssociatedDomain}", "jweiss@corp.example.com"),
+            ("${sAMAccountName}@${associatedDomain}", "jweiss@corp.example.com"),
+            ("Dr. ${GIVENNAME} (${sn})", "Dr. Jörg (Weiß)"),
+        ] {
+            assert_eq!(evaluate(template, all()).as_deref(), Some(value), "{template}");
+        }
+    }
+
+    #[test]
+    fn proxy_addresses_by_type_and_its_case() {
+        let addresses = ["smtp:z@x", "SMTP:main@x", "smtp:a@x", "X500:/o=x", "SIP:s@x"];
+        let value = |template: &str| evaluate(template, many("proxyaddresses", &addresses));
+        assert_eq!(value(r#"${proxyaddresses[?type == "SMTP"].value}"#).as_deref(), Some("main@x"));
+        assert_eq!(value(r#"${proxyAddresses[?type=="smtp"].value}"#).as_deref(), Some("a@x"));
+        assert_eq!(value(r#"<${proxyaddresses[?type == "SMTP"].value}>"#).as_deref(), Some("<main@x>"));
+        let none =
+            evaluate(r#"${proxyaddresses[?type == "SMTP"].value}"#, many("proxyaddresses", &["smtp:a@x"]));
+        assert_eq!(none, None);
+        let empty =
+            evaluate(r#"${proxyaddresses[?type == "SMTP"].value}"#, many("proxyaddresses", &["SMTP: "]));
+        assert_eq!(empty, None);
+    }
+
+    #[test]
+    fn there_are_no_half_values() {
+        assert_eq!(evaluate("${givenname} ${sn}", Attributes::from([("sn", "Weiß")])), None);
+        assert_eq!(evaluate("${givenname}", Attributes::from([("givenname", "  ")])), None);
+        assert_eq!(evaluate("${cn}@x", Attributes::from([("cn", " a ")])).as_deref(), Some("a@x"));
+    }
+
+    #[test]
+    fn of_several_values_the_order_of_the_answer_does_not_show() {
+        assert_eq!(evaluate("${cn}", many("cn", &["b", "a", "c"])).as_deref(), Some("a"));
+        assert_eq!(evaluate("${cn}", many("cn", &["c", "", "a", "b"])).as_deref(), Some("a"));
+    }
+
+    #[test]
+    fn dollars_and_braces_that_are_text() {
+        for (template, value) in [
+            ("$${mail}", "${mail}"),
+            ("$", "$"),
+            ("$5 {mail} }{", "$5 {mail} }{"),
+            ("a$$b", "a$$b"),
+            ("ä{", "ä{"),
+        ] {
+            assert_eq!(evaluate(template, Attributes::default()).as_deref(), Some(value), "{template}");
+        }
+        assert_eq!(evaluate("$$${cn}", Attributes::from([("cn", "x")])).as_deref(), Some("$${cn}"));
+    }
+
+    #[test]
+    fn a_value_is_never_read_as_a_template() {
+        for hostile in
+            ["${mail}", "$${mail}", "{associateddomain}", "}", "\"", "${", "a\0b", "\u{202e}evil", "'||mail"]
+        {
+            let attributes = Attributes::from([("cn", hostile), ("mail", "secret")]);
+            assert_eq!(evaluate("<${cn}>", attributes), Some(format!("<{hostile}>")));
+        }
+        // Nor can two values make one between them.
+        let halves = Attributes::from([("cn", "$"), ("sn", "{mail}"), ("mail", "secret")]);
+        assert_eq!(evaluate("${cn}${sn}", halves).as_deref(), Some("${mail}"));
+        let long = "x".repeat(1 << 20);
+        assert_eq!(evaluate("${cn}", many("cn", &[&long])).map(|v| v.len()), Some(1 << 20));
+    }
+
+    #[test]
+    fn errors_point_at_the_place() {
+        let place = |template: &str| {
+            let e = refused(template);
+            (e.offset, e.len)
+        };
+        assert_eq!(place("ä ${mail"), (3, 2));
+        assert_eq!(place("${}"), (2, 0));
+        assert_eq!(place("x${ mail}"), (3, 1));
+        assert_eq!(place("${ma/il}"), (4, 1));
+        assert_eq!(place("${1a}"), (2, 1));
+        assert_eq!(place("${mäil}"), (3, 2));
+        assert_eq!(place("${dir:email}"), (5, 1));
+        assert!(refused("${dir:email}").help.unwrap().contains("${mail}"));
+        for filter in [
+            r#"${proxyaddresses[?type == "X500"].value}"#,
+            r#"${proxyaddresses[?type == "Smtp"].value}"#,
+            r#"${proxyaddresses[?type == 'SMTP'].value}"#,
+            r#"${proxyaddresses[?type == "SMTP"]}"#,
+            r#"${othermailbox[?type == "SMTP"].value}"#,
+            "${proxyaddresses[0]}",
+        ] {
+            let e = refused(filter);
+            assert_eq!(e.offset + e.len, filter.len() - 1, "{filter}");
+            assert!(e.help.unwrap().contains("jmespath"));
+        }
+    }
+
+    #[test]
+    fn what_must_be_read() {
+        let template =
+            r#"${sn}{associateddomain}${proxyAddresses[?type == "smtp"].value}${distinguishedName}$${x}"#;
+        let needed = Template::parse(template).unwrap().attributes();
+        assert!(!needed.all);
+        assert_eq!(needed.names.into_iter().collect::<Vec<_>>(), ["proxyaddresses", "sn"]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_parser_panic(text in "[${}a-c\\[\\]?=\"ä.]{0,30}|\\PC*") {
+            if let Err(e) = Template::parse(&text) {
+                prop_assert!(text.is_char_boundary(e.offset) && text.is_char_boundary(e.offset + e.len));
+            }
+        }
+
+        #[test]
+        fn a_value_comes_through_as_it_is(value in any::<String>()) {
+            let attributes = Attributes::from([("cn", value.as_str())]);
+            let expected = (!value.trim().is_empty()).then(|| format!("[{}]", value.trim()));
+            prop_assert_eq!(evaluate("[${cn}]", attributes), expected);
+        }
+    }
+}

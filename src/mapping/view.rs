@@ -219,3 +219,90 @@ fn value_text<'v>(name: &str, value: &'v [u8]) -> Cow<'v, str> {
         (None, Err(_)) => Cow::Owned(STANDARD.encode(value)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mapping::Expression;
+    use crate::model::AccountState;
+
+    fn user(attributes: Vec<(&str, Vec<Vec<u8>>)>) -> DirectoryUser {
+        DirectoryUser {
+            anchor: Anchor::from_u128(1),
+            dn: Dn::parse("uid=a,ou=x,dc=example,dc=org").unwrap(),
+            sid: None,
+            account: AccountState::Enabled,
+            matches_filter: true,
+            created: None,
+            attributes: Attributes::new(attributes.into_iter().map(|(n, v)| (n.into(), v)).collect()),
+        }
+    }
+
+    fn json(user: &DirectoryUser) -> serde_json::Value {
+        let view = View::of_user(DirectoryKind::Ldap, user);
+        let mut value = serde_json::to_value(&**view.json()).unwrap();
+        value.as_object_mut().unwrap().retain(|_, v| v.as_array().is_none_or(|list| !list.is_empty()));
+        value
+    }
+
+    #[test]
+    fn the_entry_as_json() {
+        let user = user(vec![
+            ("mail", vec![b"a@x".to_vec()]),
+            ("cn", vec![b"b".to_vec(), b"a".to_vec()]),
+            ("othermailbox", vec![b"o@x".to_vec()]),
+            ("proxyaddresses", vec![b"smtp:b@x".to_vec(), b"SMTP:a:b@x".to_vec(), b"bare".to_vec()]),
+            ("objectsid", vec![vec![1, 2, 0, 0, 0, 0, 0, 5, 32, 0, 0, 0, 0x20, 2, 0, 0]]),
+            ("ms-ds-consistencyguid", vec![b"abcdefghijklmnop".to_vec()]),
+            ("thumbnailphoto", vec![vec![0xff, 0xd8, 0xff]]),
+            ("title", vec![Vec::new()]),
+        ]);
+        assert_eq!(
+            json(&user),
+            serde_json::json!({
+                "mail": "a@x",
+                "cn": ["a", "b"],
+                "othermailbox": ["o@x"],
+                "proxyaddresses": [
+                    {"type": "SMTP", "value": "a:b@x"},
+                    {"type": null, "value": "bare"},
+                    {"type": "smtp", "value": "b@x"},
+                ],
+                "objectsid": "S-1-5-32-544",
+                "ms-ds-consistencyguid": "64636261-6665-6867-696a-6b6c6d6e6f70",
+                "thumbnailphoto": "/9j/",
+                "associateddomain": "example.org",
+                "distinguishedname": "uid=a,ou=x,dc=example,dc=org",
+                "entryuuid": "00000000-0000-0000-0000-000000000001",
+            })
+        );
+    }
+
+    #[test]
+    fn lists_are_lists_with_one_value_and_with_none() {
+        let user = user(vec![("memberof", vec![b"cn=g,dc=x".to_vec()])]);
+        let view = View::of_user(DirectoryKind::Ldap, &user);
+        let text = |expression: &str| Expression::jmespath(expression).unwrap().evaluate(&view).unwrap();
+        assert_eq!(text("memberof[0]").as_deref(), Some("cn=g,dc=x"));
+        assert_eq!(text("contains(memberOf, 'x')").as_deref(), Some("false"));
+        assert_eq!(text("length(otherTelephone)").as_deref(), Some("0"));
+        assert_eq!(text("otherTelephone"), None);
+    }
+
+    #[test]
+    fn the_anchor_stands_in_for_the_attribute_of_its_kind() {
+        let mut user = user(vec![]);
+        let text = |kind, user: &DirectoryUser, name: &str| {
+            View::of_user(kind, user).text(name).map(Cow::into_owned)
+        };
+        let anchor = Some("00000000-0000-0000-0000-000000000001".to_owned());
+        assert_eq!(text(DirectoryKind::ActiveDirectory, &user, "objectguid"), anchor);
+        assert_eq!(text(DirectoryKind::Ldap, &user, "entryuuid"), anchor);
+        assert_eq!(text(DirectoryKind::Ldap, &user, "objectguid"), None);
+        user.attributes = Attributes::from([("entryUUID", "b1b1"), ("associatedDomain", "read.example")]);
+        assert_eq!(text(DirectoryKind::Ldap, &user, "entryuuid").as_deref(), Some("b1b1"));
+        assert_eq!(text(DirectoryKind::Ldap, &user, "associateddomain").as_deref(), Some("example.org"));
+        user.dn = Dn::parse("uid=a,o=Example").unwrap();
+        assert_eq!(text(DirectoryKind::Ldap, &user, "associateddomain"), None);
+    }
+}
