@@ -103,6 +103,9 @@ impl Diagnostics {
         for diagnostic in &self.list {
             // Writing to a string fails only where a span lies outside the text; the plain form always works.
             let mut one = String::new();
+            if !out.is_empty() {
+                out.push('\n');
+            }
             match handler.render_report(&mut one, &Shown { diagnostic, source: &source }) {
                 Ok(()) => out.push_str(&one),
                 Err(fmt::Error) => {

@@ -83,7 +83,7 @@ fn users<'t>(r: &mut Reader<'t>, section: &Section<'t>, seen: &mut Seen) -> Vec<
 fn acceptable(r: &mut Reader<'_>, text: &Text<'_>, kind: Kind, seen: &mut Seen) -> bool {
     let form = NameForm::of(text.value);
     let flaw = match &form {
-        NameForm::Account(name) if name.contains('=') => {
+        NameForm::Account(_) | NameForm::Domain { .. } if text.value.contains('=') => {
             Some("a DN it is not: a component has no `=`, or an escape is cut off")
         }
         NameForm::Account(name) if name.contains('"') => Some("no account name has quotes in it"),

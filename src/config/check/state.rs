@@ -9,7 +9,7 @@ use crate::state::{StateError, StateUrl};
 
 const DEFAULT_URL: &str = "sqlite:///var/lib/idcsync/state.db";
 const DEFAULT_HISTORY: Duration = Duration::from_secs(400 * 24 * 60 * 60);
-const SCHEMES: &str = "sqlite:///var/lib/idcsync/state.db, sqlite:state.db (beside this file), or postgres://user@host/database";
+const SCHEMES: &str = "such as sqlite:///var/lib/idcsync/state.db, sqlite:state.db (beside this file) or postgres://user@host/database";
 
 pub(super) struct State {
     pub settings: Option<StateSettings>,

@@ -118,12 +118,20 @@ fn settings<'t>(r: &mut Reader<'t>, section: &Section<'t>) -> Option<TargetSetti
 fn limit_rate<'t>(r: &mut Reader<'t>, section: &Section<'t>, rate: Option<(u32, Span)>) {
     if let Some((rate, span)) = rate
         && rate > AWS_RATE
-        && !section.has("endpoint-url")
+        && !section.value("endpoint-url").and_then(|v| v.value.as_str()).is_none_or(is_aws)
     {
         r.error(span, format!("`requests-per-second` must be from 1 to {AWS_RATE}"))
             .label(format!("from 1 to {AWS_RATE}"))
-            .help("AWS allows 20 a second for all callers of the account together; more only with `endpoint-url`");
+            .help("AWS allows 20 a second for all callers of the account together; more only to a stand-in, by `endpoint-url`");
     }
+}
+
+/// Whether a url names one of AWS's own endpoints: those of a VPC, FIPS and dual-stack ones among them.
+fn is_aws(url: &str) -> bool {
+    let host = Url::parse(url).map_or("", |url| url.host).to_lowercase();
+    [".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".amazonaws.eu"]
+        .iter()
+        .any(|domain| host.ends_with(domain))
 }
 
 fn endpoint<'t>(r: &mut Reader<'t>, section: &Section<'t>) -> Option<String> {
