@@ -118,7 +118,7 @@ fn settings<'t>(r: &mut Reader<'t>, section: &Section<'t>) -> Option<TargetSetti
 fn limit_rate<'t>(r: &mut Reader<'t>, section: &Section<'t>, rate: Option<(u32, Span)>) {
     if let Some((rate, span)) = rate
         && rate > AWS_RATE
-        && !section.value("endpoint-url").and_then(|v| v.value.as_str()).is_none_or(is_aws)
+        && section.value("endpoint-url").and_then(|v| v.value.as_str()).is_none_or(is_aws)
     {
         r.error(span, format!("`requests-per-second` must be from 1 to {AWS_RATE}"))
             .label(format!("from 1 to {AWS_RATE}"))
