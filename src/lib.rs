@@ -13,12 +13,15 @@
 //! `ids`, `model`, `scope`, `mapping` and `plan` are pure: no async, no clock, no I/O. `directory`, `target` and
 //! `state` know `model` and never each other; `apply` knows `plan` and the traits; only `cycle` knows the order.
 
+pub mod apply;
 pub mod config;
 pub mod directory;
 pub mod ids;
 pub mod mapping;
 pub mod model;
 pub mod plan;
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
 pub mod scope;
 pub mod secret;
 pub mod state;

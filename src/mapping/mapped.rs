@@ -110,7 +110,7 @@ impl Mapping {
             .collect();
         let mut findings = Vec::new();
         findings.extend(failed_finding(&about, failed.iter().map(|(a, e)| (a.path(), e))));
-        findings.extend(missing_finding(&about, &missing));
+        findings.extend(missing_finding(&about, &missing, &user.dn.dns_domain()));
         findings.extend(invalid_finding(&about, &limits::check_user(&attributes)));
         if !attributes.contains_key(&UserAttribute::Email) && !failed.contains_key(&UserAttribute::Email) {
             let message = "has no primary e-mail address: synced without one. Fill the attribute that \
@@ -155,8 +155,11 @@ impl Mapping {
         }
         if !named {
             let attribute = GroupAttribute::DisplayName;
-            findings
-                .extend(missing_finding(&about, &[missing(attribute.path(), self.group.get(&attribute))]));
+            findings.extend(missing_finding(
+                &about,
+                &[missing(attribute.path(), self.group.get(&attribute))],
+                &group.dn.dns_domain(),
+            ));
         }
         findings.extend(invalid_finding(&about, &problems));
         MappedGroup { attributes, findings }
@@ -216,16 +219,18 @@ fn missing(attribute: &str, expression: Option<&Expression>) -> String {
 }
 
 /// One finding for all that is missing: a finding is known by its code and its object.
-fn missing_finding(about: &Subject, missing: &[String]) -> Option<Finding> {
-    let first = missing.first()?;
+fn missing_finding(about: &Subject, missing: &[String], domain: &str) -> Option<Finding> {
+    if missing.is_empty() {
+        return None;
+    }
     let mut message = format!(
         "no value for {}: not created, or left as it is. Fill the attribute in the directory, or map {} to \
          something that is never empty",
         missing.join(", "),
         if missing.len() == 1 { "it" } else { "them" }
     );
-    if first.contains("associateddomain") {
-        message.push_str(" (associateddomain is empty for a DN without DC components)");
+    if domain.is_empty() && missing.iter().any(|m| m.contains("associateddomain")) {
+        message.push_str(" (`associateddomain` is empty: the DN has no DC components)");
     }
     Some(Finding::new(Code::RequiredAttributeMissing, about.clone(), message))
 }
@@ -253,4 +258,237 @@ fn failed_finding<'a>(
         );
         Finding::new(Code::MappingFailed, about.clone(), message)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{Anchor, Dn, Sid};
+    use crate::model::{AccountState, Attributes, MemberRead};
+
+    fn someone(attributes: Attributes) -> DirectoryUser {
+        DirectoryUser {
+            anchor: Anchor::from_u128(1),
+            dn: Dn::parse("CN=Anna Weiß,DC=corp,DC=example").unwrap(),
+            sid: Sid::parse("S-1-5-21-1-2-3-1104"),
+            account: AccountState::Enabled,
+            matches_filter: true,
+            created: None,
+            attributes,
+        }
+    }
+
+    fn anna() -> Vec<(&'static str, &'static str)> {
+        vec![
+            ("samaccountname", "anna"),
+            ("userprincipalname", "anna@corp.example"),
+            ("displayname", "Anna Weiß"),
+            ("givenname", "Anna"),
+            ("sn", "Weiß"),
+            ("mail", "anna@example.com"),
+        ]
+    }
+
+    fn attributes(list: &[(&str, &str)]) -> Attributes {
+        Attributes::new(list.iter().map(|(n, v)| ((*n).into(), vec![v.as_bytes().to_vec()])).collect())
+    }
+
+    fn without(name: &str) -> Attributes {
+        attributes(&anna().into_iter().filter(|(n, _)| *n != name).collect::<Vec<_>>())
+    }
+
+    fn with(name: &'static str, value: &'static str) -> Attributes {
+        let mut list: Vec<_> = anna().into_iter().filter(|(n, _)| *n != name).collect();
+        list.push((name, value));
+        attributes(&list)
+    }
+
+    fn ad(user: &[(UserAttribute, &str)]) -> Mapping {
+        let user = user.iter().map(|(a, t)| (*a, Expression::template(t).unwrap())).collect();
+        Mapping::new(DirectoryKind::ActiveDirectory, user, BTreeMap::new())
+    }
+
+    fn codes(mapped: &MappedUser) -> Vec<Code> {
+        mapped.findings.iter().map(|f| f.code).collect()
+    }
+
+    #[test]
+    fn the_defaults_for_active_directory() {
+        let mapped = ad(&[]).user(&someone(with("initials", "M")), true);
+        let expected: UserAttributes = [
+            (UserAttribute::UserName, "anna@corp.example"),
+            (UserAttribute::DisplayName, "Anna Weiß"),
+            (UserAttribute::GivenName, "Anna"),
+            (UserAttribute::FamilyName, "Weiß"),
+            (UserAttribute::MiddleName, "M"),
+            (UserAttribute::Email, "anna@example.com"),
+            (UserAttribute::ExternalId, "00000000-0000-0000-0000-000000000001"),
+        ]
+        .into_iter()
+        .map(|(a, v)| (a, v.to_owned()))
+        .collect();
+        assert_eq!(mapped.attributes, expected);
+        assert_eq!(mapped.findings, []);
+        let by_api = ad(&[]).user(&someone(with("initials", "M")), false);
+        assert!(!by_api.attributes.contains_key(&UserAttribute::ExternalId));
+
+        let fallback = ad(&[]).user(&someone(without("userprincipalname")), false);
+        assert_eq!(fallback.attributes[&UserAttribute::UserName], "anna@corp.example");
+    }
+
+    #[test]
+    fn the_defaults_for_other_servers() {
+        let ldap = Mapping::new(DirectoryKind::Ldap, BTreeMap::new(), BTreeMap::new());
+        let list = [("uid", "anna"), ("cn", "Anna Weiß"), ("givenname", "Anna"), ("sn", "Weiß")];
+        let mapped = ldap.user(&someone(attributes(&list)), true);
+        assert_eq!(mapped.attributes[&UserAttribute::UserName], "anna@corp.example");
+        assert_eq!(mapped.attributes[&UserAttribute::DisplayName], "Anna Weiß");
+        assert_eq!(mapped.attributes[&UserAttribute::ExternalId], "00000000-0000-0000-0000-000000000001");
+        assert_eq!(codes(&mapped), [Code::EmailMissing]);
+        assert!(mapped.is_writable());
+        let needed: Vec<_> = ldap.attributes_needed().into_iter().collect();
+        assert_eq!(
+            needed,
+            ["cn", "description", "displayname", "entryuuid", "givenname", "initials", "mail", "sn", "uid"]
+        );
+    }
+
+    #[test]
+    fn what_is_missing_is_one_finding_without_values() {
+        let mapped = ad(&[]).user(&someone(attributes(&[("mail", "anna@example.com")])), false);
+        assert_eq!(codes(&mapped), [Code::RequiredAttributeMissing]);
+        assert!(!mapped.is_writable());
+        let finding = &mapped.findings[0];
+        assert_eq!(
+            (finding.subject.id.as_str(), finding.subject.label.as_str()),
+            ("S-1-5-21-1-2-3-1104", "Anna Weiß")
+        );
+        assert_eq!(
+            finding.message,
+            "no value for userName (from `${userprincipalname}, else ${samaccountname}@${associateddomain}`), \
+             displayName (from `${displayname}`), name.givenName (from `${givenname}`), name.familyName (from \
+             `${sn}`): not created, or left as it is. Fill the attribute in the directory, or map them to something \
+             that is never empty"
+        );
+        let mut elsewhere = someone(attributes(&[("mail", "anna@example.com")]));
+        elsewhere.dn = Dn::parse("CN=Anna,O=Example").unwrap();
+        let mapped = ad(&[]).user(&elsewhere, false);
+        assert!(
+            mapped.findings[0]
+                .message
+                .ends_with("(`associateddomain` is empty: the DN has no DC components)")
+        );
+        let mapped = ad(&[(UserAttribute::FamilyName, "")]).user(&someone(without("")), false);
+        assert!(mapped.findings[0].message.starts_with("no value for name.familyName (mapped to nothing)"));
+    }
+
+    #[test]
+    fn what_the_target_would_refuse() {
+        let mapped = ad(&[]).user(&someone(with("displayname", "Anna\u{200f}")), false);
+        assert_eq!(codes(&mapped), [Code::AttributeInvalid]);
+        assert!(!mapped.is_writable());
+        assert!(mapped.findings[0].message.contains("displayName contains the character U+200F"));
+        assert!(!mapped.findings[0].message.contains("Anna"));
+
+        let mapped = ad(&[]).user(&someone(with("userprincipalname", "administrator")), false);
+        assert_eq!(codes(&mapped), [Code::AttributeInvalid, Code::UserNameNotAnAddress]);
+
+        // White space around a value is not the value's.
+        let mapped = ad(&[]).user(&someone(with("userprincipalname", " anna@corp.example\n")), false);
+        assert_eq!(mapped.attributes[&UserAttribute::UserName], "anna@corp.example");
+        assert_eq!(mapped.findings, []);
+    }
+
+    #[test]
+    fn a_user_name_that_is_no_address_is_told_and_written() {
+        let mapped = ad(&[(UserAttribute::UserName, "${samaccountname}")]).user(&someone(without("")), false);
+        assert_eq!(codes(&mapped), [Code::UserNameNotAnAddress]);
+        assert!(mapped.is_writable());
+    }
+
+    #[test]
+    fn an_expression_that_fails_is_not_an_empty_value() {
+        let title = Expression::jmespath("memberof").unwrap();
+        let email = Expression::jmespath("starts_with(absent, 'x')").unwrap();
+        let mapping = Mapping::new(
+            DirectoryKind::ActiveDirectory,
+            BTreeMap::from([(UserAttribute::Title, title), (UserAttribute::Email, email)]),
+            BTreeMap::new(),
+        );
+        let mut list: Vec<(std::sync::Arc<str>, Vec<Vec<u8>>)> =
+            anna().into_iter().map(|(n, v)| (n.into(), vec![v.as_bytes().to_vec()])).collect();
+        list.push(("memberof".into(), vec![b"cn=a".to_vec(), b"cn=b".to_vec()]));
+        let mapped = mapping.user(&someone(Attributes::new(list)), false);
+        assert_eq!(codes(&mapped), [Code::MappingFailed]);
+        assert!(!mapped.is_writable());
+        assert!(mapped.findings[0].message.contains("title: `memberof` gives a list of 2 values"));
+        assert!(mapped.findings[0].message.contains("emails[primary].value: "));
+        assert!(!mapped.findings[0].message.contains("cn=a"));
+    }
+
+    #[test]
+    fn a_type_is_not_written_without_its_value() {
+        let mapping = ad(&[
+            (UserAttribute::EmailType, "work"),
+            (UserAttribute::PhoneType, "work"),
+            (UserAttribute::AddressType, "work"),
+            (UserAttribute::AddressLocality, "${l}"),
+        ]);
+        let mapped = mapping.user(&someone(without("mail")), false);
+        for kind in [UserAttribute::EmailType, UserAttribute::PhoneType, UserAttribute::AddressType] {
+            assert!(!mapped.attributes.contains_key(&kind), "{kind}");
+        }
+        let mapped = mapping.user(&someone(with("l", "Zürich")), false);
+        assert_eq!(mapped.attributes[&UserAttribute::EmailType], "work");
+        assert_eq!(mapped.attributes[&UserAttribute::AddressType], "work");
+        assert!(!mapped.attributes.contains_key(&UserAttribute::PhoneType));
+    }
+
+    #[test]
+    fn groups() {
+        let group = |list: &[(&str, &str)]| DirectoryGroup {
+            anchor: Anchor::from_u128(2),
+            dn: Dn::parse("CN=AWS\\, Admins,DC=corp,DC=example").unwrap(),
+            sid: None,
+            attributes: attributes(list),
+            members: MemberRead::default(),
+        };
+        let mapping = ad(&[]);
+        let full = group(&[("samaccountname", "AWS-Admins"), ("description", "d")]);
+        let mapped = mapping.group(&full, true, true);
+        assert_eq!(mapped.attributes.display_name, "AWS-Admins@corp.example");
+        assert_eq!(mapped.attributes.description.as_deref(), Some("d"));
+        assert_eq!(mapped.attributes.external_id.as_deref(), Some("00000000-0000-0000-0000-000000000002"));
+        assert!(mapped.is_writable() && mapped.findings.is_empty());
+        let mapped = mapping.group(&full, false, false);
+        assert_eq!((mapped.attributes.description, mapped.attributes.external_id), (None, None));
+
+        let mapped = mapping.group(&group(&[]), true, true);
+        assert!(!mapped.is_writable());
+        let [finding] = mapped.findings.as_slice() else { panic!("one finding") };
+        assert_eq!(finding.code, Code::RequiredAttributeMissing);
+        assert_eq!(finding.subject.label, "AWS, Admins");
+        assert_eq!(finding.subject.id, "00000000-0000-0000-0000-000000000002");
+
+        let name = Expression::template("${samaccountname}").unwrap();
+        let mapping = Mapping::new(
+            DirectoryKind::ActiveDirectory,
+            BTreeMap::new(),
+            BTreeMap::from([(GroupAttribute::DisplayName, name)]),
+        );
+        let mapped = mapping.group(&group(&[("samaccountname", "Administrator")]), false, true);
+        assert_eq!(mapped.findings[0].code, Code::AttributeInvalid);
+    }
+
+    #[test]
+    fn an_expression_over_everything_asks_for_everything_and_still_for_what_is_named() {
+        let mapping = Mapping::new(
+            DirectoryKind::Ldap,
+            BTreeMap::from([(UserAttribute::Title, Expression::jmespath("keys(@)[0]").unwrap())]),
+            BTreeMap::new(),
+        );
+        let needed = mapping.attributes_needed();
+        assert!(needed.contains("*") && needed.contains("entryuuid"));
+        assert!(!needed.contains("associateddomain") && !needed.contains("distinguishedname"));
+    }
 }

@@ -20,11 +20,10 @@ pub(super) const ASSOCIATED_DOMAIN: &str = "associateddomain";
 pub(super) const DISTINGUISHED_NAME: &str = "distinguishedname";
 pub(super) const PROXY_ADDRESSES: &str = "proxyaddresses";
 
-/// Attributes that hold 16 bytes of GUID in Active Directory ([MS-ADA1] to [MS-ADA3]).
+/// Attributes that hold 16 bytes of GUID in Active Directory.
 const GUIDS: &[&str] = &[
     "attributesecurityguid",
     "ms-ds-consistencyguid",
-    "msds-sourceanchor",
     "msexcharchiveguid",
     "msexchmailboxguid",
     "objectguid",
@@ -35,7 +34,6 @@ const GUIDS: &[&str] = &[
 /// Attributes that hold a SID in its binary form.
 const SIDS: &[&str] = &[
     "ms-ds-creatorsid",
-    "msds-creatorsid",
     "msexchmasteraccountsid",
     "objectsid",
     "securityidentifier",
@@ -55,7 +53,6 @@ const LISTS: &[&str] = &[
     "member",
     "memberof",
     "memberuid",
-    "msds-phoneticdisplayname",
     "objectclass",
     "otherfacsimiletelephonenumber",
     "otherhomephone",
@@ -72,7 +69,6 @@ const LISTS: &[&str] = &[
     "uniquemember",
     "url",
     "usercertificate",
-    "wwwhomepage",
 ];
 
 /// A user or group, read-only, for [`Expression::evaluate`](super::Expression::evaluate).

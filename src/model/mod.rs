@@ -6,6 +6,7 @@ mod attributes;
 mod desired;
 mod evidence;
 mod finding;
+mod journal;
 mod known;
 mod observed;
 mod snapshot;
@@ -14,6 +15,7 @@ pub use attributes::{GroupAttribute, GroupAttributes, UserAttribute, UserAttribu
 pub use desired::{Desired, DesiredGroup, DesiredUser};
 pub use evidence::{Absence, Closure, Completeness, Shortfall, ShortfallKind};
 pub use finding::{Code, Finding, Severity, Subject};
+pub use journal::{Intent, Outcome, PendingIntent, StepResult};
 pub use known::{Binding, Digest, Known, Link, Origin, Pin, RenameSupport, Retry};
 pub use observed::{Capabilities, Observed, ObservedGroup, ObservedUser, Wants};
 pub use snapshot::{

@@ -71,7 +71,7 @@ pub fn desire(scope: &Scope<'_>, mapping: &Mapping, known: &Known, target: Capab
         }
     }
     let wished: BTreeSet<LinkNo> = users.keys().chain(groups.keys()).copied().collect();
-    let claimed = resolve_claims(users, groups, &desire.kept, known);
+    let claimed = resolve_claims(users, groups, known, &desire.kept);
     desire.findings.extend(claimed.findings);
     let settled: BTreeSet<LinkNo> = claimed.users.keys().chain(claimed.groups.keys()).copied().collect();
     desire.kept.extend(wished.difference(&settled).filter(|no| linked(no)));

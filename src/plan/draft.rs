@@ -34,9 +34,9 @@ pub struct Draft {
 #[derive(Clone, Debug)]
 pub enum Content {
     NewUser { attributes: UserAttributes, again: bool },
-    User { changes: Vec<Change>, before: UserAttributes, after: UserAttributes },
+    User { changes: Vec<Change>, before: UserAttributes, after: UserAttributes, digest: Option<Digest> },
     NewGroup { attributes: GroupAttributes, again: bool },
-    Group { before: GroupAttributes, after: GroupAttributes },
+    Group { before: GroupAttributes, after: GroupAttributes, digest: Option<Digest> },
 }
 
 #[derive(Default)]
@@ -147,9 +147,12 @@ impl Drafts {
                                 self.findings.push(conflict(subject(), "userName", label, id));
                                 continue;
                             }
-                            let mut draft = self
-                                .user_change(inputs, &found.attributes, &wish.attributes, subject())
-                                .unwrap_or_else(|| unchanged_user(&wish.attributes));
+                            let change =
+                                self.user_change(inputs, &found.attributes, &wish.attributes, subject());
+                            if change.is_none() {
+                                self.confirm_user(*no, &wish.attributes);
+                            }
+                            let mut draft = change.unwrap_or_else(|| unchanged_user(&wish.attributes));
                             draft.adopt = Some(id.clone());
                             self.list.insert(*no, draft);
                         }
@@ -179,6 +182,7 @@ impl Drafts {
         subject: Subject,
     ) -> Option<Draft> {
         let mut changes: Vec<Change> = Vec::new();
+        let mut whole = true;
         for attribute in inputs.managed {
             let (old, new) = (now.get(attribute), wish.get(attribute));
             if old == new {
@@ -192,6 +196,7 @@ impl Drafts {
                     "the identity store refused a changed userName before: the user keeps the old one. \
                      Rename the user by hand in IAM Identity Center, or map userName from an attribute that stays",
                 ));
+                whole = false;
                 continue;
             }
             changes.push(Change { attribute: *attribute, old: old.cloned(), new: new.cloned() });
@@ -211,7 +216,12 @@ impl Drafts {
             kind: Kind::User,
             takes: &wanted - &held,
             frees: &held - &wanted,
-            content: Content::User { changes, before: now.clone(), after },
+            content: Content::User {
+                changes,
+                before: now.clone(),
+                after,
+                digest: whole.then(|| Digest::of_user(wish)),
+            },
             adopt: None,
             yields_to: None,
         })
@@ -269,8 +279,12 @@ impl Drafts {
                             self.findings.push(conflict(subject(), "displayName", name, id));
                         }
                         Some((id, found)) => {
-                            let mut draft = group_change(&found.attributes, &wish.attributes)
-                                .unwrap_or_else(|| unchanged_group(&wish.attributes));
+                            let change = group_change(&found.attributes, &wish.attributes);
+                            if change.is_none() {
+                                let confirmed = Confirmed { digest, name: name.to_owned(), email: None };
+                                self.confirmed.insert(*no, confirmed);
+                            }
+                            let mut draft = change.unwrap_or_else(|| unchanged_group(&wish.attributes));
                             draft.adopt = Some(id.clone());
                             self.list.insert(*no, draft);
                         }
@@ -304,7 +318,12 @@ fn new_user(attributes: &UserAttributes, again: bool) -> Draft {
 
 fn unchanged_user(attributes: &UserAttributes) -> Draft {
     Draft {
-        content: Content::User { changes: Vec::new(), before: attributes.clone(), after: attributes.clone() },
+        content: Content::User {
+            changes: Vec::new(),
+            before: attributes.clone(),
+            after: attributes.clone(),
+            digest: None,
+        },
         takes: BTreeSet::new(),
         ..new_user(attributes, false)
     }
@@ -323,7 +342,7 @@ fn new_group(attributes: &GroupAttributes, again: bool) -> Draft {
 
 fn unchanged_group(attributes: &GroupAttributes) -> Draft {
     Draft {
-        content: Content::Group { before: attributes.clone(), after: attributes.clone() },
+        content: Content::Group { before: attributes.clone(), after: attributes.clone(), digest: None },
         takes: BTreeSet::new(),
         ..new_group(attributes, false)
     }
@@ -338,7 +357,7 @@ fn group_change(now: &GroupAttributes, wish: &GroupAttributes) -> Option<Draft> 
             kind: Kind::Group,
             takes: &wanted - &held,
             frees: &held - &wanted,
-            content: Content::Group { before, after },
+            content: Content::Group { before, after, digest: Some(Digest::of_group(wish)) },
             adopt: None,
             yields_to: None,
         }

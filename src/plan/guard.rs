@@ -65,7 +65,13 @@ impl Guard<'_> {
         if self.policy.adopt != Adopt::Auto {
             let adoptions =
                 self.open(|s| matches!(s.action, Action::AdoptUser { .. } | Action::AdoptGroup { .. }));
+            let groups: BTreeSet<Option<LinkNo>> =
+                adoptions.iter().map(|no| self.plan.step(*no).action.object()).collect();
+            let strangers = self.open(|s| {
+                matches!(s.action, Action::RemoveStranger { .. }) && groups.contains(&s.action.object())
+            });
             self.hold(&adoptions, &Hold::Adoption);
+            self.hold(&strangers, &Hold::Adoption);
         }
         let rebinds = self.open(|s| s.action.sort() == Sort::RebindEntry);
         self.hold(&rebinds, &Hold::Rebinding);

@@ -216,7 +216,7 @@ fn yielding(inputs: &Inputs<'_>, drafts: &Drafts, no: LinkNo, newcomer: &str) ->
             Some(Draft {
                 kind: Kind::User,
                 frees: &draft::user_keys(&before) - &draft::user_keys(&after),
-                content: Content::User { changes, before, after },
+                content: Content::User { changes, before, after, digest: None },
                 adopt: None,
                 takes: BTreeSet::new(),
                 yields_to: Some(newcomer.to_owned()),
@@ -231,7 +231,7 @@ fn yielding(inputs: &Inputs<'_>, drafts: &Drafts, no: LinkNo, newcomer: &str) ->
             Some(Draft {
                 kind: Kind::Group,
                 frees: draft::group_keys(&before),
-                content: Content::Group { before, after },
+                content: Content::Group { before, after, digest: None },
                 adopt: None,
                 takes: BTreeSet::new(),
                 yields_to: Some(newcomer.to_owned()),

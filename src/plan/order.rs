@@ -25,6 +25,9 @@ pub struct Order<'a> {
     present: &'a BTreeMap<LinkNo, BTreeSet<LinkNo>>,
     steps: Vec<Step>,
     done: BTreeMap<Piece, Option<StepNo>>,
+    /// Removals of strangers, by group: they come before the group is adopted, so that one that fails is planned
+    /// again.
+    strangers: BTreeMap<LinkNo, Vec<StepNo>>,
 }
 
 impl<'a> Order<'a> {
@@ -34,7 +37,7 @@ impl<'a> Order<'a> {
         settled: &'a Settled,
         present: &'a BTreeMap<LinkNo, BTreeSet<LinkNo>>,
     ) -> Self {
-        Self { inputs, drafts, settled, present, steps: Vec::new(), done: BTreeMap::new() }
+        Self { inputs, drafts, settled, present, steps: Vec::new(), done: BTreeMap::new(), strangers: BTreeMap::new() }
     }
 
     pub fn all(mut self, entries: &[EntryRead], removes: Vec<Member>, adds: Vec<Member>) -> Vec<Step> {
@@ -98,6 +101,11 @@ impl<'a> Order<'a> {
     }
 
     fn member(&mut self, member: Member) {
+        if matches!(member.action, Action::RemoveStranger { .. }) {
+            let no = self.push(member.action, member.reason, Vec::new());
+            self.strangers.entry(member.group).or_default().push(no);
+            return;
+        }
         let after =
             [Some(member.group), member.user].into_iter().flatten().filter_map(|no| self.ready(no)).collect();
         self.push(member.action, member.reason, after);
@@ -127,7 +135,11 @@ impl<'a> Order<'a> {
                 stack.extend(missing);
                 continue;
             }
-            let after = needs.iter().filter_map(|n| self.done.get(n).copied().flatten()).collect();
+            let mut after: Vec<StepNo> =
+                needs.iter().filter_map(|n| self.done.get(n).copied().flatten()).collect();
+            if let Piece::Adopt(no) = top {
+                after.extend(self.strangers.get(&no).into_iter().flatten());
+            }
             let no = match self.content(top) {
                 Some((action, reason)) => Some(self.push(action, reason, after)),
                 // An adopted object that is as desired already: whoever needs it needs its adoption.
@@ -180,10 +192,10 @@ impl<'a> Order<'a> {
             Piece::Park(_) => {
                 let action = match self.settled.parked.get(&no)?.clone() {
                     Parked::User { changes, after } => {
-                        Action::UpdateUser { user: no, purpose: Purpose::Park, changes, after }
+                        Action::UpdateUser { user: no, purpose: Purpose::Park, changes, after, digest: None }
                     }
                     Parked::Group { before, after } => {
-                        Action::UpdateGroup { group: no, purpose: Purpose::Park, before, after }
+                        Action::UpdateGroup { group: no, purpose: Purpose::Park, before, after, digest: None }
                     }
                 };
                 Some((action, Reason::SwapOfNames))
@@ -200,10 +212,10 @@ impl<'a> Order<'a> {
                     Content::NewGroup { attributes, again } => {
                         Some((Action::CreateGroup { group: no, attributes, again }, why(again)))
                     }
-                    Content::User { changes, after, .. } => (!changes.is_empty())
-                        .then(|| (Action::UpdateUser { user: no, purpose, changes, after }, changed)),
-                    Content::Group { before, after } => (before != after)
-                        .then(|| (Action::UpdateGroup { group: no, purpose, before, after }, changed)),
+                    Content::User { changes, after, digest, .. } => (!changes.is_empty())
+                        .then(|| (Action::UpdateUser { user: no, purpose, changes, after, digest }, changed)),
+                    Content::Group { before, after, digest } => (before != after)
+                        .then(|| (Action::UpdateGroup { group: no, purpose, before, after, digest }, changed)),
                 }
             }
         }

@@ -97,12 +97,8 @@ pub enum Action {
         user: LinkNo,
         id: TargetId,
     },
-    UpdateUser {
-        user: LinkNo,
-        purpose: Purpose,
-        changes: Vec<Change>,
-        after: UserAttributes,
-    },
+    /// `digest`: of what is desired, where the step brings that about.
+    UpdateUser { user: LinkNo, purpose: Purpose, changes: Vec<Change>, after: UserAttributes, digest: Option<Digest> },
     CreateGroup {
         group: LinkNo,
         attributes: GroupAttributes,
@@ -114,12 +110,7 @@ pub enum Action {
         id: TargetId,
         present: BTreeSet<LinkNo>,
     },
-    UpdateGroup {
-        group: LinkNo,
-        purpose: Purpose,
-        before: GroupAttributes,
-        after: GroupAttributes,
-    },
+    UpdateGroup { group: LinkNo, purpose: Purpose, before: GroupAttributes, after: GroupAttributes, digest: Option<Digest> },
     AddMember {
         group: LinkNo,
         user: LinkNo,

@@ -99,3 +99,13 @@ pub enum TargetErrorKind {
     /// a create. Must be looked up before anything is repeated.
     Ambiguous,
 }
+
+impl TargetError {
+    /// Whether the same request may succeed later, with nothing changed in between.
+    pub fn is_retryable(&self) -> bool {
+        matches!(
+            self.kind,
+            TargetErrorKind::Throttled | TargetErrorKind::Unavailable | TargetErrorKind::Ambiguous
+        )
+    }
+}

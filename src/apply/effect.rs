@@ -1,0 +1,197 @@
+//! What a step's outcome changes in the profile's links, and what is said of a failure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::perform;
+use crate::ids::{LinkNo, TargetId};
+use crate::model::{Code, Digest, Finding, Kind, Link, Origin, Retry, Subject, UserAttribute};
+use crate::plan::{Action, Plan, Step};
+use crate::target::{TargetError, TargetErrorKind};
+
+/// The profile's links while a plan is applied.
+#[derive(Debug, Default)]
+pub struct Links(BTreeMap<LinkNo, Link>);
+
+const FIRST_PAUSE: SignedDuration = SignedDuration::from_hours(1);
+const LONGEST_PAUSE: SignedDuration = SignedDuration::from_hours(24);
+
+impl Links {
+    pub fn new(links: BTreeMap<LinkNo, Link>) -> Self {
+        Self(links)
+    }
+
+    pub fn get(&self, no: LinkNo) -> Option<&Link> {
+        self.0.get(&no)
+    }
+
+    pub fn get_mut(&mut self, no: LinkNo) -> Option<&mut Link> {
+        self.0.get_mut(&no)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Link> {
+        self.0.values()
+    }
+
+    pub fn target_id(&self, no: LinkNo) -> Option<TargetId> {
+        self.0.get(&no).and_then(|l| l.target_id.clone())
+    }
+
+    /// What is true of the target now that the step is done. Returns the links that changed.
+    pub(super) fn succeed(&mut self, plan: &Plan, step: &Step, id: Option<TargetId>) -> BTreeSet<LinkNo> {
+        let mut changed: BTreeSet<LinkNo> = step.action.object().into_iter().collect();
+        match &step.action {
+            Action::RebindEntry { .. } | Action::RemoveStranger { .. } => changed.clear(),
+            Action::CreateUser { user, attributes, again } => {
+                if *again {
+                    // Whatever the lost one was a member of, the new one is not.
+                    for group in self.0.values_mut().filter(|l| l.kind == Kind::Group) {
+                        if group.applied.remove(user.0) {
+                            changed.insert(group.no);
+                        }
+                    }
+                }
+                if let Some(link) = self.0.get_mut(user) {
+                    link.target_id = id;
+                    link.origin = Origin::Created;
+                    link.digest = Some(Digest::of_user(attributes));
+                    link.name = attributes.get(&UserAttribute::UserName).cloned();
+                    link.email = attributes.get(&UserAttribute::Email).cloned();
+                    link.retry = None;
+                }
+            }
+            Action::CreateGroup { group, attributes, .. } => {
+                if let Some(link) = self.0.get_mut(group) {
+                    link.target_id = id;
+                    link.origin = Origin::Created;
+                    link.digest = Some(Digest::of_group(attributes));
+                    link.name = Some(attributes.display_name.clone());
+                    link.applied.clear();
+                    link.retry = None;
+                }
+            }
+            Action::AdoptUser { user: no, .. } | Action::AdoptGroup { group: no, .. } => {
+                if let Some(link) = self.0.get_mut(no) {
+                    link.target_id = id;
+                    link.origin = Origin::Adopted;
+                    link.digest = None;
+                    link.name = Some(plan.label(*no).to_owned());
+                    link.retry = None;
+                    if let Some(confirmed) = plan.confirmed.get(no) {
+                        link.digest = Some(confirmed.digest);
+                        link.name = Some(confirmed.name.clone());
+                        link.email.clone_from(&confirmed.email);
+                    }
+                    if let Action::AdoptGroup { present, .. } = &step.action {
+                        link.applied = present.iter().map(|no| no.0).collect();
+                    }
+                }
+            }
+            Action::UpdateUser { user, after, digest, .. } => {
+                if let Some(link) = self.0.get_mut(user) {
+                    link.digest = *digest;
+                    link.name = after.get(&UserAttribute::UserName).cloned();
+                    link.email = after.get(&UserAttribute::Email).cloned();
+                    link.retry = None;
+                }
+            }
+            Action::UpdateGroup { group, after, digest, .. } => {
+                if let Some(link) = self.0.get_mut(group) {
+                    link.digest = *digest;
+                    link.name = Some(after.display_name.clone());
+                    link.retry = None;
+                }
+            }
+            Action::AddMember { group, user } => {
+                if let Some(link) = self.0.get_mut(group) {
+                    link.applied.insert(user.0);
+                }
+            }
+            Action::RemoveMember { group, user, .. } => {
+                if let Some(link) = self.0.get_mut(group) {
+                    link.applied.remove(user.0);
+                }
+            }
+        }
+        changed
+    }
+
+    /// A refusal that a retry cannot mend is tried again with growing pauses; something that is gone is looked
+    /// up at the next plan. Returns the links that changed.
+    pub(super) fn fail(&mut self, step: &Step, error: &TargetError, now: Timestamp) -> BTreeSet<LinkNo> {
+        let mut changed = BTreeSet::new();
+        if let TargetErrorKind::NotFound(what) = error.kind {
+            let missing = match (what, step.action.member()) {
+                (Some(Kind::User), Some(member)) => Some(member),
+                _ => step.action.object(),
+            };
+            if let Some(link) = missing.and_then(|no| self.0.get_mut(&no)) {
+                link.digest = None;
+                changed.insert(link.no);
+            }
+            return changed;
+        }
+        let refused = match &step.action {
+            Action::CreateUser { user, attributes, .. } => Some((*user, Digest::of_user(attributes))),
+            Action::CreateGroup { group, attributes, .. } => Some((*group, Digest::of_group(attributes))),
+            Action::UpdateUser { user, digest: Some(digest), .. } => Some((*user, *digest)),
+            Action::UpdateGroup { group, digest: Some(digest), .. } => Some((*group, *digest)),
+            _ => None,
+        };
+        if let Some((no, digest)) = refused
+            && let Some(link) = self.0.get_mut(&no)
+        {
+            if !error.is_retryable() && error.kind != TargetErrorKind::AccessDenied {
+                let attempts =
+                    link.retry.as_ref().filter(|r| r.digest == digest).map_or(0, |r| r.attempts) + 1;
+                let pause = (FIRST_PAUSE * (1_i32 << attempts.min(6).saturating_sub(1))).min(LONGEST_PAUSE);
+                link.retry = Some(Retry {
+                    attempts,
+                    not_before: now.saturating_add(pause).unwrap_or(now),
+                    code: error.code.clone(),
+                    digest,
+                });
+            }
+            // Part of it may have been done: the next plan asks.
+            if link.target_id.is_some() {
+                link.digest = None;
+            }
+            changed.insert(no);
+        }
+        changed
+    }
+}
+
+/// One finding for a failed step.
+pub(super) fn finding(plan: &Plan, step: &Step, error: &TargetError) -> Finding {
+    let object = step.action.object().and_then(|no| plan.objects.get(&no));
+    let member = step.action.member().map(|no| format!(" ({})", plan.label(no))).unwrap_or_default();
+    let subject = match object {
+        Some(o) => Subject {
+            kind: perform::kind(plan, step),
+            id: o.sid.as_ref().map_or_else(|| o.anchor.to_string(), ToString::to_string),
+            label: o.label.clone(),
+        },
+        None => Subject { kind: None, id: plan.profile.clone(), label: plan.profile.clone() },
+    };
+    let (code, advice) = match error.kind {
+        TargetErrorKind::Conflict => (
+            Code::ConflictError,
+            "something else in the target holds a value that must be unique; rename it, or let it be adopted",
+        ),
+        TargetErrorKind::Validation => (Code::TargetRefused, "correct the value in the directory or the mapping"),
+        TargetErrorKind::Quota => (Code::TargetRefused, "raise the quota, or narrow the scope"),
+        TargetErrorKind::AccessDenied => {
+            (Code::TargetRefused, "give the caller's role the permission that the message names")
+        }
+        TargetErrorKind::NotFound(_) => {
+            (Code::TargetObjectMissing, "it is looked up, and created again if need be, in the next cycle")
+        }
+        TargetErrorKind::Throttled | TargetErrorKind::Unavailable | TargetErrorKind::Ambiguous => {
+            (Code::TargetFailed, "it is tried again in the next cycle")
+        }
+    };
+    let action = step.action.sort().word();
+    Finding::new(code, subject, format!("{action}{member}: {}: {}; {advice}", error.code, error.message))
+}

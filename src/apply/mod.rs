@@ -1,0 +1,293 @@
+//! Runs the approved steps: intent before each call, outcome after it, independent steps in flight together.
+//!
+//! Takes no decision: which steps, in which order, with which values, is the plan's. A step that fails stops
+//! those that need it and no other.
+
+mod effect;
+mod perform;
+mod recover;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+use jiff::Timestamp;
+
+pub use effect::Links;
+pub use recover::recover;
+
+use crate::ids::LinkNo;
+use crate::model::{Finding, Intent, Link, Outcome, RenameSupport, StepResult};
+use crate::plan::{Action, ApprovedPlan, Sort, StepNo};
+use crate::target::{Target, TargetError, TargetErrorKind};
+use perform::Performed;
+
+/// Where intents and outcomes are kept.
+#[async_trait]
+pub trait Journal: Send + Sync {
+    /// Writes the intents down, all or none; their numbers, in the same order.
+    async fn intend(&self, intents: &[Intent]) -> Result<Vec<i64>, JournalError>;
+
+    /// Outcomes and the links that they changed, all or none.
+    async fn record(&self, outcomes: &[Outcome], links: &[&Link]) -> Result<(), JournalError>;
+}
+
+/// The state database did not take an entry: nothing more is sent.
+#[derive(Debug, thiserror::Error)]
+#[error("the journal could not be written, so nothing more is sent to the target")]
+pub struct JournalError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+
+/// Bounds of one apply.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Requests under way at once, so that latency does not cap the rate.
+    pub in_flight: usize,
+    /// No step is begun after this.
+    pub deadline: Instant,
+}
+
+/// Why an apply ended before its last step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// `max-apply` is over.
+    OutOfTime,
+    /// Someone asked for it.
+    Asked,
+    /// The target failed again and again.
+    TargetUnavailable(String),
+}
+
+#[derive(Debug, Default)]
+pub struct Applied {
+    pub done: BTreeMap<Sort, u64>,
+    pub failed: BTreeMap<Sort, u64>,
+    /// Not begun: a step that they need failed, or the apply ended.
+    pub left: u64,
+    pub findings: Vec<Finding>,
+    pub rename_support: Option<RenameSupport>,
+    /// Failures that a retry may mend.
+    pub retryable: u64,
+    pub stop: Option<Stop>,
+    /// Steps that were not done although they were approved.
+    pub undone: BTreeSet<StepNo>,
+}
+
+/// Intents written in one transaction. What a crash leaves to be looked up is at most this many.
+const BATCH: usize = 64;
+/// Outcomes are written at the latest after this.
+const FLUSH: Duration = Duration::from_millis(500);
+/// So many failures of the target as a whole in a row end the apply.
+const GIVE_UP_AFTER: u32 = 10;
+
+/// Performs all runnable steps. `links` are the profile's, changed as outcomes come in.
+pub async fn apply(
+    plan: &ApprovedPlan,
+    target: Arc<dyn Target>,
+    journal: &dyn Journal,
+    links: &mut Links,
+    pace: Pace,
+    clock: &(dyn Fn() -> Timestamp + Sync),
+    stop: &tokio::sync::watch::Receiver<bool>,
+    progress: &(dyn Fn(u64, u64) + Sync),
+) -> Result<Applied, JournalError> {
+    let mut run = Run::new(plan, links, clock);
+    let total = run.total;
+    progress(0, total);
+    let mut under_way = FuturesUnordered::new();
+    let mut flushed = Instant::now();
+    loop {
+        if run.applied.stop.is_none() {
+            if *stop.borrow() {
+                run.applied.stop = Some(Stop::Asked);
+            } else if Instant::now() >= pace.deadline {
+                run.applied.stop = Some(Stop::OutOfTime);
+            }
+        }
+        if run.applied.stop.is_none() {
+            if run.armed.is_empty() && !run.ready.is_empty() {
+                run.arm(journal).await?;
+            }
+            while under_way.len() < pace.in_flight {
+                let Some((no, seq)) = run.armed.pop_front() else { break };
+                let call = perform::call(plan.plan(), plan.plan().step(no), run.links);
+                let target = Arc::clone(&target);
+                under_way.push(async move { (no, seq, perform::perform(call, target.as_ref()).await) });
+            }
+        }
+        if under_way.is_empty() {
+            break;
+        }
+        let finished = tokio::time::timeout(FLUSH, under_way.next()).await;
+        if let Ok(Some((no, seq, performed))) = finished {
+            run.settle(no, seq, performed);
+            progress(run.settled, total);
+        }
+        let full = run.outcomes.len() >= BATCH || (run.armed.is_empty() && under_way.is_empty());
+        if full || flushed.elapsed() >= FLUSH {
+            run.flush(journal).await?;
+            flushed = Instant::now();
+        }
+    }
+    run.finish(journal).await
+}
+
+struct Run<'a> {
+    plan: &'a ApprovedPlan,
+    links: &'a mut Links,
+    clock: &'a (dyn Fn() -> Timestamp + Sync),
+    /// How many needed steps are not done yet.
+    waiting: BTreeMap<StepNo, usize>,
+    needed_by: BTreeMap<StepNo, Vec<StepNo>>,
+    ready: BTreeSet<StepNo>,
+    /// Written down and not sent yet.
+    armed: VecDeque<(StepNo, i64)>,
+    outcomes: Vec<Outcome>,
+    changed: BTreeSet<LinkNo>,
+    applied: Applied,
+    failures_in_a_row: u32,
+    total: u64,
+    settled: u64,
+}
+
+impl<'a> Run<'a> {
+    fn new(
+        plan: &'a ApprovedPlan,
+        links: &'a mut Links,
+        clock: &'a (dyn Fn() -> Timestamp + Sync),
+    ) -> Self {
+        let mut run = Self {
+            plan,
+            links,
+            clock,
+            waiting: BTreeMap::new(),
+            needed_by: BTreeMap::new(),
+            ready: BTreeSet::new(),
+            armed: VecDeque::new(),
+            outcomes: Vec::new(),
+            changed: BTreeSet::new(),
+            applied: Applied::default(),
+            failures_in_a_row: 0,
+            total: 0,
+            settled: 0,
+        };
+        for (no, step) in plan.runnable() {
+            if matches!(step.action, Action::RebindEntry { .. }) {
+                continue;
+            }
+            run.total += 1;
+            run.applied.undone.insert(no);
+            if step.after.is_empty() {
+                run.ready.insert(no);
+            } else {
+                run.waiting.insert(no, step.after.len());
+                for needed in &step.after {
+                    run.needed_by.entry(*needed).or_default().push(no);
+                }
+            }
+        }
+        run
+    }
+
+    /// Writes the next intents down, in the plan's order.
+    async fn arm(&mut self, journal: &dyn Journal) -> Result<(), JournalError> {
+        // Outcomes first: an object's next intent must not stand before its last outcome.
+        self.flush(journal).await?;
+        let batch: Vec<StepNo> = self.ready.iter().copied().take(BATCH).collect();
+        let at = (self.clock)();
+        let intents: Vec<Intent> =
+            batch.iter().map(|no| perform::intent(self.plan.plan(), *no, self.links, at)).collect();
+        let numbers = journal.intend(&intents).await?;
+        for (no, seq) in batch.into_iter().zip(numbers) {
+            self.ready.remove(&no);
+            self.armed.push_back((no, seq));
+        }
+        Ok(())
+    }
+
+    async fn flush(&mut self, journal: &dyn Journal) -> Result<(), JournalError> {
+        if self.outcomes.is_empty() {
+            return Ok(());
+        }
+        let links: Vec<&Link> = self.changed.iter().filter_map(|no| self.links.get(*no)).collect();
+        journal.record(&self.outcomes, &links).await?;
+        self.outcomes.clear();
+        self.changed.clear();
+        Ok(())
+    }
+
+    fn settle(&mut self, no: StepNo, seq: i64, performed: Performed) {
+        self.settled += 1;
+        let step = self.plan.plan().step(no);
+        let sort = step.action.sort();
+        let at = (self.clock)();
+        match performed {
+            Performed::Done { id, found } => {
+                self.failures_in_a_row = 0;
+                self.applied.undone.remove(&no);
+                *self.applied.done.entry(sort).or_default() += 1;
+                self.changed.extend(self.links.succeed(self.plan.plan(), step, id));
+                if perform::renames_user(&step.action) {
+                    self.applied.rename_support = Some(RenameSupport::Accepted);
+                }
+                let result = if found { StepResult::Found } else { StepResult::Done };
+                self.outcomes.push(Outcome { seq, result, at });
+                for waiter in self.needed_by.remove(&no).unwrap_or_default() {
+                    let left = self.waiting.entry(waiter).or_insert(1);
+                    *left -= 1;
+                    if *left == 0 {
+                        self.waiting.remove(&waiter);
+                        self.ready.insert(waiter);
+                    }
+                }
+            }
+            Performed::Failed(error) => {
+                self.count_failure(&error);
+                *self.applied.failed.entry(sort).or_default() += 1;
+                if error.is_retryable() {
+                    self.applied.retryable += 1;
+                }
+                if perform::renames_user(&step.action) && perform::refuses_rename(&error) {
+                    self.applied.rename_support = Some(RenameSupport::Refused);
+                }
+                self.applied.findings.push(effect::finding(self.plan.plan(), step, &error));
+                self.changed.extend(self.links.fail(step, &error, at));
+                let result =
+                    StepResult::Failed { code: error.code.clone(), message: error.message.clone() };
+                self.outcomes.push(Outcome { seq, result, at });
+            }
+            // Left without an outcome on purpose: it is looked up before anything else is done to the object.
+            Performed::Unknown(error) => {
+                self.count_failure(&error);
+                *self.applied.failed.entry(sort).or_default() += 1;
+                self.applied.retryable += 1;
+                self.applied.findings.push(effect::finding(self.plan.plan(), step, &error));
+            }
+        }
+    }
+
+    /// One object's refusal says nothing of the target; the same failure of all in a row does.
+    fn count_failure(&mut self, error: &TargetError) {
+        let of_the_whole = error.is_retryable() || error.kind == TargetErrorKind::AccessDenied;
+        if !of_the_whole {
+            self.failures_in_a_row = 0;
+            return;
+        }
+        self.failures_in_a_row += 1;
+        if self.failures_in_a_row >= GIVE_UP_AFTER && self.applied.stop.is_none() {
+            self.applied.stop = Some(Stop::TargetUnavailable(error.to_string()));
+        }
+    }
+
+    async fn finish(mut self, journal: &dyn Journal) -> Result<Applied, JournalError> {
+        let at = (self.clock)();
+        for (_, seq) in std::mem::take(&mut self.armed) {
+            self.outcomes.push(Outcome { seq, result: StepResult::Skipped, at });
+        }
+        self.flush(journal).await?;
+        self.applied.left = self.total - self.settled;
+        Ok(self.applied)
+    }
+}

@@ -1,0 +1,255 @@
+//! One step as a call on the target, and what became of it.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::Links;
+use crate::ids::TargetId;
+use crate::model::{Digest, GroupAttributes, Intent, Kind, ObservedUser, UserAttribute, UserAttributes};
+use crate::plan::{Action, Plan, Step, StepNo};
+use crate::target::{Target, TargetError, TargetErrorKind};
+
+/// Everything that the call needs, looked up before it is made.
+pub enum Call {
+    CreateUser(UserAttributes),
+    UpdateUser { user: TargetId, changed: Vec<UserAttribute>, after: UserAttributes },
+    CreateGroup(GroupAttributes),
+    UpdateGroup { group: TargetId, before: GroupAttributes, after: GroupAttributes },
+    AddMember { group: TargetId, user: TargetId },
+    RemoveMember { group: TargetId, user: TargetId },
+    /// The state alone is written.
+    Nothing(Option<TargetId>),
+    /// An id that a step before should have brought is not there.
+    Impossible,
+}
+
+pub enum Performed {
+    /// `found`: a look-up showed that it had been done.
+    Done { id: Option<TargetId>, found: bool },
+    Failed(TargetError),
+    /// Sent, and nobody can say what became of it.
+    Unknown(TargetError),
+}
+
+pub fn call(plan: &Plan, step: &Step, links: &Links) -> Call {
+    let id = |no| links.target_id(no).or_else(|| plan.objects.get(&no).and_then(|o| o.target_id.clone()));
+    let call = match &step.action {
+        Action::RebindEntry { .. } => Some(Call::Nothing(None)),
+        Action::AdoptUser { id, .. } | Action::AdoptGroup { id, .. } => Some(Call::Nothing(Some(id.clone()))),
+        Action::CreateUser { attributes, .. } => Some(Call::CreateUser(attributes.clone())),
+        Action::UpdateUser { user, changes, after, .. } => id(*user).map(|user| Call::UpdateUser {
+            user,
+            changed: changes.iter().map(|c| c.attribute).collect(),
+            after: after.clone(),
+        }),
+        Action::CreateGroup { attributes, .. } => Some(Call::CreateGroup(attributes.clone())),
+        Action::UpdateGroup { group, before, after, .. } => id(*group).map(|group| Call::UpdateGroup {
+            group,
+            before: before.clone(),
+            after: after.clone(),
+        }),
+        Action::AddMember { group, user } => {
+            id(*group).zip(id(*user)).map(|(group, user)| Call::AddMember { group, user })
+        }
+        Action::RemoveMember { group, user, .. } => {
+            id(*group).zip(id(*user)).map(|(group, user)| Call::RemoveMember { group, user })
+        }
+        Action::RemoveStranger { group, user, .. } => {
+            id(*group).map(|group| Call::RemoveMember { group, user: user.clone() })
+        }
+    };
+    call.unwrap_or(Call::Impossible)
+}
+
+/// What is written down before the call: enough to look it up after a crash.
+pub fn intent(plan: &Plan, no: StepNo, links: &Links, at: Timestamp) -> Intent {
+    let step = plan.step(no);
+    let object = step.action.object().unwrap_or(crate::ids::LinkNo(0));
+    let detail = match &step.action {
+        Action::CreateUser { attributes, .. } => json!({
+            "userName": attributes.get(&UserAttribute::UserName),
+            "attributes": attributes.keys().collect::<Vec<_>>(),
+            "digest": hex(Digest::of_user(attributes)),
+        }),
+        Action::UpdateUser { changes, after, purpose, .. } => {
+            let changed = changes.iter().map(|c| c.attribute).collect::<Vec<_>>();
+            json!({
+                "attributes": changed,
+                "digest": hex(Digest::of_user(&only(after, &changed))),
+                "purpose": purpose,
+                "reason": plan.reason(step),
+            })
+        }
+        Action::CreateGroup { attributes, .. } => json!({
+            "displayName": attributes.display_name,
+            "digest": hex(Digest::of_group(attributes)),
+        }),
+        Action::UpdateGroup { after, purpose, .. } => json!({
+            "displayName": after.display_name,
+            "digest": hex(Digest::of_group(after)),
+            "purpose": purpose,
+        }),
+        Action::AdoptUser { id, .. } | Action::AdoptGroup { id, .. } => json!({ "targetId": id }),
+        Action::RemoveMember { proof, .. } => {
+            json!({ "proof": proof.word(), "groupId": links.target_id(object) })
+        }
+        Action::RemoveStranger { user, proof, .. } => json!({ "proof": proof.word(), "userId": user }),
+        Action::AddMember { .. } => json!({ "reason": plan.reason(step) }),
+        Action::RebindEntry { name, from, to, .. } => json!({ "entry": name, "from": from, "to": to }),
+    };
+    let action = step.action.sort().word().to_owned();
+    Intent { step: no.0, action, link: object, member: step.action.member(), detail, at }
+}
+
+pub fn hex(digest: Digest) -> String {
+    digest.as_bytes().iter().map(|b| format!("{b:02x}")).collect()
+}
+
+pub fn only(attributes: &UserAttributes, which: &[UserAttribute]) -> UserAttributes {
+    which.iter().filter_map(|a| attributes.get(a).map(|v| (*a, v.clone()))).collect()
+}
+
+pub async fn perform(call: Call, target: &dyn Target) -> Performed {
+    let done = |result: Result<(), TargetError>| match result {
+        Ok(()) => Performed::Done { id: None, found: false },
+        Err(error) if error.kind == TargetErrorKind::Ambiguous => Performed::Unknown(error),
+        Err(error) => Performed::Failed(error),
+    };
+    match call {
+        Call::Nothing(id) => Performed::Done { id, found: false },
+        Call::Impossible => Performed::Failed(TargetError {
+            kind: TargetErrorKind::NotFound(None),
+            code: "MissingId".to_owned(),
+            message: "an object that the step needs has no id in the target".to_owned(),
+        }),
+        Call::CreateUser(attributes) => create(target, &NewUser(&attributes)).await,
+        Call::CreateGroup(attributes) => create(target, &NewGroup(&attributes)).await,
+        Call::UpdateUser { user, changed, after } => {
+            done(target.update_user(&user, &changed, &after).await)
+        }
+        Call::UpdateGroup { group, before, after } => {
+            done(target.update_group(&group, &before, &after).await)
+        }
+        Call::AddMember { group, user } => match target.add_member(&group, &user).await {
+            Err(error) if error.kind == TargetErrorKind::Ambiguous => {
+                member_after(target, &group, &user, true, error).await
+            }
+            other => done(other),
+        },
+        Call::RemoveMember { group, user } => match target.remove_member(&group, &user).await {
+            Err(error) if error.kind == TargetErrorKind::Ambiguous => {
+                member_after(target, &group, &user, false, error).await
+            }
+            other => done(other),
+        },
+    }
+}
+
+/// What became of a membership call whose answer was lost.
+async fn member_after(
+    target: &dyn Target,
+    group: &TargetId,
+    user: &TargetId,
+    wanted: bool,
+    error: TargetError,
+) -> Performed {
+    match target.is_member(group, user).await {
+        Ok(is) if is == wanted => Performed::Done { id: None, found: true },
+        Ok(_) => Performed::Failed(TargetError { kind: TargetErrorKind::Unavailable, ..error }),
+        Err(_) => Performed::Unknown(error),
+    }
+}
+
+#[async_trait::async_trait]
+trait New: Send + Sync {
+    async fn create(&self, target: &dyn Target) -> Result<TargetId, TargetError>;
+    /// The object that holds the name, and whether it is what was to be created.
+    async fn look_up(&self, target: &dyn Target) -> Result<Option<(TargetId, bool)>, TargetError>;
+}
+
+struct NewUser<'a>(&'a UserAttributes);
+struct NewGroup<'a>(&'a GroupAttributes);
+
+#[async_trait::async_trait]
+impl New for NewUser<'_> {
+    async fn create(&self, target: &dyn Target) -> Result<TargetId, TargetError> {
+        target.create_user(self.0).await
+    }
+
+    async fn look_up(&self, target: &dyn Target) -> Result<Option<(TargetId, bool)>, TargetError> {
+        let Some(name) = self.0.get(&UserAttribute::UserName) else { return Ok(None) };
+        let found = target.find_user(name).await?;
+        Ok(found.map(|(id, user)| (id, same_user(&user, self.0))))
+    }
+}
+
+/// Whether a user has all that was to be written.
+pub fn same_user(found: &ObservedUser, wanted: &UserAttributes) -> bool {
+    wanted.iter().all(|(attribute, value)| found.attributes.get(attribute) == Some(value))
+}
+
+#[async_trait::async_trait]
+impl New for NewGroup<'_> {
+    async fn create(&self, target: &dyn Target) -> Result<TargetId, TargetError> {
+        target.create_group(self.0).await
+    }
+
+    async fn look_up(&self, target: &dyn Target) -> Result<Option<(TargetId, bool)>, TargetError> {
+        let found = target.find_group(&self.0.display_name).await?;
+        Ok(found.map(|(id, group)| (id, group.attributes.description == self.0.description)))
+    }
+}
+
+/// How often a create whose answer was lost is looked up and tried again.
+const CREATE_ATTEMPTS: u32 = 3;
+
+/// A create whose answer is lost is looked up before it is repeated; a conflict is only ours after such a loss.
+async fn create(target: &dyn Target, new: &dyn New) -> Performed {
+    let mut lost = false;
+    for attempt in 1..=CREATE_ATTEMPTS {
+        let error = match new.create(target).await {
+            Ok(id) => return Performed::Done { id: Some(id), found: false },
+            Err(error) => error,
+        };
+        let ambiguous = error.kind == TargetErrorKind::Ambiguous;
+        lost |= ambiguous;
+        if !lost || !(ambiguous || error.kind == TargetErrorKind::Conflict) {
+            return Performed::Failed(error);
+        }
+        // The effect may follow the lost answer by a little.
+        tokio::time::sleep(Duration::from_millis(300) * attempt).await;
+        match new.look_up(target).await {
+            Ok(Some((id, true))) => return Performed::Done { id: Some(id), found: true },
+            Ok(Some((_, false))) => return Performed::Failed(error),
+            Ok(None) if attempt < CREATE_ATTEMPTS => {}
+            Ok(None) | Err(_) => return Performed::Unknown(error),
+        }
+    }
+    Performed::Failed(TargetError {
+        kind: TargetErrorKind::Unavailable,
+        code: "NoAnswer".to_owned(),
+        message: "the target never answered the create".to_owned(),
+    })
+}
+
+pub fn renames_user(action: &Action) -> bool {
+    matches!(action, Action::UpdateUser { changes, .. }
+        if changes.iter().any(|c| c.attribute == UserAttribute::UserName))
+}
+
+/// Whether the store says that a userName cannot be changed at all (unlike: is taken, or is malformed).
+pub fn refuses_rename(error: &TargetError) -> bool {
+    let message = error.message.to_lowercase();
+    error.kind == TargetErrorKind::Validation
+        && message.contains("username")
+        && ["immutable", "cannot be", "not supported", "not allowed", "read-only", "readonly"]
+            .iter()
+            .any(|w| message.contains(w))
+}
+
+/// The kind of object that a step is on, for findings.
+pub fn kind(plan: &Plan, step: &Step) -> Option<Kind> {
+    step.action.object().and_then(|o| plan.objects.get(&o)).map(|o| o.kind)
+}
