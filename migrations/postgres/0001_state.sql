@@ -38,6 +38,9 @@ CREATE TABLE links (
     filled            BOOLEAN NOT NULL,
     -- Bitmaps of link numbers in Roaring's portable format; NULL is empty.
     direct            BYTEA,
+    hidden            BYTEA,
+    -- A JSON array of texts; NULL is empty.
+    unreadable        TEXT,
     applied           BYTEA,
     retry_attempts    BIGINT,
     retry_not_before  BIGINT,

@@ -38,6 +38,9 @@ CREATE TABLE links (
     filled            INTEGER NOT NULL,
     -- Bitmaps of link numbers in Roaring's portable format; NULL is empty.
     direct            BLOB,
+    hidden            BLOB,
+    -- A JSON array of texts; NULL is empty.
+    unreadable        TEXT,
     applied           BLOB,
     retry_attempts    INTEGER,
     retry_not_before  INTEGER,

@@ -181,6 +181,7 @@ impl Tx {
     /// Runs `sql`, in which `{rows}` stands for a list of rows of `width` values each, in as few statements as
     /// the engines allow.
     pub async fn run_rows(&mut self, sql: &'static str, width: usize, values: Vec<Value<'_>>) -> Result<u64> {
+        debug_assert_eq!(values.len() % width, 0, "whole rows");
         let mut count = 0;
         let mut values = values.into_iter().peekable();
         let full = sql.replace("{rows}", &placeholders(CHUNK, width));
@@ -395,6 +396,12 @@ impl From<String> for Value<'_> {
             Value::Text(Some(Cow::Owned(cleaned))) => Self::Text(Some(Cow::Owned(cleaned))),
             _ => Self::Text(Some(Cow::Owned(value))),
         }
+    }
+}
+
+impl From<Option<String>> for Value<'_> {
+    fn from(value: Option<String>) -> Self {
+        value.map_or(Self::Text(None), Self::from)
     }
 }
 

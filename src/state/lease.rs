@@ -130,7 +130,7 @@ impl State {
                 return Ok(LeaseAnswer::Acquired { until });
             }
             let Some((other, held_until)) = self.lease(store).await? else { continue };
-            if other.is_gone(holder) {
+            if other.is_gone(&Holder::current()?) {
                 let mut args = args.clone();
                 args.extend(other.values());
                 if self.db.run(TAKE_OVER, args).await? > 0 {

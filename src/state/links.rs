@@ -1,6 +1,6 @@
 //! Links: whole rows, one for each directory object ever met.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use roaring::RoaringBitmap;
 
@@ -12,22 +12,22 @@ use crate::ids::{LinkNo, Sid, TargetId};
 use crate::model::{Digest, Link, Retry};
 
 const UPSERT: &str = "INSERT INTO links (profile_id, no, kind, anchor, dn, sid, identity_store_id, target_id,
-        origin, name, email, digest, out_since, filled, direct, applied,
-        retry_attempts, retry_not_before, retry_code, retry_digest)
+        origin, name, email, digest, out_since, filled, direct, hidden,
+        unreadable, applied, retry_attempts, retry_not_before, retry_code, retry_digest)
     VALUES {rows}
     ON CONFLICT (profile_id, no) DO UPDATE SET
         kind = excluded.kind, anchor = excluded.anchor, dn = excluded.dn, sid = excluded.sid,
         identity_store_id = excluded.identity_store_id, target_id = excluded.target_id,
         origin = excluded.origin, name = excluded.name, email = excluded.email, digest = excluded.digest,
         out_since = excluded.out_since, filled = excluded.filled, direct = excluded.direct,
-        applied = excluded.applied, retry_attempts = excluded.retry_attempts,
+        hidden = excluded.hidden, unreadable = excluded.unreadable, applied = excluded.applied, retry_attempts = excluded.retry_attempts,
         retry_not_before = excluded.retry_not_before, retry_code = excluded.retry_code,
         retry_digest = excluded.retry_digest";
-const WIDTH: usize = 20;
+const WIDTH: usize = 22;
 
 const ALL: &str =
     "SELECT no, kind, anchor, dn, sid, target_id, origin, name, email, digest, out_since, filled,
-        direct, applied, retry_attempts, retry_not_before, retry_code, retry_digest
+        direct, hidden, unreadable, applied, retry_attempts, retry_not_before, retry_code, retry_digest
     FROM links WHERE profile_id = $1";
 
 const STORE: &str = "SELECT identity_store_id FROM profiles WHERE id = $1";
@@ -92,6 +92,8 @@ pub(super) async fn load(tx: &mut Tx, profile_id: i64) -> Result<BTreeMap<LinkNo
 
 fn row_of<'a>(profile_id: i64, store: Option<&'a str>, link: &'a Link) -> std::io::Result<Vec<Value<'a>>> {
     let retry = link.retry.as_ref();
+    let unreadable =
+        if link.unreadable.is_empty() { None } else { Some(serde_json::to_string(&link.unreadable)?) };
     let target = link.target_id.as_ref().map(TargetId::as_str);
     Ok(args![
         profile_id,
@@ -109,6 +111,8 @@ fn row_of<'a>(profile_id: i64, store: Option<&'a str>, link: &'a Link) -> std::i
         link.out_since,
         link.filled,
         bitmap_bytes(&link.direct)?,
+        bitmap_bytes(&link.hidden)?,
+        unreadable,
         bitmap_bytes(&link.applied)?,
         Value::Int(retry.map(|r| r.attempts.into())),
         retry.map(|r| r.not_before),
@@ -135,6 +139,11 @@ fn read(row: &mut Row) -> Result<Link> {
         out_since: row.opt_time("links.out_since")?,
         filled: row.next()?,
         direct: bitmap(row, "links.direct")?,
+        hidden: bitmap(row, "links.hidden")?,
+        unreadable: match row.next::<Option<String>>()? {
+            Some(text) => serde_json::from_str(&text).map_err(|_| row.bad("links.unreadable"))?,
+            None => BTreeSet::new(),
+        },
         applied: bitmap(row, "links.applied")?,
         retry: retry(row)?,
     })

@@ -1,0 +1,14 @@
+//! The state database: the same tests on SQLite and on PostgreSQL, and what only one of them has.
+
+mod support;
+
+#[path = "state/bed.rs"]
+mod bed;
+#[path = "state/both.rs"]
+mod both;
+#[path = "state/copies.rs"]
+mod copies;
+#[path = "state/refused.rs"]
+mod refused;
+#[path = "state/shape.rs"]
+mod shape;
