@@ -207,6 +207,15 @@ disable-after = "28d"
            locale, timezone, website, externalId, enterprise.employeeNumber, enterprise.costCenter,
            enterprise.organization, enterprise.division, enterprise.department, enterprise.manager
 
+     × `requests-per-second` must be from 1 to 20
+       ╭─[/etc/idcsync/corp.toml:16:23]
+    16 │ requests-per-second = 100
+       ·                       ─┬─
+       ·                        ╰── from 1 to 20
+       ╰────
+     help: AWS allows 20 a second for all callers of the account together; more only to a stand-in,
+           by `endpoint-url`
+
      × `max-percent` must be from 1 to 100
        ╭─[/etc/idcsync/corp.toml:18:15]
     18 │ max-percent = 120
