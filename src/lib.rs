@@ -14,6 +14,7 @@
 //! `state` know `model` and never each other; `apply` knows `plan` and the traits; only `cycle` knows the order.
 
 pub mod apply;
+pub mod config;
 pub mod directory;
 pub mod ids;
 pub mod mapping;

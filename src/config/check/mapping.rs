@@ -1,0 +1,149 @@
+//! `[mapping.user]` and `[mapping.group]`: expressions, compiled here so that their errors have a place.
+
+use std::collections::BTreeMap;
+
+use toml::de::DeValue;
+
+use crate::config::keys::{self, nearest};
+use crate::config::raw::{Reader, Section, Span, Text, shown};
+use crate::mapping::{Expression, ExpressionError, Mapping};
+use crate::model::{DirectoryKind, GroupAttribute, UserAttribute};
+
+const SCIM_ONLY: &str =
+    "the Identity Store API has it in no input: only SCIM writes it, and this version does not";
+
+/// Attributes of users or of groups, for what both have in common.
+trait Attribute: Copy + Ord + 'static {
+    const TABLE: &'static str;
+    const ALL: &'static [Self];
+    fn path(self) -> &'static str;
+    fn is_required(self) -> bool;
+    fn is_external_id(self) -> bool;
+}
+
+impl Attribute for UserAttribute {
+    const TABLE: &'static str = "[mapping.user]";
+    const ALL: &'static [Self] = UserAttribute::ALL;
+    fn path(self) -> &'static str {
+        self.path()
+    }
+    fn is_required(self) -> bool {
+        self.is_required()
+    }
+    fn is_external_id(self) -> bool {
+        self == Self::ExternalId
+    }
+}
+
+impl Attribute for GroupAttribute {
+    const TABLE: &'static str = "[mapping.group]";
+    const ALL: &'static [Self] = GroupAttribute::ALL;
+    fn path(self) -> &'static str {
+        self.path()
+    }
+    fn is_required(self) -> bool {
+        self == Self::DisplayName
+    }
+    fn is_external_id(self) -> bool {
+        self == Self::ExternalId
+    }
+}
+
+/// `None` only where the kind of the directory, on which the defaults hang, is not known.
+pub(super) fn read<'t>(
+    r: &mut Reader<'t>,
+    section: &Section<'t>,
+    kind: Option<DirectoryKind>,
+) -> Option<Mapping> {
+    let user = expressions::<UserAttribute>(r, section, "user");
+    let group = expressions::<GroupAttribute>(r, section, "group");
+    Some(Mapping::new(kind?, user, group))
+}
+
+fn expressions<'t, A: Attribute>(
+    r: &mut Reader<'t>,
+    section: &Section<'t>,
+    key: &'static str,
+) -> BTreeMap<A, Expression> {
+    let mut out = BTreeMap::new();
+    let Some(value) = section.value(key) else { return out };
+    let Some(table) = value.value.as_table() else {
+        r.wrong_type(value.value, value.span, "a table");
+        return out;
+    };
+    for (name, value) in table.iter() {
+        let Some(attribute) = A::ALL.iter().copied().find(|a| a.path() == name.get_ref()) else {
+            unknown::<A>(r, name.get_ref(), name.span(), value.get_ref());
+            continue;
+        };
+        if attribute.is_external_id() {
+            r.not_yet(name.span(), "externalId", SCIM_ONLY);
+            continue;
+        }
+        let Some((text, compiled)) = expression(r, value.get_ref(), value.span()) else { continue };
+        if attribute.is_required() && text.value.trim().is_empty() {
+            r.error(text.span, format!("`{}` cannot be left out: the target requires it", attribute.path()))
+                .label("always empty");
+            continue;
+        }
+        match compiled {
+            Ok(expression) => {
+                out.insert(attribute, expression);
+            }
+            Err(error) => flawed(r, &text, attribute.path(), error),
+        }
+    }
+    out
+}
+
+type Compiled = Result<Expression, ExpressionError>;
+
+/// A template, or `{ jmespath = "…" }`. Blanks count in both.
+fn expression<'t>(r: &mut Reader<'t>, value: &'t DeValue<'t>, span: Span) -> Option<(Text<'t>, Compiled)> {
+    match value {
+        DeValue::String(text) => Some((Text { value: text, span }, Expression::template(text))),
+        DeValue::Table(table) => {
+            let form = r.section(&keys::EXPRESSION, table, span);
+            let Some(inner) = form.value("jmespath") else {
+                form.missing(r, "jmespath", "write a template, such as \"${mail}\", or { jmespath = \"…\" }");
+                return None;
+            };
+            let DeValue::String(text) = inner.value else {
+                r.wrong_type(inner.value, inner.span, "a JMESPath expression in a string");
+                return None;
+            };
+            Some((Text { value: text, span: inner.span }, Expression::jmespath(text)))
+        }
+        _ => {
+            r.wrong_type(value, span, "a template in a string, or { jmespath = \"…\" }");
+            None
+        }
+    }
+}
+
+fn flawed(r: &mut Reader<'_>, text: &Text<'_>, path: &str, error: ExpressionError) {
+    let place = r.within(text, error.offset, error.len);
+    let problem = r.error(place, format!("the mapping of `{path}` is wrong: {}", error.message));
+    problem.label("here");
+    if let Some(help) = error.help {
+        problem.help(help);
+    }
+}
+
+fn unknown<A: Attribute>(r: &mut Reader<'_>, name: &str, span: Span, value: &DeValue<'_>) {
+    let names = || A::ALL.iter().map(|a| a.path());
+    // `name.givenName` without quotes is a table `name` in TOML.
+    let unquoted = value.as_table().filter(|t| !t.contains_key("jmespath")).and_then(|t| t.keys().next());
+    let help = match (unquoted, nearest(name, names())) {
+        (Some(inner), _) => {
+            let path = format!("{name}.{}", inner.get_ref());
+            format!(
+                "a name with a dot in it stands in quotes: \"{}\"",
+                nearest(&path, names()).unwrap_or(&path)
+            )
+        }
+        (None, Some(near)) => format!("did you mean `{near}`?"),
+        (None, None) => format!("known here: {}", names().collect::<Vec<_>>().join(", ")),
+    };
+    r.error(span, format!("unknown attribute `{}` in {}", shown(name), A::TABLE)).label("unknown").help(help);
+}

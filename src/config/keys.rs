@@ -1,0 +1,204 @@
+//! Every key of the file: which table it belongs to, and whether this version can do what it asks for.
+
+/// One key of one table.
+pub(super) struct Key {
+    pub name: &'static str,
+    /// Known, and refused with this reason: it asks for something that this version cannot do.
+    pub later: Option<&'static str>,
+}
+
+/// The keys of one table.
+pub(super) struct Shape {
+    /// Dotted, without what is an element of an array; empty for the file itself.
+    pub path: &'static str,
+    pub keys: &'static [Key],
+}
+
+const fn key(name: &'static str) -> Key {
+    Key { name, later: None }
+}
+
+const fn later(name: &'static str, why: &'static str) -> Key {
+    Key { name, later: Some(why) }
+}
+
+impl Shape {
+    pub fn key(&self, name: &str) -> Option<&'static Key> {
+        self.keys.iter().find(|k| k.name == name)
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.keys.iter().map(|k| k.name)
+    }
+
+    /// How a message calls the table.
+    pub fn title(&self) -> String {
+        match self.path {
+            "" => "the file".to_owned(),
+            path @ ("directory" | "scope" | "mapping" | "target" | "guard" | "state" | "log") => {
+                format!("[{path}]")
+            }
+            "mapping.jmespath" => "the table of a mapping".to_owned(),
+            path => format!("`{path}`"),
+        }
+    }
+}
+
+pub(super) const ROOT: Shape = Shape {
+    path: "",
+    keys: &[
+        key("profile"),
+        key("directory"),
+        key("scope"),
+        key("mapping"),
+        key("target"),
+        later(
+            "lifecycle",
+            "this version disables and deletes nobody: whoever leaves the scope loses the memberships of managed groups, and keeps the rest",
+        ),
+        key("guard"),
+        later(
+            "schedule",
+            "it belongs to `idcsync run`; until then, start `idcsync sync` from cron or a CronJob",
+        ),
+        key("state"),
+        later("service", "it belongs to `idcsync run`"),
+        key("log"),
+    ],
+};
+
+pub(super) const DIRECTORY: Shape = Shape {
+    path: "directory",
+    keys: &[
+        key("kind"),
+        key("urls"),
+        key("discover"),
+        key("base-dn"),
+        key("bind"),
+        key("tls"),
+        key("allow-plaintext"),
+        key("page-size"),
+        key("timeout"),
+        key("file"),
+        key("schema"),
+    ],
+};
+
+pub(super) const BIND: Shape = Shape {
+    path: "directory.bind",
+    keys: &[key("dn"), key("password-file"), key("password-env"), key("external")],
+};
+
+pub(super) const EXTERNAL: Shape =
+    Shape { path: "directory.bind.external", keys: &[key("cert-file"), key("key-file")] };
+
+pub(super) const TLS: Shape = Shape { path: "directory.tls", keys: &[key("ca-file"), key("starttls")] };
+
+pub(super) const SCOPE: Shape = Shape {
+    path: "scope",
+    keys: &[
+        key("groups"),
+        key("users"),
+        key("nested-groups"),
+        key("user-filter"),
+        key("primary-group"),
+        key("include-distribution-groups"),
+    ],
+};
+
+pub(super) const SCOPE_GROUP: Shape = Shape { path: "scope.groups", keys: &[key("group"), key("write")] };
+
+pub(super) const MAPPING: Shape = Shape { path: "mapping", keys: &[key("user"), key("group")] };
+
+/// The right-hand side of a mapping that is not a template.
+pub(super) const EXPRESSION: Shape = Shape { path: "mapping.jmespath", keys: &[key("jmespath")] };
+
+pub(super) const TARGET: Shape = Shape {
+    path: "target",
+    keys: &[
+        key("kind"),
+        key("identity-store-id"),
+        key("region"),
+        key("endpoint-url"),
+        key("requests-per-second"),
+        later("scim", "this version writes through the Identity Store API only"),
+        key("adopt"),
+        key("protect"),
+        key("assignments"),
+        key("max-apply"),
+        key("store"),
+        key("request-log"),
+    ],
+};
+
+pub(super) const GUARD: Shape = Shape {
+    path: "guard",
+    keys: &[
+        key("max-deletes"),
+        key("max-disables"),
+        key("max-removals"),
+        key("max-renames"),
+        key("max-growth"),
+        key("max-percent"),
+    ],
+};
+
+pub(super) const STATE: Shape = Shape {
+    path: "state",
+    keys: &[key("url"), key("password-file"), key("password-env"), key("keep-history")],
+};
+
+pub(super) const LOG: Shape = Shape { path: "log", keys: &[key("format"), key("error-log")] };
+
+/// Every table with a fixed set of keys. Those of `[mapping.user]` are `UserAttribute::ALL`.
+pub(super) const ALL: &[&Shape] = &[
+    &ROOT,
+    &DIRECTORY,
+    &BIND,
+    &EXTERNAL,
+    &TLS,
+    &SCOPE,
+    &SCOPE_GROUP,
+    &MAPPING,
+    &EXPRESSION,
+    &TARGET,
+    &GUARD,
+    &STATE,
+    &LOG,
+];
+
+/// The known name that was most likely meant: the nearest one, when it is near at all.
+pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // Long text is no misspelt key, and the distance is quadratic in it.
+    if word.len() > 64 {
+        return None;
+    }
+    let fold = |text: &str| text.to_lowercase().replace('_', "-");
+    let word = fold(word);
+    known
+        .into_iter()
+        .map(|name| {
+            let folded = fold(name);
+            let limit = (folded.chars().count().min(word.chars().count()) / 3).max(1);
+            (strsim::damerau_levenshtein(&word, &folded), limit, name)
+        })
+        .filter(|(distance, limit, _)| distance <= limit)
+        .min_by_key(|(distance, ..)| *distance)
+        .map(|(.., name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nearest_forgives_slips_and_other_spellings_but_does_not_guess() {
+        let names = || DIRECTORY.names();
+        assert_eq!(nearest("page_size", names()), Some("page-size"));
+        assert_eq!(nearest("Timeout", names()), Some("timeout"));
+        assert_eq!(nearest("bse-dn", names()), Some("base-dn"));
+        assert_eq!(nearest("url", names()), Some("urls"));
+        assert_eq!(nearest("follow-referrals", names()), None);
+        assert_eq!(nearest(&"x".repeat(10_000), names()), None);
+    }
+}

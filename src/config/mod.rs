@@ -1,0 +1,67 @@
+//! The config file: one TOML file is one sync profile.
+//!
+//! `raw` reads it as a tree that keeps the place of everything (`keys` has the shape, `literal` finds places
+//! within strings), `check` makes a [`Config`] of it or says everything that is wrong at once, as
+//! [`Diagnostics`].
+
+mod check;
+mod diagnostic;
+mod keys;
+mod literal;
+mod raw;
+#[cfg(test)]
+mod samples;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod values;
+
+use std::path::{Path, PathBuf};
+
+pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use settings::{Config, LogFormat, LogSettings, ScopeSettings, StateSettings};
+
+/// Why there is no config.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("cannot read the config file {}", path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("the config file {} has {} error{}", .0.file(), .0.list().len(), if .0.list().len() == 1 { "" } else { "s" })]
+    Invalid(Diagnostics),
+}
+
+impl ConfigError {
+    /// Every single problem; empty where the file could not be read at all.
+    pub fn diagnostics(&self) -> &[Diagnostic] {
+        match self {
+            Self::Read { .. } => &[],
+            Self::Invalid(diagnostics) => diagnostics.list(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads and checks the file. Relative paths in it start where it is.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let bytes =
+            std::fs::read(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        Self::from_bytes(&bytes, path)
+    }
+
+    /// Checks what a file at `path` would hold. Looks at nothing but the mode of password files.
+    pub fn from_bytes(bytes: &[u8], path: &Path) -> Result<Self, ConfigError> {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => check::check(text, path).map_err(ConfigError::Invalid),
+            Err(error) => {
+                let text = String::from_utf8_lossy(bytes);
+                let at = error.valid_up_to();
+                let mut problem = diagnostic::Problem::new(
+                    at..at + char::REPLACEMENT_CHARACTER.len_utf8(),
+                    "the file is not UTF-8, as TOML must be",
+                );
+                problem.label("not UTF-8");
+                Err(ConfigError::Invalid(Diagnostics::new(path, &text, Severity::Error, vec![problem])))
+            }
+        }
+    }
+}
