@@ -1,6 +1,8 @@
 //! The target: where identities are written. Answers questions about what it holds, and performs single
 //! writes; it takes no decision.
 
+mod identity_store;
+mod pacing;
 mod settings;
 
 use async_trait::async_trait;
@@ -10,6 +12,8 @@ use crate::model::{
     GroupAttributes, Kind, Observed, ObservedGroup, ObservedUser, UserAttribute, UserAttributes, Wants,
 };
 
+pub use identity_store::IdentityStoreTarget;
+pub use pacing::Pacing;
 pub use settings::{IdentityStoreSettings, SandboxSettings, TargetSettings};
 
 /// An identity store, by whatever protocol.
@@ -104,4 +108,19 @@ pub enum TargetErrorKind {
     /// Sent, and it is not known what became of it: a time-out after sending, a cut connection, a 5xx answer to
     /// a create. Must be looked up before anything is repeated.
     Ambiguous,
+}
+
+impl TargetError {
+    pub(crate) fn new(kind: TargetErrorKind, code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { kind, code: code.into(), message: message.into() }
+    }
+
+    /// Of an input that cannot be put into the protocol's shape.
+    fn invalid_request(error: impl std::fmt::Display) -> Self {
+        Self::new(
+            TargetErrorKind::Validation,
+            "InvalidRequest",
+            format!("the request could not be made: {error}"),
+        )
+    }
 }
