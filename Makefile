@@ -1,0 +1,37 @@
+# Everything a developer or a build server needs; `make help` lists it.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+# Anything that changes what is to be installed makes the stamp old.
+SETUP := target/rig/.setup
+
+# Real servers are started by the tests, several at a time would crowd a small machine.
+TEST_THREADS ?= 2
+
+.PHONY: help setup fmt lint test
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(SETUP) ## Install what the tests need: Samba, OpenLDAP, PostgreSQL, Python packages
+
+$(SETUP): scripts/install.sh scripts/requirements.txt
+	scripts/install.sh
+	@touch $@
+
+fmt: ## Format the code
+	cargo fmt
+
+lint: ## Check the format and the made test data, and let clippy find nothing
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	scripts/make-testdata.py --check
+
+test: setup lint ## Run everything that must pass before a change lands
+	@if cargo nextest --version >/dev/null 2>&1; then \
+		set -x; cargo nextest run --locked --all-targets --test-threads $(TEST_THREADS); \
+	else \
+		set -x; cargo test --locked --all-targets -- --test-threads $(TEST_THREADS); \
+	fi
+	cargo test --locked --doc

@@ -1,0 +1,35 @@
+//! The rig: real servers for integration tests, started by the tests themselves, and independent checks.
+//!
+//! Every server lives in a private directory, listens on a loopback address of its own, and goes away with its
+//! guard (or with the test process, however that ends). A server that cannot start is a failure of the run.
+//! `make setup` installs what is needed.
+//!
+//! | module | what it gives |
+//! | --- | --- |
+//! | [`company`] | a made-up company of any size, as LDIF for Active Directory and for OpenLDAP |
+//! | [`samba`], [`slapd`] | directories to read it from |
+//! | [`moto`], [`postgres`] | a stand-in for the AWS APIs, a state database |
+//! | [`oracle`] | what a target should hold, from plain `ldapsearch` output by naive means |
+//! | [`store`] | what a target does hold, by raw requests |
+//! | [`contents`] | the form in which both say it |
+#![allow(dead_code, reason = "each test crate uses its own part of the rig")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "this is test code, where a panic is the report"
+)]
+
+pub mod company;
+pub mod contents;
+pub mod dirs;
+pub mod ldap;
+pub mod moto;
+pub mod oracle;
+pub mod ports;
+pub mod postgres;
+pub mod process;
+pub mod samba;
+pub mod slapd;
+pub mod store;
+pub mod tls;
