@@ -318,6 +318,8 @@ mod tests {
         User::builder()
             .identity_store_id("d-1234567890")
             .user_id("u")
+            .user_arn("")
+            .revision("")
             .set_user_name(input.user_name)
             .set_name(input.name)
             .set_display_name(input.display_name)
@@ -409,8 +411,12 @@ mod tests {
     fn of_several_values_the_primary_is_read_else_the_first() {
         let email = |value: &str, primary| Email::builder().value(value).primary(primary).build();
         let user = |emails| {
-            let user =
-                User::builder().identity_store_id("d-1234567890").user_id("u").set_emails(Some(emails));
+            let user = User::builder()
+                .identity_store_id("d-1234567890")
+                .user_id("u")
+                .user_arn("")
+                .revision("")
+                .set_emails(Some(emails));
             listed_user(user.build().unwrap()).attributes.get(&A::Email).cloned()
         };
         assert_eq!(user(vec![email("a@x", false), email("b@x", true)]), Some("b@x".to_owned()));
