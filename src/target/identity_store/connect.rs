@@ -1,5 +1,9 @@
 //! Making the clients, and finding the identity store.
 
+use std::net::IpAddr;
+
+use aws_config::environment::region::EnvironmentVariableRegionProvider;
+use aws_config::meta::region::RegionProviderChain;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_identitystore::config::{
     AppName, Credentials, HttpClient, SharedCredentialsProvider, StalledStreamProtectionConfig,
@@ -16,12 +20,13 @@ use crate::ids::IdentityStoreId;
 use crate::target::pacing::{Pacer, Pacing, Repeat};
 use crate::target::{IdentityStoreSettings, TargetError, TargetErrorKind};
 
-/// A stand-in at an `endpoint-url` does not care, but a signature needs some region.
+/// A stand-in does not care, but a signature needs some region.
 const STAND_IN_REGION: &str = "us-east-1";
 
 impl IdentityStoreTarget {
-    /// Region and credentials come from the SDK's default chain where the settings do not say. Nothing is sent
-    /// to the service before the first call.
+    /// Region and credentials come from the SDK's default chain where the settings do not say; a stand-in on this
+    /// machine (`http://` and a loopback address) is never shown real credentials. Nothing is sent to the service
+    /// before the first call.
     pub async fn connect(settings: &IdentityStoreSettings) -> Result<Self, TargetError> {
         Self::connect_with(settings, Pacing::new(settings.requests_per_second)).await
     }
@@ -35,22 +40,25 @@ impl IdentityStoreTarget {
         if let Ok(name) = AppName::new(env!("CARGO_PKG_NAME")) {
             loader = loader.app_name(name);
         }
-        if let Some(region) = &settings.region {
-            loader = loader.region(Region::new(region.clone()));
+        let region = settings.region.clone().map(Region::new);
+        if settings.endpoint_url.as_deref().is_some_and(is_stand_in) {
+            let chain = RegionProviderChain::first_try(region)
+                .or_else(EnvironmentVariableRegionProvider::new())
+                .or_else(Region::from_static(STAND_IN_REGION));
+            loader = loader.region(chain).credentials_provider(no_credentials());
+        } else if let Some(region) = region {
+            loader = loader.region(region);
         }
         if let Some(url) = &settings.endpoint_url {
             loader = loader.endpoint_url(url);
         }
-        let mut config = loader.load().await;
+        let config = loader.load().await;
         if config.region().is_none() {
-            if settings.endpoint_url.is_none() {
-                return Err(TargetError::new(
-                    TargetErrorKind::Validation,
-                    "RegionMissing",
-                    "no AWS region is configured: set `region` in [target], AWS_REGION, or the profile's region",
-                ));
-            }
-            config = config.into_builder().region(Region::from_static(STAND_IN_REGION)).build();
+            return Err(TargetError::new(
+                TargetErrorKind::Validation,
+                "RegionMissing",
+                "no AWS region is configured: set `region` in [target], AWS_REGION, or the profile's region",
+            ));
         }
         Ok(Self::over(&config, settings.identity_store_id.clone(), pacing))
     }
@@ -62,11 +70,10 @@ impl IdentityStoreTarget {
         identity_store_id: Option<IdentityStoreId>,
         pacing: Pacing,
     ) -> Self {
-        let credentials = Credentials::new("stand-in", "stand-in", None, None, "stand-in");
         let config = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::from_static(STAND_IN_REGION))
-            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .credentials_provider(SharedCredentialsProvider::new(no_credentials()))
             .http_client(http_client)
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts(&pacing))
@@ -111,6 +118,19 @@ impl IdentityStoreTarget {
     }
 }
 
+/// Whether a url leads to this machine, and not over TLS: never AWS.
+fn is_stand_in(url: &str) -> bool {
+    let Ok(uri) = url.parse::<http::Uri>() else { return false };
+    let host = uri.host().map(|h| h.trim_matches(['[', ']'])).unwrap_or_default();
+    let loopback = host.parse::<IpAddr>().map_or(host == "localhost", |ip| ip.is_loopback());
+    uri.scheme_str() == Some("http") && loopback
+}
+
+/// Enough to sign with.
+fn no_credentials() -> Credentials {
+    Credentials::new("stand-in", "stand-in", None, None, "stand-in")
+}
+
 fn timeouts(pacing: &Pacing) -> TimeoutConfig {
     TimeoutConfig::builder()
         .connect_timeout(pacing.connect_timeout)
@@ -153,6 +173,21 @@ mod tests {
 
     fn instance(id: &str, status: Option<InstanceStatus>) -> InstanceMetadata {
         InstanceMetadata::builder().identity_store_id(id).set_status(status).build()
+    }
+
+    #[test]
+    fn only_this_machine_without_tls_is_a_stand_in() {
+        for url in ["http://127.0.0.1:4566", "http://localhost:5000/", "http://[::1]:1", "http://127.8.7.6"] {
+            assert!(is_stand_in(url), "{url}");
+        }
+        for url in [
+            "https://localhost:4566",
+            "http://10.0.0.1",
+            "https://identitystore.eu-west-1.amazonaws.com",
+            "x y",
+        ] {
+            assert!(!is_stand_in(url), "{url}");
+        }
     }
 
     #[test]

@@ -8,6 +8,8 @@ mod connect;
 mod convert;
 mod failure;
 mod observe;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use async_trait::async_trait;
