@@ -197,7 +197,7 @@ mod tests {
         let gone = instance("d-3333333333", Some(InstanceStatus::DeleteInProgress));
         let code = |list: &[InstanceMetadata]| the_active_one(list).map_err(|e| e.code);
         assert_eq!(code(&[gone.clone(), active.clone()]), Ok(IdentityStoreId::new("d-1111111111")));
-        assert_eq!(code(&[old.clone()]), Ok(IdentityStoreId::new("d-2222222222")));
+        assert_eq!(code(std::slice::from_ref(&old)), Ok(IdentityStoreId::new("d-2222222222")));
         assert_eq!(code(&[gone]), Err("IdentityStoreNotFound".to_owned()));
         assert_eq!(code(&[]), Err("IdentityStoreNotFound".to_owned()));
         let error = the_active_one(&[active, old]).unwrap_err();
