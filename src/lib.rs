@@ -16,5 +16,7 @@
 pub mod directory;
 pub mod ids;
 pub mod model;
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
 pub mod secret;
 pub mod target;

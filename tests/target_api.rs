@@ -94,7 +94,7 @@ async fn behaves(target: &IdentityStoreTarget, manner: &Manner) {
     users_are_written_and_found(target, manner).await;
     groups_are_written_and_found(target, manner).await;
     memberships_come_and_go(target, manner).await;
-    many_are_observed_by_listing(target).await;
+    many_are_observed_by_listing(target, manner).await;
 }
 
 async fn users_are_written_and_found(target: &IdentityStoreTarget, manner: &Manner) {
@@ -218,8 +218,8 @@ async fn memberships_come_and_go(target: &IdentityStoreTarget, manner: &Manner) 
     assert_eq!(error.kind, TargetErrorKind::NotFound(Some(Kind::User)), "{error}");
 }
 
-/// More than a page of users, groups and members; looked for in another case of letters.
-async fn many_are_observed_by_listing(target: &IdentityStoreTarget) {
+/// More than a page of users, groups and members.
+async fn many_are_observed_by_listing(target: &IdentityStoreTarget, manner: &Manner) {
     let group = target.create_group(&team("Everyone", None)).await.unwrap();
     let mut ids = BTreeSet::new();
     for n in 0..130 {

@@ -148,7 +148,8 @@ async fn gather<S: Shelf>(shelf: &S, sought: &Sought) -> Result<BTreeMap<TargetI
     let mut open = Open::new(sought);
     let mut pages = Pages::default();
     let mut token = None;
-    while open.len() > pages.read.max(ONE_BY_ONE) {
+    let worth_listing = open.len() > ONE_BY_ONE;
+    while worth_listing && open.len() > pages.read {
         let (page, next) = shelf.page(token).await?;
         for listed in page {
             if open.takes(&listed.id, &listed.names) {

@@ -1,0 +1,308 @@
+//! One request in, one answer out: the part that the HTTP server and the in-process client share.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::SandboxError;
+use super::fault::{FaultKind, FaultSpec, Faults};
+use super::pace::{Bucket, Latency};
+use super::persist::{Books, Mode};
+use super::request_log::{LogEntry, RequestLog};
+use super::store::Store;
+use super::wire::{self, Access, Context, Failure, Operation};
+
+/// How a sandbox behaves.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `d-` and ten hexadecimal digits.
+    pub identity_store_id: String,
+    pub region: String,
+    /// The store file; without one, the store is gone with the process.
+    pub store: Option<PathBuf>,
+    /// Reads the store file and writes nothing, nowhere: every change is answered with AccessDeniedException.
+    pub read_only: bool,
+    /// The limit for all callers together; none without.
+    pub requests_per_second: Option<u32>,
+    pub latency: Duration,
+    /// Up to so much more latency, at random.
+    pub jitter: Duration,
+    pub faults: Vec<FaultSpec>,
+    /// For percentages of faults and for the jitter.
+    pub seed: u64,
+    pub request_log: Option<PathBuf>,
+}
+
+/// The identity store id of a sandbox that isn't told another.
+pub const DEFAULT_IDENTITY_STORE_ID: &str = "d-1234567890";
+/// The region of a sandbox that isn't told another.
+pub const DEFAULT_REGION: &str = "eu-west-1";
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            identity_store_id: DEFAULT_IDENTITY_STORE_ID.to_owned(),
+            region: DEFAULT_REGION.to_owned(),
+            store: None,
+            read_only: false,
+            requests_per_second: None,
+            latency: Duration::ZERO,
+            jitter: Duration::ZERO,
+            faults: Vec::new(),
+            seed: 0,
+            request_log: None,
+        }
+    }
+}
+
+/// A request, of which only this much matters.
+#[derive(Debug, Clone)]
+pub struct RawRequest {
+    /// The header `X-Amz-Target`.
+    pub target: Option<String>,
+    pub body: Bytes,
+    /// Whether there is an `Authorization` header. The signature is not verified.
+    pub authorization: bool,
+}
+
+/// An answer.
+#[derive(Debug, Clone)]
+pub struct RawResponse {
+    pub status: u16,
+    pub headers: Vec<(&'static str, String)>,
+    pub body: Bytes,
+}
+
+/// There is no answer, because of a fault on demand (`timeout-before`, `timeout-after`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the sandbox withheld its answer")]
+pub struct Withheld;
+
+/// The stand-in for the Identity Store API.
+pub struct Sandbox {
+    identity_store_id: String,
+    region: String,
+    books: Mutex<Books>,
+    bucket: Option<Mutex<Bucket>>,
+    latency: Latency,
+    faults: Faults,
+    log: Option<RequestLog>,
+}
+
+impl fmt::Debug for Sandbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sandbox").field("identity_store_id", &self.identity_store_id).finish_non_exhaustive()
+    }
+}
+
+/// What became of a request.
+struct Outcome {
+    answer: Result<Value, Failure>,
+    resource: Value,
+    fault: Option<FaultKind>,
+}
+
+impl Outcome {
+    fn refused(failure: Failure) -> Self {
+        Self { answer: Err(failure), resource: json!({}), fault: None }
+    }
+
+    fn withheld(&self) -> bool {
+        matches!(self.fault, Some(FaultKind::TimeoutBefore | FaultKind::TimeoutAfter))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic elsewhere leaves the store whole: a change is made in one call.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Sandbox {
+    /// Opens the store file (if any), takes its lock, and opens the request log.
+    pub fn open(settings: Settings) -> Result<Self, SandboxError> {
+        let id = &settings.identity_store_id;
+        let well_formed = id.strip_prefix("d-").is_some_and(|digits| {
+            digits.len() == 10 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+        });
+        if !well_formed {
+            return Err(SandboxError::IdentityStoreId(id.clone()));
+        }
+        let books = match &settings.store {
+            Some(path) => {
+                let mode = if settings.read_only { Mode::ReadOnly } else { Mode::ReadWrite };
+                Books::open(path, id, mode)?
+            }
+            None => Books::in_memory(Store::new()),
+        };
+        let log = match &settings.request_log {
+            Some(path) => Some(
+                RequestLog::open(path)
+                    .map_err(|source| SandboxError::RequestLog { path: path.clone(), source })?,
+            ),
+            None => None,
+        };
+        Ok(Self {
+            books: Mutex::new(books),
+            bucket: settings.requests_per_second.map(|rate| Mutex::new(Bucket::new(rate, Instant::now()))),
+            latency: Latency::new(settings.latency, settings.jitter, settings.seed),
+            faults: Faults::new(settings.faults, settings.seed),
+            log,
+            identity_store_id: settings.identity_store_id,
+            region: settings.region,
+        })
+    }
+
+    /// A sandbox in memory that holds this store already: for tests and rehearsals.
+    pub fn with_store(settings: Settings, store: Store) -> Result<Self, SandboxError> {
+        let sandbox = Self::open(Settings { store: None, ..settings })?;
+        *lock(&sandbox.books) = Books::in_memory(store);
+        Ok(sandbox)
+    }
+
+    /// The region that it plays.
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+
+    /// Looks at the store as it is now.
+    pub fn inspect<T>(&self, look: impl FnOnce(&Store) -> T) -> T {
+        look(lock(&self.books).store())
+    }
+
+    /// Writes the store file, if anything changed. A sandbox that ends without this loses nothing: its journal is read
+    /// at the next start.
+    pub fn close(&self) -> Result<(), SandboxError> {
+        Ok(lock(&self.books).fold()?)
+    }
+
+    /// Answers one request, after the simulated latency. What the request asks for is done, and logged, at once: a
+    /// caller who gives up while waiting for the answer does not undo it.
+    pub async fn handle(&self, request: RawRequest) -> Result<RawResponse, Withheld> {
+        let started = Instant::now();
+        let delay = self.latency.next();
+        let result = self.answer(&request, started, delay);
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
+        result
+    }
+
+    fn answer(
+        &self,
+        request: &RawRequest,
+        started: Instant,
+        delay: Duration,
+    ) -> Result<RawResponse, Withheld> {
+        let now = Timestamp::now();
+        let request_id = Uuid::new_v4().to_string();
+        let target = request.target.as_deref().unwrap_or("");
+        let operation = Operation::from_target(target);
+        let outcome = self.outcome(request, operation, now);
+        let response = respond(&outcome.answer, &request_id, now);
+        let withheld = outcome.withheld();
+        if let Some(log) = &self.log {
+            let done = match &outcome.answer {
+                _ if outcome.fault == Some(FaultKind::TimeoutBefore) => "none",
+                Ok(_) => "ok",
+                Err(failure) => failure.code,
+            };
+            let entry = LogEntry {
+                time: now.to_string(),
+                request_id: &request_id,
+                operation: operation.map_or(target, |o| o.name()),
+                access: operation.map(|o| match o.access() {
+                    Access::Read => "read",
+                    Access::Write => "write",
+                }),
+                resource: &outcome.resource,
+                outcome: done,
+                status: (!withheld).then_some(response.status),
+                fault: outcome.fault.map(FaultKind::name),
+                withheld,
+                latency_ms: (started.elapsed() + delay).as_micros() as f64 / 1000.0,
+            };
+            if let Err(error) = log.write(&entry) {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "the request log cannot be written"
+                );
+            }
+        }
+        if withheld { Err(Withheld) } else { Ok(response) }
+    }
+
+    /// Signature, rate limit, faults, the operation: in this order.
+    fn outcome(&self, request: &RawRequest, operation: Option<Operation>, now: Timestamp) -> Outcome {
+        if !request.authorization {
+            return Outcome::refused(Failure::missing_token());
+        }
+        let Some(operation) = operation else {
+            return Outcome::refused(Failure::unknown_operation());
+        };
+        if let Some(bucket) = &self.bucket
+            && let Err(wait) = lock(bucket).take(Instant::now())
+        {
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            return Outcome::refused(Failure::throttled(seconds.max(1)));
+        }
+        let fault = self.faults.next(operation);
+        let decoded = match wire::decode(operation, &request.body) {
+            Ok(decoded) => decoded,
+            Err(failure) => return Outcome { fault, ..Outcome::refused(failure) },
+        };
+        let mut resource = decoded.request.summary();
+        let answer = match fault.map(|kind| (kind, kind.failure(operation))) {
+            Some((_, Some(failure))) => Err(failure),
+            Some((FaultKind::TimeoutBefore, None)) => Ok(json!({})),
+            _ => {
+                let mut books = lock(&self.books);
+                let mut context = Context {
+                    books: &mut books,
+                    store_id: &self.identity_store_id,
+                    region: &self.region,
+                    now: now.as_millisecond(),
+                    new_id: Uuid::new_v4(),
+                };
+                wire::perform(decoded, &mut context)
+            }
+        };
+        if let (Ok(answer), Some(resource)) = (&answer, resource.as_object_mut()) {
+            for (member, name) in
+                [("UserId", "userId"), ("GroupId", "groupId"), ("MembershipId", "membershipId")]
+            {
+                if let Some(id) = answer.get(member) {
+                    resource.insert(name.to_owned(), id.clone());
+                }
+            }
+        }
+        Outcome { answer, resource, fault }
+    }
+}
+
+fn respond(answer: &Result<Value, Failure>, request_id: &str, now: Timestamp) -> RawResponse {
+    let (status, body) = match answer {
+        Ok(body) => (200, body.to_string()),
+        Err(failure) => (failure.status, failure.body(request_id).to_string()),
+    };
+    let mut headers = vec![
+        ("content-type", "application/x-amz-json-1.1".to_owned()),
+        ("x-amzn-requestid", request_id.to_owned()),
+    ];
+    // The in-process client has no server that would add it.
+    if let Ok(date) = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&now) {
+        headers.push(("date", date));
+    }
+    if let Err(failure) = answer {
+        headers.push(("x-amzn-errortype", failure.code.to_owned()));
+    }
+    RawResponse { status, headers, body: Bytes::from(body) }
+}
+
+#[cfg(test)]
+mod tests;
