@@ -1,12 +1,19 @@
 //! The target over the Identity Store API: one suite of behaviours, to which the sandbox (over HTTP and in-process) and
 //! moto are held alike, and what the client makes of a service that is slow, throttled or cut off (the sandbox's faults).
+#![cfg(feature = "sandbox")]
+#![allow(clippy::unwrap_used, reason = "this is test code, where a panic is the report")]
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use idcsync::ids::{IdentityStoreId, TargetId};
 use idcsync::model::{CheckState, GroupAttributes, Kind, UserAttribute as A, UserAttributes, Wants};
-use idcsync::target::{IdentityStoreSettings, IdentityStoreTarget, Pacing, Target, TargetErrorKind};
+use idcsync::sandbox::{self, InProcess, Sandbox};
+use idcsync::target::{
+    Access, IdentityStoreSettings, IdentityStoreTarget, Pacing, SandboxSettings, Target, TargetErrorKind,
+    TargetSettings,
+};
 
 mod support;
 
@@ -86,6 +93,48 @@ fn nobody() -> TargetId {
     TargetId::new("00000000-0000-4000-8000-000000000000")
 }
 
+/// A sandbox that answers on a socket, until this value goes.
+struct Served {
+    sandbox: Arc<Sandbox>,
+    endpoint: String,
+    server: tokio::task::JoinHandle<()>,
+}
+
+impl Served {
+    async fn start(settings: sandbox::Settings) -> Self {
+        let sandbox = Arc::new(Sandbox::open(settings).unwrap());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let serving = sandbox::serve(listener, Arc::clone(&sandbox), std::future::pending());
+        let server = tokio::spawn(async move { serving.await.unwrap() });
+        Self { sandbox, endpoint, server }
+    }
+
+    async fn target(&self, pacing: Pacing) -> IdentityStoreTarget {
+        IdentityStoreTarget::connect_with(&settings(self.endpoint.clone()), pacing).await.unwrap()
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+/// The same faults over both transports: a sandbox over HTTP, and one in-process.
+async fn faulty(faults: &[&str]) -> [(Arc<Sandbox>, IdentityStoreTarget, Option<Served>); 2] {
+    let settings = || sandbox::Settings {
+        faults: faults.iter().map(|f| f.parse().unwrap()).collect(),
+        ..sandbox::Settings::default()
+    };
+    let served = Served::start(settings()).await;
+    let over_http = served.target(quick()).await;
+    let sandbox = Arc::new(Sandbox::open(settings()).unwrap());
+    let transport = InProcess::new(Arc::clone(&sandbox));
+    let in_process = IdentityStoreTarget::with_http_client(transport, None, quick());
+    [(Arc::clone(&served.sandbox), over_http, Some(served)), (sandbox, in_process, None)]
+}
+
 /// The suite. The store must be empty.
 async fn behaves(target: &IdentityStoreTarget, manner: &Manner) {
     assert!(!target.capabilities().writes_external_id);
@@ -94,7 +143,7 @@ async fn behaves(target: &IdentityStoreTarget, manner: &Manner) {
     users_are_written_and_found(target, manner).await;
     groups_are_written_and_found(target, manner).await;
     memberships_come_and_go(target, manner).await;
-    many_are_observed_by_listing(target, manner).await;
+    many_are_observed_by_listing(target).await;
 }
 
 async fn users_are_written_and_found(target: &IdentityStoreTarget, manner: &Manner) {
@@ -219,7 +268,7 @@ async fn memberships_come_and_go(target: &IdentityStoreTarget, manner: &Manner) 
 }
 
 /// More than a page of users, groups and members.
-async fn many_are_observed_by_listing(target: &IdentityStoreTarget, manner: &Manner) {
+async fn many_are_observed_by_listing(target: &IdentityStoreTarget) {
     let group = target.create_group(&team("Everyone", None)).await.unwrap();
     let mut ids = BTreeSet::new();
     for n in 0..130 {
@@ -254,4 +303,192 @@ async fn moto_behaves() {
     let target = IdentityStoreTarget::connect_with(&settings(moto.endpoint()), quick()).await.unwrap();
     assert_eq!(target.identity_store_id().await.unwrap(), &IdentityStoreId::new(moto.identity_store_id()));
     behaves(&target, &MOTO).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sandbox_behaves_over_http() {
+    let served = Served::start(sandbox::Settings::default()).await;
+    behaves(&served.target(quick()).await, &STRICT).await;
+}
+
+#[tokio::test]
+async fn the_sandbox_behaves_in_process() {
+    let sandbox = Arc::new(Sandbox::open(sandbox::Settings::default()).unwrap());
+    let transport = InProcess::new(Arc::clone(&sandbox));
+    let target = IdentityStoreTarget::with_http_client(transport, None, quick());
+    behaves(&target, &STRICT).await;
+    assert_eq!(sandbox.inspect(|store| store.users().len()), 132);
+}
+
+#[tokio::test]
+async fn a_throttled_create_is_done_once_the_service_allows_it() {
+    for (sandbox, target, _served) in faulty(&["CreateUser:throttle@1"]).await {
+        let begun = Instant::now();
+        target.create_user(&person("anna")).await.unwrap();
+        assert!(begun.elapsed() >= Duration::from_secs(1), "RetryAfterSeconds is 1");
+        assert_eq!(sandbox.inspect(|store| store.users().len()), 1);
+        let usage = target.usage();
+        assert_eq!((usage.throttled, usage.retried), (1, 1));
+    }
+}
+
+#[tokio::test]
+async fn a_create_that_ends_in_an_internal_error_is_ambiguous() {
+    for (sandbox, target, _served) in faulty(&["CreateUser:internal@1", "CreateGroup:internal@1"]).await {
+        let error = target.create_user(&person("anna")).await.unwrap_err();
+        assert_eq!(
+            (error.kind, error.code.as_str()),
+            (TargetErrorKind::Ambiguous, "InternalServerException")
+        );
+        assert_eq!(target.create_group(&team("a", None)).await.unwrap_err().kind, TargetErrorKind::Ambiguous);
+        assert_eq!(target.find_user("anna@example.com").await.unwrap(), None);
+        assert_eq!(target.usage().writes, 2, "neither was repeated");
+        assert_eq!(sandbox.inspect(|store| store.users().len() + store.groups().len()), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_create_whose_answer_is_lost_is_ambiguous_and_can_be_found() {
+    let faults = ["CreateUser:timeout-after@1", "CreateUser:timeout-before@2"];
+    for (sandbox, target, _served) in faulty(&faults).await {
+        // A connection that was used before, as most are.
+        assert_eq!(target.find_user("anna@example.com").await.unwrap(), None);
+        for (name, done) in [("anna", true), ("bert", false)] {
+            let error = target.create_user(&person(name)).await.unwrap_err();
+            assert_eq!(
+                (error.kind, error.code.as_str()),
+                (TargetErrorKind::Ambiguous, "ConnectionLost"),
+                "{error}"
+            );
+            let found = target.find_user(&format!("{name}@example.com")).await.unwrap();
+            assert_eq!(found.map(|(_, user)| user.attributes), done.then(|| person(name)));
+        }
+        assert_eq!(sandbox.inspect(|store| store.users().len()), 1);
+        assert_eq!(target.usage().retried, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_is_too_slow_leaves_a_create_ambiguous() {
+    let slow = sandbox::Settings { latency: Duration::from_secs(60), ..sandbox::Settings::default() };
+    let served = Served::start(slow).await;
+    let mut pacing = quick();
+    pacing.attempt_timeout = Duration::from_millis(300);
+    let mut settings = settings(served.endpoint.clone());
+    settings.identity_store_id = Some(IdentityStoreId::new("d-1234567890"));
+    let target = IdentityStoreTarget::connect_with(&settings, pacing).await.unwrap();
+    let error = target.create_user(&person("anna")).await.unwrap_err();
+    assert_eq!((error.kind, error.code.as_str()), (TargetErrorKind::Ambiguous, "Timeout"));
+    assert_eq!(served.sandbox.inspect(|store| store.users().len()), 1);
+}
+
+#[tokio::test]
+async fn memberships_and_updates_survive_lost_answers() {
+    let faults = [
+        "CreateGroupMembership:timeout-after@1",
+        "DeleteGroupMembership:timeout-after@1",
+        "UpdateUser:timeout-after@1",
+        "UpdateUser:internal@2",
+        "List*:timeout-before@1",
+    ];
+    for (sandbox, target, _served) in faulty(&faults).await {
+        let user = target.create_user(&person("anna")).await.unwrap();
+        let group = target.create_group(&team("g", None)).await.unwrap();
+        target.add_member(&group, &user).await.unwrap();
+        assert_eq!(sandbox.inspect(|store| store.memberships().len()), 1);
+        target.remove_member(&group, &user).await.unwrap();
+        assert_eq!(sandbox.inspect(|store| store.memberships().len()), 0);
+        let mut changed = person("anna");
+        changed.insert(A::Title, "Dr".to_owned());
+        target.update_user(&user, &[A::Title], &changed).await.unwrap();
+        let mut users: BTreeSet<_> =
+            (0..30).map(|n| TargetId::new(format!("00000000-0000-4000-8000-0000000000{n:02}"))).collect();
+        users.insert(user.clone());
+        let observed = target.observe(&Wants { users, ..Wants::default() }).await.unwrap();
+        assert_eq!(observed.users.len(), 1);
+        assert_eq!(observed.users[&user].attributes, changed);
+    }
+}
+
+#[tokio::test]
+async fn a_denied_permission_is_told_with_its_remedy() {
+    for (_, target, _served) in faulty(&["ListUsers:access-denied", "CreateUser:quota"]).await {
+        let lines = target.check().await;
+        let users = lines.iter().find(|l| l.name == "reading users").unwrap();
+        assert_eq!(users.state, CheckState::Fail);
+        assert!(users.remedy.as_deref().unwrap().contains("identitystore:ListUsers"), "{users:?}");
+        assert_eq!(target.create_user(&person("anna")).await.unwrap_err().kind, TargetErrorKind::Quota);
+        assert_eq!(target.usage().retried, 0);
+    }
+}
+
+/// The quota is for all callers together, and whoever keeps to it is never throttled.
+#[tokio::test(flavor = "multi_thread")]
+async fn callers_who_keep_to_the_rate_are_never_throttled() {
+    let rate = 20;
+    let limited = sandbox::Settings {
+        requests_per_second: Some(rate),
+        latency: Duration::from_millis(100),
+        jitter: Duration::from_millis(200),
+        ..sandbox::Settings::default()
+    };
+    let served = Served::start(limited).await;
+    let target = served.target(Pacing::new(rate)).await;
+    let begun = Instant::now();
+    let calls = (0..100).map(|n| {
+        let target = &target;
+        async move { target.create_user(&person(&format!("p{n}"))).await.unwrap() }
+    });
+    futures::future::join_all(calls).await;
+    let usage = target.usage();
+    assert_eq!((usage.throttled, usage.retried), (0, 0));
+    // 100 creates and the look-up of the identity store, several on their way at once: latency does not cap the rate.
+    assert_eq!(usage.requests, 101);
+    let took = begun.elapsed().as_secs_f64();
+    assert!(took >= 4.9, "{took} s is faster than {rate} a second");
+    assert_eq!(served.sandbox.inspect(|store| store.users().len()), 100);
+}
+
+/// Someone else uses the same quota: everything is still done, once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quota_that_others_use_too_slows_down_and_loses_nothing() {
+    let limited = sandbox::Settings { requests_per_second: Some(20), ..sandbox::Settings::default() };
+    let served = Served::start(limited).await;
+    let pacing = Pacing { first_pause: Duration::from_millis(50), ..Pacing::new(100) };
+    let target = served.target(pacing).await;
+    let calls = (0..60).map(|n| {
+        let target = &target;
+        async move { target.create_user(&person(&format!("p{n}"))).await.unwrap() }
+    });
+    let ids: BTreeSet<_> = futures::future::join_all(calls).await.into_iter().collect();
+    assert_eq!(ids.len(), 60);
+    assert_eq!(served.sandbox.inspect(|store| store.users().len()), 60);
+    let usage = target.usage();
+    assert!(usage.throttled > 0);
+    assert_eq!(usage.throttled, usage.retried);
+}
+
+#[tokio::test]
+async fn the_sandbox_of_the_settings_keeps_its_file_and_a_reader_leaves_it_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("store.json");
+    let settings = TargetSettings::Sandbox(SandboxSettings {
+        identity_store_id: None,
+        store: store.clone(),
+        request_log: None,
+        requests_per_second: 1_000,
+    });
+    let target = idcsync::target::connect(&settings, Access::ReadWrite).await.unwrap();
+    let id = target.create_user(&person("anna")).await.unwrap();
+    let error = idcsync::target::connect(&settings, Access::ReadWrite).await.err().unwrap();
+    assert_eq!((error.kind, error.code.as_str()), (TargetErrorKind::Unavailable, "SandboxUnavailable"));
+    drop(target);
+
+    let content = std::fs::read_to_string(&store).unwrap();
+    assert!(content.contains("anna@example.com"), "written when the client went");
+    let reader = idcsync::target::connect(&settings, Access::ReadOnly).await.unwrap();
+    assert_eq!(reader.find_user("anna@example.com").await.unwrap().unwrap().0, id);
+    assert_eq!(reader.create_user(&person("bert")).await.unwrap_err().kind, TargetErrorKind::AccessDenied);
+    drop(reader);
+    assert_eq!(std::fs::read_to_string(&store).unwrap(), content);
 }

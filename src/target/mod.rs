@@ -1,9 +1,12 @@
 //! The target: where identities are written. Answers questions about what it holds, and performs single
 //! writes; it takes no decision.
 
+mod connect;
 mod identity_store;
 mod pacing;
 mod settings;
+
+use std::error::Error as StdError;
 
 use async_trait::async_trait;
 
@@ -12,6 +15,7 @@ use crate::model::{
     GroupAttributes, Kind, Observed, ObservedGroup, ObservedUser, UserAttribute, UserAttributes, Wants,
 };
 
+pub use connect::{Access, connect, connect_identity_store};
 pub use identity_store::IdentityStoreTarget;
 pub use pacing::Pacing;
 pub use settings::{IdentityStoreSettings, SandboxSettings, TargetSettings};
@@ -123,4 +127,12 @@ impl TargetError {
             format!("the request could not be made: {error}"),
         )
     }
+}
+
+/// An error and what it comes from, outermost first.
+fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |e: &&'a (dyn StdError + 'static)| {
+        let error: &'a (dyn StdError + 'static) = *e;
+        error.source()
+    })
 }

@@ -160,9 +160,11 @@ impl Pacer {
             attempt += 1;
             self.admit().await;
             let begun = *begun.get_or_insert_with(Instant::now);
-            self.count(repeat, attempt);
             debug!(operation, attempt, "request");
-            let failure = match send().await {
+            let answer = send().await;
+            let sent = !matches!(&answer, Err(failure) if failure.effect == Effect::Unsent);
+            self.count(repeat, attempt, sent);
+            let failure = match answer {
                 Ok(result) => return Ok(result),
                 Err(failure) => failure,
             };
@@ -206,9 +208,11 @@ impl Pacer {
         self.resume.fetch_max(u64::try_from(until.as_millis()).unwrap_or(u64::MAX), Relaxed);
     }
 
-    fn count(&self, repeat: Repeat, attempt: u32) {
-        self.requests.fetch_add(1, Relaxed);
-        if repeat != Repeat::Read {
+    fn count(&self, repeat: Repeat, attempt: u32, sent: bool) {
+        if sent {
+            self.requests.fetch_add(1, Relaxed);
+        }
+        if sent && repeat != Repeat::Read {
             self.writes.fetch_add(1, Relaxed);
         }
         if attempt > 1 {
@@ -268,15 +272,16 @@ mod tests {
 
     /// Gives the failures in turn, then success.
     async fn outcome(pacer: &Pacer, repeat: Repeat, effects: &[Effect]) -> (u64, Option<TargetErrorKind>) {
-        let before = pacer.usage().requests;
+        let tries = Mutex::new(0);
         let left = Mutex::new(effects.iter().copied());
         let result = pacer
             .call("Test", repeat, || {
+                *tries.lock().unwrap() += 1;
                 let next = left.lock().unwrap().next();
                 async move { next.map_or(Ok(()), |effect| Err(Failure::new(effect, "X", "x"))) }
             })
             .await;
-        (pacer.usage().requests - before, result.err().map(|e| e.kind))
+        (tries.into_inner().unwrap(), result.err().map(|e| e.kind))
     }
 
     #[tokio::test]

@@ -14,8 +14,8 @@ use aws_smithy_runtime_api::client::result::{DispatchFailure, SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use crate::model::Kind;
-use crate::target::TargetErrorKind;
 use crate::target::pacing::{Effect, Failure};
+use crate::target::{TargetErrorKind, causes};
 
 /// Of a call to the Identity Store API.
 pub(super) fn of_identity_store<E>(error: SdkError<E, HttpResponse>) -> Failure
@@ -258,20 +258,13 @@ pub(super) fn of_credentials(error: &CredentialsError) -> Failure {
     }
 }
 
-fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    std::iter::successors(Some(error), |e: &&'a (dyn StdError + 'static)| {
-        let error: &'a (dyn StdError + 'static) = *e;
-        error.source()
-    })
-}
-
 fn find<'a, E: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a E> {
-    chain(error).find_map(|e| e.downcast_ref())
+    causes(error).find_map(|e| e.downcast_ref())
 }
 
 /// The error below all others says what happened; those above it only in what.
 fn deepest(error: &(dyn StdError + 'static)) -> String {
-    chain(error).last().map(ToString::to_string).unwrap_or_default()
+    causes(error).last().map(ToString::to_string).unwrap_or_default()
 }
 
 #[cfg(test)]
