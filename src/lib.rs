@@ -15,6 +15,7 @@
 
 pub mod apply;
 pub mod config;
+pub mod cycle;
 pub mod directory;
 pub mod ids;
 pub mod mapping;

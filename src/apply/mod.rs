@@ -17,7 +17,7 @@ use futures::stream::FuturesUnordered;
 use jiff::Timestamp;
 
 pub use effect::Links;
-pub use recover::recover;
+pub use recover::{RecoverError, recover};
 
 use crate::ids::LinkNo;
 use crate::model::{Finding, Intent, Link, Outcome, RenameSupport, StepResult};

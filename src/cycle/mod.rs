@@ -6,7 +6,7 @@
 mod outcome;
 mod record;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,12 +21,12 @@ use crate::directory::{Directory, DirectoryError};
 use crate::ids::{CycleId, Fingerprint, IdentityStoreId};
 use crate::mapping::Mapping;
 use crate::model::{
-    Binding, Code, Finding, Intent, Known, Link, Outcome as StepOutcome, ReadRequest, Snapshot, Subject, Wanted,
-    Wants,
+    Binding, Code, Finding, Intent, Known, Link, Outcome as StepOutcome, ReadRequest, Snapshot, Subject,
+    Wanted, Wants,
 };
 use crate::plan::{Action, ApprovedPlan, Inputs, Policy, desire, guard, plan, wants};
 use crate::scope::{NestedGroups, Scope};
-use crate::state::{CycleKind, CycleOutcome, Reader, ReadRecord, State, StateError};
+use crate::state::{CycleKind, CycleOutcome, Reader, State, StateError};
 use crate::target::{Target, TargetError};
 use record::Record;
 
@@ -94,15 +94,16 @@ pub async fn prepare(
 ) -> Result<Prepared, CycleError> {
     let now = (parts.clock)();
     let mut known = state.load(now).await?;
-    check_binding(profile, &known, "identity store", parts.identity_store.as_str(), |b| b.identity_store.as_str())?;
+    check_binding(profile, &known, "identity store", parts.identity_store.as_str(), |b| {
+        b.identity_store.as_str()
+    })?;
 
     let pending = state.unfinished().await?;
     let mut links = Links::new(std::mem::take(&mut known.links));
     let recovered = recover(&pending, parts.target.as_ref(), journal, &mut links, now).await?;
     known.links = links.into_inner();
 
-    let request =
-        ReadRequest { wanted: profile.wanted.clone(), pins: known.pins.clone(), now };
+    let request = ReadRequest { wanted: profile.wanted.clone(), pins: known.pins.clone(), now };
     let snapshot = parts.directory.read(&request).instrument(info_span!("read")).await?;
     check_binding(profile, &known, "directory", &snapshot.source.binding, |b| b.directory.as_str())?;
     info!(
@@ -255,8 +256,7 @@ pub async fn carry_out(
     let changes = state.replace_findings(clock(), &findings).await?;
     let outcome = Outcome::of(&approved, &applied, &changes, cut_short, clock());
     let report = CycleReport { outcome, applied, approved, changes, findings, requests, recovered, rebound };
-    let finished =
-        CycleOutcome { word: report.outcome.word(), counts: report.counts(), finished: clock() };
+    let finished = CycleOutcome { word: report.outcome.word(), counts: report.counts(), finished: clock() };
     state.finish_cycle(cycle, &finished).await?;
     if let Ok(keep) = jiff::SignedDuration::try_from(profile.keep_history)
         && let Ok(oldest) = clock().checked_sub(keep)
@@ -284,8 +284,7 @@ pub async fn failed(
 ) -> Result<(), StateError> {
     let standing: Vec<Finding> = state.standing_findings().await?.into_iter().map(|(f, _)| f).collect();
     let code = match error {
-        CycleError::Directory(e) if e.is_credentials() => Some(Code::InvalidDirectoryCredentials),
-        CycleError::Directory(_) => Some(Code::DirectoryUnavailable),
+        CycleError::Directory(e) => Some(e.code()),
         CycleError::Target(_) | CycleError::Recover(_) => Some(Code::TargetUnavailable),
         CycleError::State(_) | CycleError::Journal(_) | CycleError::OtherBinding { .. } => None,
     };

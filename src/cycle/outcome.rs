@@ -95,7 +95,10 @@ impl CycleReport {
     /// For the database, `status` and JSON.
     pub fn counts(&self) -> serde_json::Value {
         let words = |counts: &std::collections::BTreeMap<crate::plan::Sort, u64>| {
-            counts.iter().map(|(sort, n)| (sort.word().to_owned(), json!(n))).collect::<serde_json::Map<_, _>>()
+            counts
+                .iter()
+                .map(|(sort, n)| (sort.word().to_owned(), json!(n)))
+                .collect::<serde_json::Map<_, _>>()
         };
         json!({
             "planned": self.outcome.steps,

@@ -6,9 +6,7 @@ use jiff::Timestamp;
 
 use crate::apply::Links;
 use crate::ids::{CycleId, IdentityStoreId, LinkNo};
-use crate::model::{
-    Binding, EntryOutcome, Kind, Known, Link, ObjectRef, Pin, ShortfallKind, Snapshot,
-};
+use crate::model::{Binding, EntryOutcome, Kind, Known, Link, ObjectRef, Pin, ShortfallKind, Snapshot};
 use crate::plan::{Action, ApprovedPlan};
 use crate::scope::Scope;
 use crate::state::{ReadRecord, State, StateError};
@@ -63,7 +61,8 @@ impl Record {
             }
             record.keep_if_changed(known, link);
         }
-        for (no, user) in scope.users().iter().filter(|(no, _)| met.contains(no.0) || known.links.contains_key(no))
+        for (no, user) in
+            scope.users().iter().filter(|(no, _)| met.contains(no.0) || known.links.contains_key(no))
         {
             let mut link = link_of(known, *no, Kind::User, user.anchor, user.dn.as_str());
             link.sid.clone_from(&user.sid);
@@ -164,4 +163,3 @@ pub fn cut_short(snapshot: &Snapshot) -> bool {
     });
     groups.chain(entries).any(|s| short(s.kind))
 }
-

@@ -9,7 +9,7 @@ use super::db::{Row, Value, args};
 use super::open::{Reader, State};
 use super::{Result, StateError};
 use crate::ids::{CycleId, LinkNo};
-use crate::model::Link;
+use crate::model::{Intent, Link, Outcome, PendingIntent, StepResult};
 
 /// Numbers are given by the profile's row: which intent has which number depends on no engine's habits.
 const TAKE_NUMBERS: &str = "UPDATE profiles SET last_seq = last_seq + $2 WHERE id = $1 RETURNING last_seq";
@@ -26,54 +26,6 @@ const STEPS: &str = "SELECT seq, cycle_id, step, action, link_no, member_no, det
         result, code, message, recorded_at
     FROM journal WHERE profile_id = $1 AND cycle_id = $2 ORDER BY seq";
 
-/// A write that is about to be sent.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Intent {
-    /// The step's place in its plan.
-    pub step: u32,
-    /// `create-user`, `add-member` …
-    pub action: String,
-    /// The object, or the group of a membership; its row must have been written before.
-    pub link: LinkNo,
-    /// The user of a membership.
-    pub member: Option<LinkNo>,
-    /// Whatever is needed to look the step up, and to tell about it.
-    pub detail: serde_json::Value,
-    pub at: Timestamp,
-}
-
-/// An intent without an outcome.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PendingIntent {
-    pub seq: i64,
-    pub cycle: CycleId,
-    pub intent: Intent,
-}
-
-/// How a step ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StepResult {
-    /// The target has done it.
-    Done,
-    /// A look-up showed that it was done already.
-    Found,
-    Failed {
-        code: String,
-        message: String,
-    },
-    /// It was not sent.
-    Skipped,
-    /// A look-up showed that it was not done.
-    NotDone,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
-    pub seq: i64,
-    pub result: StepResult,
-    pub at: Timestamp,
-}
-
 /// One step of a past cycle.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JournalEntry {
@@ -82,19 +34,6 @@ pub struct JournalEntry {
     pub intent: Intent,
     /// And when it was recorded; `None` where it is not known.
     pub result: Option<(StepResult, Timestamp)>,
-}
-
-impl StepResult {
-    /// As stored and as in JSON.
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::Done => "done",
-            Self::Found => "found",
-            Self::Failed { .. } => "failed",
-            Self::Skipped => "skipped",
-            Self::NotDone => "not-done",
-        }
-    }
 }
 
 impl State {

@@ -27,7 +27,7 @@ pub use copy::StateCopy;
 pub use cycles::{Cycle, CycleKind, CycleOutcome, CycleWord, Pruned};
 pub use error::StateError;
 pub use findings::FindingChanges;
-pub use journal::{Intent, JournalEntry, Outcome, PendingIntent, StepResult};
+pub use journal::JournalEntry;
 pub use lease::{Holder, LeaseAnswer};
 pub use open::{Reader, State};
 pub use profile::{Pause, ReadRecord};

@@ -1,7 +1,12 @@
 //! The target: where identities are written. Answers questions about what it holds, and performs single
 //! writes; it takes no decision.
 
+mod connect;
+mod identity_store;
+mod pacing;
 mod settings;
+
+use std::error::Error as StdError;
 
 use async_trait::async_trait;
 
@@ -11,6 +16,9 @@ use crate::model::{
     UserAttributes, Wants,
 };
 
+pub use connect::{Access, connect, connect_identity_store};
+pub use identity_store::IdentityStoreTarget;
+pub use pacing::Pacing;
 pub use settings::{IdentityStoreSettings, SandboxSettings, TargetSettings};
 
 /// An identity store, by whatever protocol.
@@ -108,4 +116,25 @@ impl TargetError {
             TargetErrorKind::Throttled | TargetErrorKind::Unavailable | TargetErrorKind::Ambiguous
         )
     }
+
+    pub(crate) fn new(kind: TargetErrorKind, code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { kind, code: code.into(), message: message.into() }
+    }
+
+    /// Of an input that cannot be put into the protocol's shape.
+    fn invalid_request(error: impl std::fmt::Display) -> Self {
+        Self::new(
+            TargetErrorKind::Validation,
+            "InvalidRequest",
+            format!("the request could not be made: {error}"),
+        )
+    }
+}
+
+/// An error and what it comes from, outermost first.
+fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |e: &&'a (dyn StdError + 'static)| {
+        let error: &'a (dyn StdError + 'static) = *e;
+        error.source()
+    })
 }

@@ -1,0 +1,206 @@
+//! Making the clients, and finding the identity store.
+
+use std::net::IpAddr;
+
+use aws_config::environment::region::EnvironmentVariableRegionProvider;
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_identitystore::config::{
+    AppName, Credentials, HttpClient, SharedCredentialsProvider, StalledStreamProtectionConfig,
+};
+use aws_sdk_ssoadmin::types::{InstanceMetadata, InstanceStatus};
+use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
+use tokio::sync::OnceCell;
+
+use super::IdentityStoreTarget;
+use super::failure::of_list_instances;
+use super::observe::Pages;
+use crate::ids::IdentityStoreId;
+use crate::target::pacing::{Pacer, Pacing, Repeat};
+use crate::target::{IdentityStoreSettings, TargetError, TargetErrorKind};
+
+/// A stand-in does not care, but a signature needs some region.
+const STAND_IN_REGION: &str = "us-east-1";
+
+impl IdentityStoreTarget {
+    /// Region and credentials come from the SDK's default chain where the settings do not say; a stand-in on this
+    /// machine (`http://` and a loopback address) is never shown real credentials. Nothing is sent to the service
+    /// before the first call.
+    pub async fn connect(settings: &IdentityStoreSettings) -> Result<Self, TargetError> {
+        Self::connect_with(settings, Pacing::new(settings.requests_per_second)).await
+    }
+
+    /// With other bounds than the usual ones.
+    pub async fn connect_with(settings: &IdentityStoreSettings, pacing: Pacing) -> Result<Self, TargetError> {
+        let mut loader = aws_config::defaults(BehaviorVersion::latest())
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(timeouts(&pacing))
+            .stalled_stream_protection(StalledStreamProtectionConfig::enabled().build());
+        if let Ok(name) = AppName::new(env!("CARGO_PKG_NAME")) {
+            loader = loader.app_name(name);
+        }
+        let region = settings.region.clone().map(Region::new);
+        if settings.endpoint_url.as_deref().is_some_and(is_stand_in) {
+            let chain = RegionProviderChain::first_try(region)
+                .or_else(EnvironmentVariableRegionProvider::new())
+                .or_else(Region::from_static(STAND_IN_REGION));
+            loader = loader.region(chain).credentials_provider(no_credentials());
+        } else if let Some(region) = region {
+            loader = loader.region(region);
+        }
+        if let Some(url) = &settings.endpoint_url {
+            loader = loader.endpoint_url(url);
+        }
+        let config = loader.load().await;
+        if config.region().is_none() {
+            return Err(TargetError::new(
+                TargetErrorKind::Validation,
+                "RegionMissing",
+                "no AWS region is configured: set `region` in [target], AWS_REGION, or the profile's region",
+            ));
+        }
+        Ok(Self::over(&config, settings.identity_store_id.clone(), pacing))
+    }
+
+    /// The same client over another way of transport, with credentials that mean nothing: for a stand-in in the
+    /// same process.
+    pub fn with_http_client(
+        http_client: impl HttpClient + 'static,
+        identity_store_id: Option<IdentityStoreId>,
+        pacing: Pacing,
+    ) -> Self {
+        let config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::from_static(STAND_IN_REGION))
+            .credentials_provider(SharedCredentialsProvider::new(no_credentials()))
+            .http_client(http_client)
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(timeouts(&pacing))
+            .stalled_stream_protection(StalledStreamProtectionConfig::enabled().build())
+            .build();
+        Self::over(&config, identity_store_id, pacing)
+    }
+
+    fn over(config: &SdkConfig, identity_store_id: Option<IdentityStoreId>, pacing: Pacing) -> Self {
+        Self {
+            client: aws_sdk_identitystore::Client::new(config),
+            instances: aws_sdk_ssoadmin::Client::new(config),
+            credentials: config.credentials_provider(),
+            pacer: Pacer::new(pacing),
+            store: OnceCell::new_with(identity_store_id),
+        }
+    }
+
+    /// The configured one, else the one that `sso:ListInstances` shows; asked for once, when it is first needed.
+    pub async fn identity_store_id(&self) -> Result<&IdentityStoreId, TargetError> {
+        self.store.get_or_try_init(|| self.find_identity_store()).await
+    }
+
+    async fn find_identity_store(&self) -> Result<IdentityStoreId, TargetError> {
+        let mut instances = Vec::new();
+        let mut pages = Pages::default();
+        let mut token = None;
+        loop {
+            let page = self
+                .pacer
+                .call("ListInstances", Repeat::Read, || {
+                    let request = self.instances.list_instances().set_next_token(token.clone());
+                    async move { request.send().await.map_err(of_list_instances) }
+                })
+                .await?;
+            instances.extend(page.instances.unwrap_or_default());
+            token = pages.next(page.next_token)?;
+            if token.is_none() {
+                return the_active_one(&instances);
+            }
+        }
+    }
+}
+
+/// Whether a url leads to this machine, and not over TLS: never AWS.
+fn is_stand_in(url: &str) -> bool {
+    let Ok(uri) = url.parse::<http::Uri>() else { return false };
+    let host = uri.host().map(|h| h.trim_matches(['[', ']'])).unwrap_or_default();
+    let loopback = host.parse::<IpAddr>().map_or(host == "localhost", |ip| ip.is_loopback());
+    uri.scheme_str() == Some("http") && loopback
+}
+
+/// Enough to sign with.
+fn no_credentials() -> Credentials {
+    Credentials::new("stand-in", "stand-in", None, None, "stand-in")
+}
+
+fn timeouts(pacing: &Pacing) -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(pacing.connect_timeout)
+        .operation_attempt_timeout(pacing.attempt_timeout)
+        .build()
+}
+
+fn the_active_one(instances: &[InstanceMetadata]) -> Result<IdentityStoreId, TargetError> {
+    // Older answers have no status.
+    let active: Vec<&str> = instances
+        .iter()
+        .filter(|i| i.status().is_none_or(|s| *s == InstanceStatus::Active))
+        .filter_map(InstanceMetadata::identity_store_id)
+        .collect();
+    match active.as_slice() {
+        [id] => Ok(IdentityStoreId::new(*id)),
+        [] => Err(TargetError::new(
+            TargetErrorKind::Validation,
+            "IdentityStoreNotFound",
+            format!(
+                "no active IAM Identity Center instance in this region and account ({} in all): check the region, \
+                 or set `identity-store-id`",
+                instances.len()
+            ),
+        )),
+        several => Err(TargetError::new(
+            TargetErrorKind::Validation,
+            "IdentityStoreAmbiguous",
+            format!(
+                "several IAM Identity Center instances: set `identity-store-id` to one of {}",
+                several.join(", ")
+            ),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn instance(id: &str, status: Option<InstanceStatus>) -> InstanceMetadata {
+        InstanceMetadata::builder().identity_store_id(id).set_status(status).build()
+    }
+
+    #[test]
+    fn only_this_machine_without_tls_is_a_stand_in() {
+        for url in ["http://127.0.0.1:4566", "http://localhost:5000/", "http://[::1]:1", "http://127.8.7.6"] {
+            assert!(is_stand_in(url), "{url}");
+        }
+        for url in [
+            "https://localhost:4566",
+            "http://10.0.0.1",
+            "https://identitystore.eu-west-1.amazonaws.com",
+            "x y",
+        ] {
+            assert!(!is_stand_in(url), "{url}");
+        }
+    }
+
+    #[test]
+    fn exactly_one_active_instance_is_taken() {
+        let active = instance("d-1111111111", Some(InstanceStatus::Active));
+        let old = instance("d-2222222222", None);
+        let gone = instance("d-3333333333", Some(InstanceStatus::DeleteInProgress));
+        let code = |list: &[InstanceMetadata]| the_active_one(list).map_err(|e| e.code);
+        assert_eq!(code(&[gone.clone(), active.clone()]), Ok(IdentityStoreId::new("d-1111111111")));
+        assert_eq!(code(std::slice::from_ref(&old)), Ok(IdentityStoreId::new("d-2222222222")));
+        assert_eq!(code(&[gone]), Err("IdentityStoreNotFound".to_owned()));
+        assert_eq!(code(&[]), Err("IdentityStoreNotFound".to_owned()));
+        let error = the_active_one(&[active, old]).unwrap_err();
+        assert!(error.message.contains("d-1111111111, d-2222222222"), "{error}");
+    }
+}

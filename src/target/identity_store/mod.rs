@@ -1,0 +1,115 @@
+//! The Identity Store API (`aws-sdk-identitystore`): the target that AWS offers without SCIM.
+//!
+//! `connect` makes the clients, `convert` knows the shapes, `observe` asks, `write` writes, `failure` says what an
+//! error means. The SDK's own retries are off: every attempt passes the pacer.
+
+mod check;
+mod connect;
+mod convert;
+mod failure;
+mod observe;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use async_trait::async_trait;
+use aws_sdk_identitystore::config::SharedCredentialsProvider;
+use tokio::sync::OnceCell;
+
+use self::convert::ENTERPRISE;
+use self::failure::of_identity_store;
+use self::observe::Key;
+use super::pacing::Pacer;
+use super::{Capabilities, Target, TargetError, TargetErrorKind, Usage};
+use crate::ids::{IdentityStoreId, TargetId};
+use crate::model::{
+    GroupAttributes, Kind, Observed, ObservedGroup, ObservedUser, UserAttribute, UserAttributes, Wants,
+};
+
+/// One identity store, reached by one client that all callers share.
+#[derive(Debug)]
+pub struct IdentityStoreTarget {
+    client: aws_sdk_identitystore::Client,
+    instances: aws_sdk_ssoadmin::Client,
+    credentials: Option<SharedCredentialsProvider>,
+    pacer: Pacer,
+    store: OnceCell<IdentityStoreId>,
+}
+
+#[async_trait]
+impl Target for IdentityStoreTarget {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { writes_external_id: false, has_group_description: true }
+    }
+
+    async fn observe(&self, wants: &Wants) -> Result<Observed, TargetError> {
+        if wants.is_empty() {
+            return Ok(Observed::default());
+        }
+        let (users, groups) = futures::try_join!(self.observe_users(wants), self.observe_groups(wants))?;
+        Ok(Observed { users, groups })
+    }
+
+    async fn create_user(&self, attributes: &UserAttributes) -> Result<TargetId, TargetError> {
+        self.send_create_user(attributes).await
+    }
+
+    async fn update_user(
+        &self,
+        user: &TargetId,
+        changed: &[UserAttribute],
+        desired: &UserAttributes,
+    ) -> Result<(), TargetError> {
+        self.send_update_user(user, changed, desired).await
+    }
+
+    async fn create_group(&self, attributes: &GroupAttributes) -> Result<TargetId, TargetError> {
+        self.send_create_group(attributes).await
+    }
+
+    async fn update_group(
+        &self,
+        group: &TargetId,
+        before: &GroupAttributes,
+        desired: &GroupAttributes,
+    ) -> Result<(), TargetError> {
+        self.send_update_group(group, before, desired).await
+    }
+
+    async fn add_member(&self, group: &TargetId, user: &TargetId) -> Result<(), TargetError> {
+        self.send_add_member(group, user).await
+    }
+
+    async fn remove_member(&self, group: &TargetId, user: &TargetId) -> Result<(), TargetError> {
+        self.send_remove_member(group, user).await
+    }
+
+    async fn find_user(&self, user_name: &str) -> Result<Option<(TargetId, ObservedUser)>, TargetError> {
+        let Some(id) = self.user_id(Key::UserName, user_name).await? else { return Ok(None) };
+        Ok(self.user(&id).await?.map(|user| (id, user)))
+    }
+
+    async fn find_group(&self, display_name: &str) -> Result<Option<(TargetId, ObservedGroup)>, TargetError> {
+        let Some(id) = self.group_id(display_name).await? else { return Ok(None) };
+        Ok(self.group(&id).await?.map(|group| (id, group)))
+    }
+
+    async fn is_member(&self, group: &TargetId, user: &TargetId) -> Result<bool, TargetError> {
+        self.send_is_member(group, user).await
+    }
+
+    fn usage(&self) -> Usage {
+        self.pacer.usage()
+    }
+}
+
+/// `None` where the object asked for is not there. Something else that is missing (the store itself) stays an
+/// error.
+fn absent<T>(found: Result<T, TargetError>, kind: Kind) -> Result<Option<T>, TargetError> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(e) if e.kind == TargetErrorKind::NotFound(None) => Ok(None),
+        Err(e) if e.kind == TargetErrorKind::NotFound(Some(kind)) => Ok(None),
+        Err(e) => Err(e),
+    }
+}

@@ -1,0 +1,388 @@
+//! When a request may be sent, and which requests are sent again.
+//!
+//! One rate limiter is passed by every attempt of every call, first ones and repeated ones alike, and one pause
+//! holds back all callers as soon as any of them was throttled: the quota belongs to the whole account.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use tokio::time::Instant;
+use tracing::debug;
+use uuid::Uuid;
+
+use super::{TargetError, TargetErrorKind, Usage};
+
+/// How fast, how often and how long requests are tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pacing {
+    /// For all attempts of all calls together; 0 is taken as 1.
+    pub requests_per_second: u32,
+    /// Of one call, the first included.
+    pub attempts: u32,
+    /// The longest pause before the second attempt; doubled for each one after it.
+    pub first_pause: Duration,
+    pub longest_pause: Duration,
+    /// From the first attempt of a call until the last one may begin.
+    pub total: Duration,
+    pub connect_timeout: Duration,
+    /// For one attempt, connecting included.
+    pub attempt_timeout: Duration,
+}
+
+impl Pacing {
+    pub fn new(requests_per_second: u32) -> Self {
+        Self {
+            requests_per_second,
+            attempts: 8,
+            first_pause: Duration::from_millis(250),
+            longest_pause: Duration::from_secs(20),
+            total: Duration::from_secs(120),
+            connect_timeout: Duration::from_secs(5),
+            attempt_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// What it means to send a request twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Repeat {
+    Read,
+    /// A write with the same effect however often it is done: an update, a delete, a membership.
+    Write,
+    /// A write that would be done twice: never repeated once it may have been received.
+    Create,
+}
+
+/// What is known of a request that brought no result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// Refused for a reason that will not go away by asking again.
+    Refused(TargetErrorKind),
+    /// Refused because of the rate.
+    Throttled,
+    /// Never left: no connection, no credentials yet.
+    Unsent,
+    /// Sent, and no clear answer came: a time-out, a cut connection, an internal error of the service.
+    Unknown,
+}
+
+/// One attempt that brought no result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    pub effect: Effect,
+    pub code: String,
+    pub message: String,
+    /// What the service asked for.
+    pub retry_after: Option<Duration>,
+}
+
+impl Failure {
+    pub(super) fn new(effect: Effect, code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { effect, code: code.into(), message: message.into(), retry_after: None }
+    }
+
+    fn may_repeat(&self, repeat: Repeat) -> bool {
+        match self.effect {
+            Effect::Refused(_) => false,
+            Effect::Throttled | Effect::Unsent => true,
+            Effect::Unknown => repeat != Repeat::Create,
+        }
+    }
+
+    /// `unknown_before`: an earlier attempt of the same call may have had its effect.
+    fn into_error(self, repeat: Repeat, unknown_before: bool) -> TargetError {
+        let kind = match self.effect {
+            Effect::Refused(kind) => kind,
+            Effect::Unknown if repeat == Repeat::Read => TargetErrorKind::Unavailable,
+            Effect::Unknown => TargetErrorKind::Ambiguous,
+            _ if unknown_before && repeat != Repeat::Read => TargetErrorKind::Ambiguous,
+            Effect::Throttled => TargetErrorKind::Throttled,
+            Effect::Unsent => TargetErrorKind::Unavailable,
+        };
+        TargetError { kind, code: self.code, message: self.message }
+    }
+}
+
+pub(super) struct Pacer {
+    pacing: Pacing,
+    limiter: DefaultDirectRateLimiter,
+    origin: Instant,
+    /// Nothing is sent before this many milliseconds after `origin`.
+    resume: AtomicU64,
+    requests: AtomicU64,
+    writes: AtomicU64,
+    throttled: AtomicU64,
+    retried: AtomicU64,
+}
+
+impl Pacer {
+    pub(super) fn new(pacing: Pacing) -> Self {
+        let limiter = RateLimiter::direct(quota(pacing.requests_per_second));
+        Self {
+            pacing,
+            limiter,
+            origin: Instant::now(),
+            resume: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
+            writes: AtomicU64::new(0),
+            throttled: AtomicU64::new(0),
+            retried: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn usage(&self) -> Usage {
+        Usage {
+            requests: self.requests.load(Relaxed),
+            writes: self.writes.load(Relaxed),
+            throttled: self.throttled.load(Relaxed),
+            retried: self.retried.load(Relaxed),
+        }
+    }
+
+    /// Sends until there is a result, a refusal, or no patience left. `operation` is the API's name of it.
+    pub(super) async fn call<T, F, Fut>(
+        &self,
+        operation: &'static str,
+        repeat: Repeat,
+        send: F,
+    ) -> Result<T, TargetError>
+    where
+        F: Fn() -> Fut + Send,
+        Fut: Future<Output = Result<T, Failure>> + Send,
+    {
+        let mut begun = None;
+        let mut unknown_before = false;
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            self.admit().await;
+            let begun = *begun.get_or_insert_with(Instant::now);
+            debug!(operation, attempt, "request");
+            let answer = send().await;
+            let sent = !matches!(&answer, Err(failure) if failure.effect == Effect::Unsent);
+            self.count(repeat, attempt, sent);
+            let failure = match answer {
+                Ok(result) => return Ok(result),
+                Err(failure) => failure,
+            };
+
+            let pause = self.pause_after(&failure, attempt);
+            if failure.effect == Effect::Throttled {
+                self.throttled.fetch_add(1, Relaxed);
+                self.hold_everyone(pause);
+            }
+            let again = failure.may_repeat(repeat)
+                && attempt < self.pacing.attempts
+                && begun.elapsed() + pause <= self.pacing.total;
+            // The service's message may name a person: only the code is logged here.
+            debug!(operation, attempt, code = failure.code, again, ?pause, "request failed");
+            if !again {
+                return Err(failure.into_error(repeat, unknown_before));
+            }
+            unknown_before |= failure.effect == Effect::Unknown;
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Waits until nobody is held back and the rate allows one more request.
+    async fn admit(&self) {
+        loop {
+            tokio::time::sleep_until(self.resume()).await;
+            self.limiter.until_ready().await;
+            // Another caller may have been throttled while this one waited for its turn.
+            if self.resume() <= Instant::now() {
+                return;
+            }
+        }
+    }
+
+    fn resume(&self) -> Instant {
+        self.origin + Duration::from_millis(self.resume.load(Relaxed))
+    }
+
+    fn hold_everyone(&self, pause: Duration) {
+        let until = self.origin.elapsed() + pause.min(self.pacing.total);
+        self.resume.fetch_max(u64::try_from(until.as_millis()).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    fn count(&self, repeat: Repeat, attempt: u32, sent: bool) {
+        if sent {
+            self.requests.fetch_add(1, Relaxed);
+        }
+        if sent && repeat != Repeat::Read {
+            self.writes.fetch_add(1, Relaxed);
+        }
+        if attempt > 1 {
+            self.retried.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Exponential backoff with full jitter; what the service asked for comes before it.
+    fn pause_after(&self, failure: &Failure, attempt: u32) -> Duration {
+        let doubled =
+            self.pacing.first_pause.saturating_mul(1_u32.checked_shl(attempt - 1).unwrap_or(u32::MAX));
+        match failure.retry_after {
+            Some(asked) => asked + self.pacing.first_pause.mul_f64(fraction()),
+            None => doubled.min(self.pacing.longest_pause).mul_f64(fraction()),
+        }
+    }
+}
+
+impl fmt::Debug for Pacer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pacer")
+            .field("pacing", &self.pacing)
+            .field("usage", &self.usage())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A bucket of one: requests are spaced evenly, so that any one second sees at most one more of them than the
+/// rate. From 200 a second on (a stand-in without limits) 5 ms worth of requests may go together, because timers
+/// are no finer than a millisecond.
+fn quota(requests_per_second: u32) -> Quota {
+    let rate = NonZeroU32::new(requests_per_second).unwrap_or(NonZeroU32::MIN);
+    let burst = NonZeroU32::new(requests_per_second / 200).unwrap_or(NonZeroU32::MIN);
+    Quota::per_second(rate).allow_burst(burst)
+}
+
+/// Evenly spread over 0 to 1. The first four bytes of a version 4 UUID are random.
+fn fraction() -> f64 {
+    let (random, ..) = Uuid::new_v4().as_fields();
+    f64::from(random) / f64::from(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    fn quick(requests_per_second: u32) -> Pacer {
+        Pacer::new(Pacing {
+            first_pause: Duration::from_millis(4),
+            longest_pause: Duration::from_millis(10),
+            attempts: 4,
+            ..Pacing::new(requests_per_second)
+        })
+    }
+
+    /// Gives the failures in turn, then success.
+    async fn outcome(pacer: &Pacer, repeat: Repeat, effects: &[Effect]) -> (u64, Option<TargetErrorKind>) {
+        let tries = Mutex::new(0);
+        let left = Mutex::new(effects.iter().copied());
+        let result = pacer
+            .call("Test", repeat, || {
+                *tries.lock().unwrap() += 1;
+                let next = left.lock().unwrap().next();
+                async move { next.map_or(Ok(()), |effect| Err(Failure::new(effect, "X", "x"))) }
+            })
+            .await;
+        (tries.into_inner().unwrap(), result.err().map(|e| e.kind))
+    }
+
+    #[tokio::test]
+    async fn only_what_is_safe_is_sent_again() {
+        use Effect::{Refused, Throttled, Unknown, Unsent};
+        let pacer = quick(10_000);
+        let conflict = Refused(TargetErrorKind::Conflict);
+        for repeat in [Repeat::Read, Repeat::Write, Repeat::Create] {
+            assert_eq!(outcome(&pacer, repeat, &[Throttled, Unsent]).await, (3, None));
+            assert_eq!(outcome(&pacer, repeat, &[conflict]).await, (1, Some(TargetErrorKind::Conflict)));
+            assert_eq!(outcome(&pacer, repeat, &[Throttled; 9]).await, (4, Some(TargetErrorKind::Throttled)));
+            assert_eq!(outcome(&pacer, repeat, &[Unsent; 9]).await, (4, Some(TargetErrorKind::Unavailable)));
+        }
+        assert_eq!(outcome(&pacer, Repeat::Read, &[Unknown, Unknown]).await, (3, None));
+        assert_eq!(outcome(&pacer, Repeat::Write, &[Unknown, Unknown]).await, (3, None));
+        assert_eq!(outcome(&pacer, Repeat::Create, &[Unknown]).await, (1, Some(TargetErrorKind::Ambiguous)));
+        assert_eq!(
+            outcome(&pacer, Repeat::Create, &[Throttled, Unknown]).await,
+            (2, Some(TargetErrorKind::Ambiguous))
+        );
+    }
+
+    #[tokio::test]
+    async fn a_write_that_may_have_been_done_stays_ambiguous_whatever_follows() {
+        use Effect::{Throttled, Unknown, Unsent};
+        let pacer = quick(10_000);
+        for last in [Throttled, Unsent, Unknown] {
+            let effects = [Unknown, last, last, last];
+            assert_eq!(outcome(&pacer, Repeat::Write, &effects).await, (4, Some(TargetErrorKind::Ambiguous)));
+        }
+        assert_eq!(
+            outcome(&pacer, Repeat::Read, &[Unknown; 4]).await,
+            (4, Some(TargetErrorKind::Unavailable))
+        );
+    }
+
+    #[tokio::test]
+    async fn what_the_service_asks_for_is_waited_for_by_everyone() {
+        let pacer = quick(10_000);
+        let asked = Duration::from_millis(150);
+        let failed = Mutex::new(false);
+        let begun = Instant::now();
+        let throttled = pacer.call("A", Repeat::Read, || {
+            let first = !std::mem::replace(&mut *failed.lock().unwrap(), true);
+            async move {
+                let failure = Failure::new(Effect::Throttled, "ThrottlingException", "slow down");
+                if first { Err(Failure { retry_after: Some(asked), ..failure }) } else { Ok(()) }
+            }
+        });
+        let other = async {
+            tokio::time::sleep(Duration::from_millis(30)).await;
+            pacer.call("B", Repeat::Read, || async { Ok(Instant::now()) }).await
+        };
+        let (first, second) = tokio::join!(throttled, other);
+        first.unwrap();
+        assert!(begun.elapsed() >= asked);
+        assert!(second.unwrap() - begun >= asked, "the other caller was not held back");
+        assert_eq!(pacer.usage(), Usage { requests: 3, writes: 0, throttled: 1, retried: 1 });
+    }
+
+    #[tokio::test]
+    async fn a_pause_longer_than_patience_ends_the_call_at_once() {
+        let pacer = quick(10_000);
+        let begun = Instant::now();
+        let result: Result<(), _> = pacer
+            .call("A", Repeat::Create, || async {
+                let failure = Failure::new(Effect::Throttled, "ThrottlingException", "come back tomorrow");
+                Err(Failure { retry_after: Some(Duration::from_secs(86_400)), ..failure })
+            })
+            .await;
+        assert_eq!(result.unwrap_err().kind, TargetErrorKind::Throttled);
+        assert!(begun.elapsed() < Duration::from_secs(5));
+    }
+
+    #[tokio::test]
+    async fn no_second_sees_more_than_one_request_above_the_rate() {
+        let pacer = quick(40);
+        let sent = Mutex::new(Vec::new());
+        let calls = (0..60).map(|_| {
+            pacer.call("A", Repeat::Read, || {
+                sent.lock().unwrap().push(Instant::now());
+                async { Ok(()) }
+            })
+        });
+        futures::future::try_join_all(calls).await.unwrap();
+        let sent = sent.into_inner().unwrap();
+        // Timers may fire late but never early: a window of 1 s less a timer's grain is on the safe side.
+        for window in sent.windows(42) {
+            let took = window[41] - window[0];
+            assert!(took >= Duration::from_millis(950), "42 requests in {took:?}");
+        }
+    }
+
+    #[test]
+    fn pauses_grow_and_stay_in_bounds() {
+        let pacer = Pacer::new(Pacing::new(18));
+        let failure = Failure::new(Effect::Unknown, "X", "x");
+        for attempt in 1..=40 {
+            let bound =
+                Duration::from_millis(250 * (1 << (attempt - 1).min(10))).min(Duration::from_secs(20));
+            assert!(pacer.pause_after(&failure, attempt) <= bound, "{attempt}");
+        }
+    }
+}
