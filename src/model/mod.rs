@@ -3,6 +3,7 @@
 //! (`finding`). Pure data: no I/O, no clock.
 
 mod attributes;
+mod check;
 mod desired;
 mod evidence;
 mod finding;
@@ -11,6 +12,7 @@ mod observed;
 mod snapshot;
 
 pub use attributes::{GroupAttributes, UserAttribute, UserAttributes};
+pub use check::{CheckLine, CheckState};
 pub use desired::{Desired, DesiredGroup, DesiredUser};
 pub use evidence::{Absence, Closure, Completeness, Shortfall, ShortfallKind};
 pub use finding::{Code, Finding, Severity, Subject};
