@@ -165,6 +165,11 @@ impl Dn {
         &self.key
     }
 
+    /// The components in normal form, that of the object itself first.
+    pub fn components(&self) -> impl Iterator<Item = &str> {
+        self.key.split(RDN_SEPARATOR)
+    }
+
     /// Whether this name is `base` or below it.
     pub fn is_within(&self, base: &Dn) -> bool {
         base.key.is_empty()

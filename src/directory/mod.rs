@@ -1,12 +1,29 @@
 //! The source: Active Directory or another LDAP server, or an LDIF export of one. Yields a [`Snapshot`] in
 //! which each part says whether it was read to its end.
+//!
+//! `walk` decides what to ask and what the answers mean; `reader` is what it asks through; `ldap` and `ldif` answer.
 
+mod check;
+mod entry;
+mod error;
+mod filter;
+mod ldap;
+mod ldif;
+mod names;
+mod range;
+mod reader;
 mod settings;
+mod walk;
 
 use async_trait::async_trait;
 
 use crate::model::{ReadRequest, Snapshot};
 
+pub use check::check;
+pub use error::{Attempt, BindRefusal, DirectoryError, ServerFailure};
+pub use filter::check_filter;
+pub use ldap::LdapDirectory;
+pub use ldif::{LdifDirectory, LdifError};
 pub use settings::{Bind, DirectorySettings, LdapSettings, LdifSettings, Servers};
 
 /// A directory that one cycle reads once.
@@ -17,5 +34,20 @@ pub trait Directory: Send + Sync {
     async fn read(&self, request: &ReadRequest) -> Result<Snapshot, DirectoryError>;
 }
 
-#[derive(Debug, thiserror::Error)]
-pub enum DirectoryError {}
+/// The directory that the settings describe. Nothing is connected or opened yet.
+pub fn open(settings: DirectorySettings) -> Box<dyn Directory> {
+    match settings {
+        DirectorySettings::Ldap(settings) => Box::new(LdapDirectory::new(settings)),
+        DirectorySettings::Ldif(settings) => Box::new(LdifDirectory::new(settings)),
+    }
+}
+
+/// A user filter that the config let through unread is refused here.
+fn checked(request: &ReadRequest) -> Result<(), DirectoryError> {
+    match &request.wanted.user_filter {
+        Some(filter) => {
+            check_filter(filter).map_err(|why| DirectoryError::UserFilter { filter: filter.clone(), why })
+        }
+        None => Ok(()),
+    }
+}

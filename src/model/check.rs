@@ -1,22 +1,48 @@
-//! One line of what `idcsync check` found.
+//! One line of `idcsync check`.
 
 use serde::{Deserialize, Serialize};
 
+/// How one check went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CheckState {
     Ok,
+    /// Works, but is worth a look.
     Warn,
     Fail,
 }
 
+/// What was tried, how it went, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
 pub struct CheckLine {
+    /// What was checked: `bind`, `group AWS-Admins`.
     pub name: String,
     pub state: CheckState,
     pub detail: String,
-    /// What to do about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
+}
+
+impl CheckLine {
+    pub fn ok(name: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { name: name.into(), state: CheckState::Ok, detail: detail.into(), remedy: None }
+    }
+
+    pub fn warn(name: impl Into<String>, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            state: CheckState::Warn,
+            detail: detail.into(),
+            remedy: Some(remedy.into()),
+        }
+    }
+
+    pub fn fail(name: impl Into<String>, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            state: CheckState::Fail,
+            detail: detail.into(),
+            remedy: Some(remedy.into()),
+        }
+    }
 }

@@ -1,0 +1,173 @@
+//! What a server says of itself: its root DSE (RFC 4512 section 5.1), the base DN, the domain's SID and name.
+
+use std::collections::BTreeSet;
+
+use ldap3::Scope;
+
+use super::connect::Setback;
+use super::session::{Answer, Ask, PAGED_RESULTS, Session};
+use crate::directory::entry::{self, generalized_time};
+use crate::directory::error::{DirectoryError, ServerFailure};
+use crate::directory::names::equal;
+use crate::directory::reader::{Facts, Fault, RawEntry, Selection};
+use crate::directory::settings::LdapSettings;
+use crate::ids::Dn;
+use crate::model::{DirectoryKind, ShortfallKind};
+
+/// Names in one look-up: far below any server's limit on the size of a request or of a filter.
+const BATCH: usize = 200;
+
+const ROOT_DSE: [&str; 11] = [
+    "defaultNamingContext",
+    "namingContexts",
+    "rootDomainNamingContext",
+    "configurationNamingContext",
+    "schemaNamingContext",
+    "currentTime",
+    "dnsHostName",
+    "supportedControl",
+    "supportedCapabilities",
+    "vendorName",
+    "vendorVersion",
+];
+
+/// LDAP_CAP_ACTIVE_DIRECTORY_OID ([MS-ADTS] 3.1.1.3.4.3.1)
+const ACTIVE_DIRECTORY: &str = "1.2.840.113556.1.4.800";
+
+/// What the read needs, and what `check` tells beside it.
+pub(in crate::directory) struct Learned {
+    pub facts: Facts,
+    pub paging: bool,
+    /// The name that the server gives itself.
+    pub host: Option<String>,
+    pub vendor: Option<String>,
+    /// The server says that it is Active Directory.
+    pub is_ad: bool,
+}
+
+pub(super) async fn learn(
+    session: &Session,
+    settings: &LdapSettings,
+    server: &str,
+    need_domain_name: bool,
+) -> Result<Learned, Setback> {
+    let root = one(session, "", &ROOT_DSE, "reading the root DSE", settings)
+        .await?
+        .unwrap_or_else(|| RawEntry { dn: String::new(), attributes: Vec::new() });
+    let base = &settings.base_dn;
+    let about = ["objectClass", "objectSid", "entryUUID", "nsUniqueId"];
+    let missing =
+        || Setback::Final(DirectoryError::BaseMissing { base: base.clone(), server: server.to_owned() });
+    let head =
+        one(session, base.as_str(), &about, "reading the base DN", settings).await?.ok_or_else(missing)?;
+
+    let list = |name: &str| -> Vec<Dn> {
+        root.values(name)
+            .iter()
+            .filter_map(|v| std::str::from_utf8(v).ok())
+            .filter_map(|text| Dn::parse(text).ok())
+            .collect()
+    };
+    let first = |name: &str| list(name).into_iter().next();
+    let vendor = root.text("vendorname").map(str::to_owned);
+    let apart =
+        if settings.kind == DirectoryKind::ActiveDirectory { partitions_apart(&list) } else { Vec::new() };
+    // The longest naming context that holds the base.
+    let context = list("namingcontexts")
+        .into_iter()
+        .filter(|context| base.is_within(context))
+        .max_by_key(|context| context.key().len())
+        .or_else(|| first("defaultnamingcontext").filter(|context| base.is_within(context)))
+        .unwrap_or_else(|| base.clone());
+    let mut binding = context.components().collect::<Vec<_>>().join(",");
+    let mut domain_names = BTreeSet::new();
+    if settings.kind == DirectoryKind::ActiveDirectory {
+        let domain = if context == *base {
+            Some(head.clone())
+        } else {
+            one(session, context.as_str(), &["objectSid"], "reading the domain", settings).await?
+        };
+        if let Some(sid) = domain.as_ref().and_then(entry::sid) {
+            binding = sid.to_string();
+        }
+        if need_domain_name && let Some(configuration) = first("configurationnamingcontext") {
+            domain_names.extend(netbios(session, &configuration, &context).await);
+        }
+        if domain_names.is_empty() {
+            domain_names.extend(base.dns_domain().split('.').next().map(str::to_uppercase));
+        }
+    }
+    let has_vendor = |word: &str| vendor.as_deref().is_some_and(|v| v.to_lowercase().contains(word));
+    let paging = root.values("supportedcontrol").iter().any(|oid| oid == PAGED_RESULTS.as_bytes());
+    let page = usize::try_from(settings.page_size).unwrap_or(1000).max(1);
+    let facts = Facts {
+        kind: settings.kind,
+        base: base.clone(),
+        server: server.to_owned(),
+        binding,
+        domain: base.dns_domain(),
+        current_time: root.text("currenttime").and_then(generalized_time),
+        domain_names,
+        ns_unique_id: has_vendor("389")
+            || has_vendor("fedora")
+            || has_vendor("red hat")
+            || head.has("nsuniqueid"),
+        apart,
+        page,
+        batch: BATCH.min(page),
+        partial: None,
+    };
+    let is_ad = root.values("supportedcapabilities").iter().any(|oid| oid == ACTIVE_DIRECTORY.as_bytes());
+    Ok(Learned { facts, paging, host: root.text("dnshostname").map(str::to_owned), vendor, is_ad })
+}
+
+/// A search of a whole domain ends with references to these; nobody lives there.
+fn partitions_apart(list: &dyn Fn(&str) -> Vec<Dn>) -> Vec<Dn> {
+    let mut apart = list("configurationnamingcontext");
+    apart.extend(list("schemanamingcontext"));
+    let zones = |zone: &str, of: Vec<Dn>| {
+        of.into_iter().filter_map(|dn| Dn::parse(&format!("DC={zone},{dn}")).ok()).collect::<Vec<_>>()
+    };
+    apart.extend(zones("DomainDnsZones", list("defaultnamingcontext")));
+    apart.extend(zones("ForestDnsZones", list("rootdomainnamingcontext")));
+    apart
+}
+
+/// The NetBIOS name of the domain, if it may be read.
+async fn netbios(session: &Session, configuration: &Dn, domain: &Dn) -> Option<String> {
+    let filter = format!("(&(objectClass=crossRef){})", equal("nCName", domain.as_str()));
+    let attributes: Selection = ["nETBIOSName".to_owned()].into();
+    let base = format!("CN=Partitions,{configuration}");
+    let ask =
+        Ask { base: &base, scope: Scope::OneLevel, filter: &filter, attributes: &attributes, page: None };
+    let (entries, _) = session.collect(ask).await.ok()?;
+    entries.first()?.text("netbiosname").map(str::to_uppercase)
+}
+
+/// One entry by its name; `None` where there is no such entry, or it is hidden.
+async fn one(
+    session: &Session,
+    dn: &str,
+    attributes: &[&str],
+    stage: &'static str,
+    settings: &LdapSettings,
+) -> Result<Option<RawEntry>, Setback> {
+    let attributes: Selection = attributes.iter().map(|a| (*a).to_owned()).collect();
+    let ask =
+        Ask { base: dn, scope: Scope::Base, filter: "(objectClass=*)", attributes: &attributes, page: None };
+    let (entries, answer) =
+        session.collect(ask).await.map_err(|fault| Setback::Next(failure(&fault, stage, settings)))?;
+    match answer {
+        Answer { code: 0, .. } => Ok(entries.into_iter().next()),
+        // noSuchObject, or a referral to whoever has it
+        Answer { code: 10 | 32, .. } => Ok(None),
+        Answer { code, text, .. } => Err(Setback::Next(ServerFailure::Refused { stage, code, text })),
+    }
+}
+
+fn failure(fault: &Fault, stage: &'static str, settings: &LdapSettings) -> ServerFailure {
+    match fault.kind {
+        ShortfallKind::Timeout => ServerFailure::Timeout { stage, limit: settings.timeout },
+        _ => ServerFailure::Lost { stage, detail: fault.detail.clone() },
+    }
+}

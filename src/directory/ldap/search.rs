@@ -1,0 +1,242 @@
+//! Whole searches: page after page until the server says that it was the last one.
+
+use std::collections::HashSet;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+
+use async_trait::async_trait;
+use ldap3::Scope;
+use tokio::sync::Mutex;
+
+use super::session::{Answer, Ask, Session};
+use crate::directory::names;
+use crate::directory::range;
+use crate::directory::reader::{Ending, Facts, Fault, Query, RawEntry, Reader, Referral, Selection, Traffic};
+use crate::ids::{Anchor, Dn};
+use crate::model::{DirectoryKind, ShortfallKind};
+
+/// A server may send pages without entries (it filters them after cutting pages), but not for ever.
+const MOST_EMPTY_PAGES: u32 = 200;
+/// Pages that hold only what was seen before.
+const MOST_REPEATED_PAGES: u32 = 3;
+const MOST_PAGES: u64 = 200_000;
+
+pub(in crate::directory) struct LdapReader {
+    session: Session,
+    facts: Facts,
+    /// The server has the paging control.
+    pages: bool,
+    /// Entries that came while connecting do not count as read.
+    before: u64,
+    /// slapd keeps one paged search for each connection: a second one would end the first.
+    turn: Mutex<()>,
+}
+
+impl LdapReader {
+    pub(super) fn new(session: Session, facts: Facts, pages: bool) -> Self {
+        let before = session.traffic().received;
+        Self { session, facts, pages, before, turn: Mutex::new(()) }
+    }
+
+    /// The connection failed before a single entry came: nothing ties the read to this server.
+    pub(super) fn lost_before_anything_came(&self) -> Option<Fault> {
+        let nothing = self.session.traffic().received == self.before;
+        self.session.lost().filter(|_| nothing).cloned()
+    }
+
+    pub(in crate::directory) fn has_paging(&self) -> bool {
+        self.pages
+    }
+
+    pub(in crate::directory) async fn close(&self) {
+        self.session.close().await;
+    }
+
+    fn referrals(&self, answer: &Answer) -> Vec<Referral> {
+        answer.references.iter().map(|url| Referral::of(url, &self.facts.base)).collect()
+    }
+
+    /// Tells the server that no further page is wanted (RFC 2696 section 3).
+    async fn give_up(&self, filter: &str, attributes: &Selection, cookie: Vec<u8>) {
+        let page = Some((0, cookie));
+        let ask = Ask { base: self.facts.base.as_str(), scope: Scope::Subtree, filter, attributes, page };
+        // Some servers answer with an error; either way the search is over.
+        let _ = self.session.ask(ask, &mut |_| {}).await;
+    }
+}
+
+#[async_trait]
+impl Reader for LdapReader {
+    fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    async fn search(&self, query: &Query<'_>, sink: &mut (dyn FnMut(RawEntry) + Send)) -> Ending {
+        let _turn = self.turn.lock().await;
+        let mut ending = Ending::default();
+        let mut seen = Seen::default();
+        let size = i32::try_from(self.facts.page).unwrap_or(i32::MAX);
+        let mut cookie = self.pages.then(Vec::new);
+        let mut pages = 0;
+        loop {
+            pages += 1;
+            let ask = Ask {
+                base: self.facts.base.as_str(),
+                scope: Scope::Subtree,
+                filter: query.filter,
+                attributes: query.attributes,
+                page: cookie.map(|cookie| (size, cookie)),
+            };
+            let answer = self
+                .session
+                .ask(ask, &mut |entry| {
+                    seen.note(&entry.dn);
+                    sink(entry);
+                })
+                .await;
+            let answer = match answer {
+                Ok(answer) => answer,
+                Err(fault) => {
+                    ending.fault = Some(fault);
+                    return ending;
+                }
+            };
+            ending.referrals.extend(self.referrals(&answer));
+            ending.fault = answer.fault();
+            // A server that does not page has sent everything.
+            let next = answer.cookie.filter(|next| !next.is_empty());
+            let (Some(next), None) = (next, &ending.fault) else { return ending };
+            ending.fault = seen.end_page().or_else(|| {
+                let endless = || format!("the server did not come to an end after {pages} pages");
+                (pages >= MOST_PAGES).then(|| Fault::new(ShortfallKind::Malformed, endless()))
+            });
+            if ending.fault.is_some() {
+                return ending;
+            }
+            if query.pages.is_some_and(|most| pages >= most) {
+                self.give_up(query.filter, query.attributes, next).await;
+                ending.given_up = true;
+                return ending;
+            }
+            cookie = Some(next);
+        }
+    }
+
+    async fn lookup(
+        &self,
+        names: &[Dn],
+        filter: Option<&str>,
+        attributes: &Selection,
+    ) -> (Vec<RawEntry>, Ending) {
+        let each: Vec<String> = names.iter().map(|dn| names::by_dn(self.facts.kind, dn)).collect();
+        let mut wanted = names::any(&each);
+        if let Some(filter) = filter {
+            wanted = format!("(&{wanted}{filter})");
+        }
+        // Not paged: it is smaller than a page, and several of them may be under way at once.
+        let ask = Ask {
+            base: self.facts.base.as_str(),
+            scope: Scope::Subtree,
+            filter: &wanted,
+            attributes,
+            page: None,
+        };
+        let mut entries = Vec::new();
+        let mut ending = Ending::default();
+        match self.session.ask(ask, &mut |entry| entries.push(entry)).await {
+            Ok(answer) => {
+                ending.referrals = self.referrals(&answer);
+                ending.fault = answer.fault();
+            }
+            Err(fault) => ending.fault = Some(fault),
+        }
+        (entries, ending)
+    }
+
+    async fn range(&self, anchor: Anchor, dn: &Dn, attribute: &str, from: u32) -> Result<RawEntry, Fault> {
+        // By GUID: a rename in between does no harm.
+        let base = match self.facts.kind {
+            DirectoryKind::ActiveDirectory => format!("<GUID={anchor}>"),
+            DirectoryKind::Ldap => dn.as_str().to_owned(),
+        };
+        let attributes: Selection = [range::request(attribute, from)].into();
+        let ask = Ask {
+            base: &base,
+            scope: Scope::Base,
+            filter: "(objectClass=*)",
+            attributes: &attributes,
+            page: None,
+        };
+        let (entries, answer) = self.session.collect(ask).await?;
+        match answer.fault() {
+            Some(fault) => Err(fault),
+            None => entries.into_iter().next().ok_or_else(|| {
+                Fault::new(ShortfallKind::Range, format!("{dn} was gone before all of its {attribute} came"))
+            }),
+        }
+    }
+
+    fn traffic(&self) -> Traffic {
+        self.session.traffic()
+    }
+}
+
+/// Tells pages that bring something from those that do not. The cookie cannot: 389 Directory Server sends the same
+/// one with every page.
+#[derive(Default)]
+struct Seen {
+    hasher: RandomState,
+    names: HashSet<u64>,
+    on_page: u32,
+    fresh: u32,
+    empty_pages: u32,
+    repeated_pages: u32,
+}
+
+impl Seen {
+    fn note(&mut self, dn: &str) {
+        self.on_page += 1;
+        if self.names.insert(self.hasher.hash_one(dn)) {
+            self.fresh += 1;
+        }
+    }
+
+    fn end_page(&mut self) -> Option<Fault> {
+        let counter = match (self.on_page, self.fresh) {
+            (0, _) => &mut self.empty_pages,
+            (_, 0) => &mut self.repeated_pages,
+            _ => {
+                (self.empty_pages, self.repeated_pages) = (0, 0);
+                (self.on_page, self.fresh) = (0, 0);
+                return None;
+            }
+        };
+        *counter += 1;
+        (self.on_page, self.fresh) = (0, 0);
+        (self.empty_pages > MOST_EMPTY_PAGES || self.repeated_pages >= MOST_REPEATED_PAGES)
+            .then(|| Fault::new(ShortfallKind::Malformed, "the server sends the same page over and over"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repeated_and_empty_pages_come_to_an_end() {
+        let mut seen = Seen::default();
+        seen.note("cn=a");
+        assert_eq!(seen.end_page(), None);
+        let mut pages = 0;
+        while seen.end_page().is_none() {
+            seen.note("cn=a");
+            pages += 1;
+            assert!(pages < 10);
+        }
+        let mut seen = Seen::default();
+        for _ in 0..MOST_EMPTY_PAGES {
+            assert_eq!(seen.end_page(), None);
+        }
+        assert!(seen.end_page().is_some());
+    }
+}

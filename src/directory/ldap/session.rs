@@ -1,0 +1,312 @@
+//! Single requests on one connection. Every wait has a limit, every result code is looked at, and a connection that
+//! was lost or went silent stays so: nothing is tried on it again.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use ldap3::controls::{Control, PagedResults, RawControl};
+use ldap3::{Ldap, LdapError, LdapResult, ResultEntry, Scope};
+use tokio::task::JoinHandle;
+
+use crate::directory::error::printable;
+use crate::directory::reader::{Fault, RawEntry, Selection, Traffic};
+use crate::model::ShortfallKind;
+
+/// RFC 2696
+pub(super) const PAGED_RESULTS: &str = "1.2.840.113556.1.4.319";
+/// Names of attributes are shared; against a server that invents new ones for ever.
+const MOST_NAMES: usize = 4096;
+
+pub(super) struct Session {
+    ldap: Ldap,
+    /// Moves the bytes; ends with the session.
+    driver: JoinHandle<()>,
+    timeout: Duration,
+    requests: AtomicU64,
+    received: AtomicU64,
+    lost: OnceLock<Fault>,
+    names: Mutex<HashMap<Vec<u8>, Arc<str>>>,
+}
+
+/// One search request.
+pub(super) struct Ask<'a> {
+    pub base: &'a str,
+    pub scope: Scope,
+    pub filter: &'a str,
+    pub attributes: &'a Selection,
+    /// Size and cookie of the paging control.
+    pub page: Option<(i32, Vec<u8>)>,
+}
+
+/// How the server ended the answer to one request.
+#[derive(Debug, Default)]
+pub(super) struct Answer {
+    pub code: u32,
+    pub text: String,
+    /// Urls of continuation references, and of a referral as the result.
+    pub references: Vec<String>,
+    /// Of the paging control; empty after the last page, `None` where the server did not page.
+    pub cookie: Option<Vec<u8>>,
+}
+
+impl Answer {
+    /// What keeps the answer from being the whole.
+    pub fn fault(&self) -> Option<Fault> {
+        let kind = match self.code {
+            0 => return None,
+            3 | 4 | 11 => ShortfallKind::Limit,
+            10 => ShortfallKind::Referral,
+            code => ShortfallKind::ResultCode(code),
+        };
+        let mut detail = match code_name(self.code) {
+            Some(name) => format!("the server ended the search with {name} ({})", self.code),
+            None => format!("the server ended the search with result code {}", self.code),
+        };
+        if !self.text.is_empty() {
+            detail.push_str(": ");
+            detail.push_str(&self.text);
+        }
+        Some(Fault::new(kind, detail))
+    }
+}
+
+/// RFC 4511 appendix A.1
+fn code_name(code: u32) -> Option<&'static str> {
+    Some(match code {
+        1 => "operationsError",
+        2 => "protocolError",
+        3 => "timeLimitExceeded",
+        4 => "sizeLimitExceeded",
+        8 => "strongerAuthRequired",
+        10 => "referral",
+        11 => "adminLimitExceeded",
+        12 => "unavailableCriticalExtension",
+        32 => "noSuchObject",
+        50 => "insufficientAccessRights",
+        51 => "busy",
+        52 => "unavailable",
+        53 => "unwillingToPerform",
+        80 => "other",
+        _ => return None,
+    })
+}
+
+impl Session {
+    pub fn new(ldap: Ldap, driver: JoinHandle<()>, timeout: Duration) -> Self {
+        Self {
+            ldap,
+            driver,
+            timeout,
+            requests: AtomicU64::new(0),
+            received: AtomicU64::new(0),
+            lost: OnceLock::new(),
+            names: Mutex::new(HashMap::new()),
+        }
+    }
+
+    pub fn handle(&self) -> Ldap {
+        self.ldap.clone()
+    }
+
+    pub fn traffic(&self) -> Traffic {
+        Traffic {
+            requests: self.requests.load(Ordering::Relaxed),
+            received: self.received.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Why nothing can be asked any more.
+    pub fn lost(&self) -> Option<&Fault> {
+        self.lost.get()
+    }
+
+    pub async fn close(&self) {
+        let mut ldap = self.ldap.clone();
+        // Whether the server hears it does not matter.
+        let _ = tokio::time::timeout(Duration::from_secs(1), ldap.unbind()).await;
+    }
+
+    /// Sends one request and hands over its entries. `Err`: there is no answer, or not all of it, and the
+    /// connection cannot be used any more (a filter that the library refuses aside).
+    pub async fn ask(&self, ask: Ask<'_>, sink: &mut (dyn FnMut(RawEntry) + Send)) -> Result<Answer, Fault> {
+        if let Some(fault) = self.lost.get() {
+            return Err(fault.clone());
+        }
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        let mut ldap = self.ldap.clone();
+        if let Some((size, cookie)) = ask.page {
+            ldap.with_controls(RawControl::from(PagedResults { size, cookie }));
+        }
+        let started = ldap.streaming_search(ask.base, ask.scope, ask.filter, ask.attributes.clone());
+        let mut stream = match tokio::time::timeout(self.timeout, started).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(LdapError::FilterParsing)) => {
+                return Err(Fault::new(ShortfallKind::Malformed, format!("{} is not a filter", ask.filter)));
+            }
+            Ok(Err(error)) => return Err(self.lose(&error)),
+            Err(_) => return Err(self.silent()),
+        };
+        let mut answer = Answer::default();
+        let mut malformed = None;
+        loop {
+            match tokio::time::timeout(self.timeout, stream.next()).await {
+                Ok(Ok(Some(item))) if item.is_ref() => answer.references.extend(references(item)),
+                Ok(Ok(Some(item))) if item.is_intermediate() => {}
+                Ok(Ok(Some(item))) => {
+                    self.received.fetch_add(1, Ordering::Relaxed);
+                    match self.entry(item) {
+                        Some(entry) => sink(entry),
+                        None => malformed = Some(()),
+                    }
+                }
+                Ok(Ok(None)) => break,
+                Ok(Err(error)) => return Err(self.lose(&error)),
+                Err(_) => return Err(self.silent()),
+            }
+        }
+        let result: LdapResult = stream.finish().await;
+        answer.code = result.rc;
+        answer.text = printable(&result.text);
+        answer.references.extend(result.refs);
+        answer.cookie = cookie(&result.ctrls)?;
+        if malformed.is_some() && answer.code == 0 {
+            return Err(Fault::new(
+                ShortfallKind::Malformed,
+                "the server sent an entry that cannot be decoded",
+            ));
+        }
+        Ok(answer)
+    }
+
+    /// All entries of a small search. The outer error is for a connection that is gone.
+    pub async fn collect(&self, ask: Ask<'_>) -> Result<(Vec<RawEntry>, Answer), Fault> {
+        let mut entries = Vec::new();
+        let answer = self.ask(ask, &mut |entry| entries.push(entry)).await?;
+        Ok((entries, answer))
+    }
+
+    fn lose(&self, error: &LdapError) -> Fault {
+        let detail = match error {
+            LdapError::Io { source } => format!("the connection was lost ({source})"),
+            _ => "the server closed the connection in the middle".to_owned(),
+        };
+        self.lost.get_or_init(|| Fault::new(ShortfallKind::ConnectionLost, detail)).clone()
+    }
+
+    fn silent(&self) -> Fault {
+        let detail = format!("the server sent nothing for {}s", self.timeout.as_secs_f32());
+        self.driver.abort();
+        self.lost.get_or_init(|| Fault::new(ShortfallKind::Timeout, detail)).clone()
+    }
+
+    /// Values stay bytes: the library's own conversion sorts them by whether they happen to be UTF-8, which about one
+    /// in ten thousand GUIDs is.
+    fn entry(&self, item: ResultEntry) -> Option<RawEntry> {
+        let mut parts = item.0.expect_constructed()?.into_iter();
+        let dn = String::from_utf8(parts.next()?.expect_primitive()?).ok()?;
+        let list = parts.next()?.expect_constructed()?;
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut attributes = Vec::with_capacity(list.len());
+        for attribute in list {
+            let mut pair = attribute.expect_constructed()?.into_iter();
+            let name = pair.next()?.expect_primitive()?;
+            let values = pair.next()?.expect_constructed()?;
+            let values = values.into_iter().map(|v| v.expect_primitive()).collect::<Option<Vec<_>>>()?;
+            attributes.push((shared(&mut names, name)?, values));
+        }
+        Some(RawEntry { dn, attributes })
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+fn shared(names: &mut HashMap<Vec<u8>, Arc<str>>, name: Vec<u8>) -> Option<Arc<str>> {
+    if let Some(known) = names.get(&name) {
+        return Some(known.clone());
+    }
+    let folded: Arc<str> = std::str::from_utf8(&name).ok()?.to_lowercase().into();
+    if names.len() < MOST_NAMES {
+        names.insert(name, folded.clone());
+    }
+    Some(folded)
+}
+
+fn references(item: ResultEntry) -> Vec<String> {
+    let list = item.0.expect_constructed().unwrap_or_default();
+    list.into_iter().filter_map(|t| String::from_utf8(t.expect_primitive()?).ok()).collect()
+}
+
+/// The cookie in the paging control's answer, `SEQUENCE { size INTEGER, cookie OCTET STRING }`.
+fn cookie(controls: &[Control]) -> Result<Option<Vec<u8>>, Fault> {
+    let Some(Control(_, control)) = controls.iter().find(|Control(_, raw)| raw.ctype == PAGED_RESULTS) else {
+        return Ok(None);
+    };
+    let read = control.val.as_deref().and_then(|value| {
+        let (tag, content, _) = element(value)?;
+        let (size_tag, _, rest) = element(content)?;
+        let (cookie_tag, cookie, _) = element(rest)?;
+        (tag == 0x30 && size_tag == 0x02 && cookie_tag == 0x04).then(|| cookie.to_vec())
+    });
+    let fault = || Fault::new(ShortfallKind::Malformed, "the server's paging control cannot be decoded");
+    read.map(Some).ok_or_else(fault)
+}
+
+/// One BER element of definite length: its tag, its content, and what follows it.
+fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (&tag, rest) = bytes.split_first()?;
+    let (&first, rest) = rest.split_first()?;
+    let (length, rest) = if first & 0x80 == 0 {
+        (usize::from(first), rest)
+    } else {
+        let (digits, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
+        if digits.len() > 4 {
+            return None;
+        }
+        (digits.iter().fold(0, |all, d| (all << 8) | usize::from(*d)), rest)
+    };
+    let (content, rest) = rest.split_at_checked(length)?;
+    Some((tag, content, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn control(value: &[u8]) -> Vec<Control> {
+        vec![Control(
+            None,
+            RawControl { ctype: PAGED_RESULTS.to_owned(), crit: false, val: Some(value.to_vec()) },
+        )]
+    }
+
+    #[test]
+    fn cookies_are_read_and_nonsense_is_refused() {
+        assert_eq!(cookie(&[]).unwrap(), None);
+        assert_eq!(cookie(&control(&[0x30, 5, 2, 1, 0, 4, 0])).unwrap(), Some(vec![]));
+        assert_eq!(cookie(&control(&[0x30, 7, 2, 1, 0, 4, 2, 9, 8])).unwrap(), Some(vec![9, 8]));
+        // Active Directory writes lengths in the long form.
+        assert_eq!(
+            cookie(&control(&[0x30, 0x84, 0, 0, 0, 8, 2, 1, 0, 4, 0x81, 2, 9, 8])).unwrap(),
+            Some(vec![9, 8])
+        );
+        assert!(cookie(&control(&[0x30, 9, 2, 1, 0])).is_err());
+        assert!(cookie(&control(&[])).is_err());
+    }
+
+    #[test]
+    fn result_codes_say_what_they_mean() {
+        let fault = |code| Answer { code, ..Answer::default() }.fault().map(|f| f.kind);
+        assert_eq!(fault(0), None);
+        assert_eq!(fault(3), Some(ShortfallKind::Limit));
+        assert_eq!(fault(4), Some(ShortfallKind::Limit));
+        assert_eq!(fault(11), Some(ShortfallKind::Limit));
+        assert_eq!(fault(10), Some(ShortfallKind::Referral));
+        assert_eq!(fault(51), Some(ShortfallKind::ResultCode(51)));
+    }
+}

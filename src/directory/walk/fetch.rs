@@ -1,0 +1,392 @@
+//! Level by level: the rest of long attributes, people by primary group, and all unknown members together.
+
+use std::collections::{BTreeMap, HashMap};
+
+use futures::StreamExt;
+use futures::stream;
+use tracing::debug;
+
+use super::table::NameId;
+use super::{Ranged, Slot, Verdict, Walk};
+use crate::directory::entry;
+use crate::directory::filter::wrapped;
+use crate::directory::range;
+use crate::directory::reader::{Ending, Fault, Query, RawEntry, Reader};
+use crate::ids::{Dn, Sid};
+use crate::model::{Completeness, DirectoryKind, ShortfallKind, Unreadable};
+
+/// Look-ups and ranges that are under way at the same time.
+const IN_FLIGHT: usize = 4;
+/// More names than these pages hold are swept up in one search of everybody.
+const SWEEP_FROM_PAGES: usize = 4;
+/// Groups whose people are asked for in one search.
+const PRIMARY_AT_ONCE: usize = 100;
+
+impl Walk<'_> {
+    pub(super) async fn descend(&mut self) {
+        let mut level = 0;
+        let mut from = 0;
+        loop {
+            self.finish_ranges().await;
+            let to = self.groups.len();
+            if from == to {
+                return;
+            }
+            if self.kind == DirectoryKind::ActiveDirectory && self.request.wanted.primary_group {
+                self.read_primary(from, to).await;
+            }
+            let pending = self.unknown_members(from, to);
+            debug!(level, groups = to - from, unknown = pending.len(), "reading the members of a level");
+            self.look_up(pending).await;
+            self.finish_ranges().await;
+            if !self.request.wanted.nested {
+                return;
+            }
+            from = to;
+            level += 1;
+        }
+    }
+
+    /// The members of these groups whose names turn up for the first time; those that cannot be asked for are
+    /// settled here.
+    fn unknown_members(&mut self, from: usize, to: usize) -> Vec<NameId> {
+        let mut pending = Vec::new();
+        let base = &self.reader.facts().base;
+        for group in &self.groups[from..to] {
+            for member in &group.members {
+                let slot = &mut self.slots[member.0 as usize];
+                if *slot != Slot::Unseen {
+                    continue;
+                }
+                let dn = self.names.dn(*member);
+                *slot = if self.kind == DirectoryKind::ActiveDirectory && is_foreign_principal(dn) {
+                    Slot::Unreadable(Unreadable::ForeignSecurityPrincipal)
+                } else if !dn.is_within(base) {
+                    Slot::Unreadable(Unreadable::OutsideBase)
+                } else {
+                    pending.push(*member);
+                    Slot::Asked
+                };
+            }
+        }
+        pending
+    }
+
+    async fn look_up(&mut self, mut pending: Vec<NameId>) {
+        let threshold = self.reader.facts().page * SWEEP_FROM_PAGES;
+        for (what, filter) in [("people", people_filter(self.kind)), ("groups", groups_filter(self.kind))] {
+            // What a sweep costs is known once there was one.
+            let batches = (pending.len() / self.reader.facts().batch.max(1)) as u64;
+            if pending.len() <= threshold || self.sweep_pages.is_some_and(|pages| pages > batches * 2) {
+                break;
+            }
+            self.sweep(what, &filter, batches.saturating_mul(2).max(8)).await;
+            pending.retain(|name| self.slot(*name) == Slot::Asked);
+        }
+        let reader = self.reader;
+        let attributes = self.asked.all.clone();
+        let lookups = batches(self, &pending);
+        let mut answers = stream::iter(lookups)
+            .map(|(ids, dns)| {
+                let attributes = attributes.clone();
+                async move { (ids, reader.lookup(&dns, None, &attributes).await) }
+            })
+            .buffered(IN_FLIGHT);
+        while let Some((ids, (entries, ending))) = answers.next().await {
+            for entry in entries {
+                self.admit_asked(entry);
+            }
+            self.settle(&ids, ending);
+        }
+    }
+
+    /// What a look-up did not return: why not.
+    fn settle(&mut self, ids: &[NameId], ending: Ending) {
+        let fault = ending.fault.map(|fault| self.fault(fault));
+        self.note_referrals(&ending.referrals);
+        for id in ids {
+            if self.slot(*id) != Slot::Asked {
+                continue;
+            }
+            let dn = self.names.dn(*id);
+            let slot = match fault {
+                Some(fault) => Slot::Failed(fault),
+                None if self.referrals.iter().any(|r| dn.is_within(&r.base)) => {
+                    Slot::Unreadable(Unreadable::Referred)
+                }
+                None => Slot::Unreadable(Unreadable::NotReturned),
+            };
+            self.set(*id, slot);
+        }
+    }
+
+    pub(super) fn note_referrals(&mut self, referrals: &[crate::directory::reader::Referral]) {
+        for referral in referrals {
+            if !self.referrals.contains(referral) {
+                debug!(referral.url, "the server referred to another one; referrals are not followed");
+                self.referrals.push(referral.clone());
+            }
+        }
+    }
+
+    /// One search of everybody, of which those are kept who were asked for. Faults do not matter: what it did not
+    /// show is looked up afterwards.
+    async fn sweep(&mut self, what: &'static str, filter: &str, most_pages: u64) {
+        let reader = self.reader;
+        let attributes = if what == "people" { self.asked.people.clone() } else { self.asked.all.clone() };
+        let query = Query { filter, attributes: &attributes, pages: Some(most_pages) };
+        let before = reader.traffic().requests;
+        let ending = reader.search(&query, &mut |entry| self.admit_asked(entry)).await;
+        let pages = reader.traffic().requests - before;
+        debug!(what, pages, given_up = ending.given_up, "swept the directory");
+        self.note_referrals(&ending.referrals);
+        self.sweep_pages = Some(if ending.given_up { u64::MAX } else { pages });
+    }
+
+    fn admit_asked(&mut self, entry: RawEntry) {
+        let asked = self.name(&entry.dn).is_some_and(|id| self.slot(id) == Slot::Asked);
+        if asked {
+            self.admit(entry, self.request.wanted.nested);
+        }
+    }
+
+    /// People who are members of these groups by `primaryGroupID`, which no `member` shows.
+    async fn read_primary(&mut self, from: usize, to: usize) {
+        let by_rid: BTreeMap<u32, Vec<(Option<Sid>, usize)>> =
+            (from..to).fold(BTreeMap::new(), |mut map, at| {
+                if let Some(sid) = &self.groups[at].sid
+                    && let Some(rid) = sid.rid()
+                {
+                    map.entry(rid).or_insert_with(Vec::new).push((sid.domain(), at));
+                }
+                map
+            });
+        let reader = self.reader;
+        let attributes = self.asked.people.clone();
+        let rids: Vec<u32> = by_rid.keys().copied().collect();
+        for chunk in rids.chunks(PRIMARY_AT_ONCE) {
+            let ids: String = chunk.iter().map(|rid| format!("(primaryGroupID={rid})")).collect();
+            let filter = format!("(&(objectClass=user)(!(objectClass=computer))(|{ids}))");
+            let query = Query { filter: &filter, attributes: &attributes, pages: None };
+            let ending = reader.search(&query, &mut |entry| self.admit_primary(entry, &by_rid)).await;
+            let Some(fault) = ending.fault else { continue };
+            for (_, at) in chunk.iter().filter_map(|rid| by_rid.get(rid)).flatten() {
+                let dn = self.names.dn(self.groups[*at].name);
+                let shortfall = fault.of(format!("members of {dn} by primary group"));
+                self.groups[*at].completeness.mark(shortfall);
+            }
+        }
+    }
+
+    fn admit_primary(&mut self, entry: RawEntry, by_rid: &BTreeMap<u32, Vec<(Option<Sid>, usize)>>) {
+        let rid = entry.number("primarygroupid").and_then(|n| u32::try_from(n).ok());
+        let domain = entry::sid(&entry).and_then(|sid| sid.domain());
+        let Some(groups) = rid.and_then(|rid| by_rid.get(&rid)) else { return };
+        // Unreadable attributes: the person is counted among the groups' failed members.
+        let admitted = self.admit(entry, false);
+        for (group_domain, at) in groups {
+            if domain.is_some() && domain != *group_domain {
+                continue;
+            }
+            match admitted {
+                Some((_, Slot::Person(person))) => {
+                    let primary = &mut self.groups[*at].primary;
+                    // Repeated entries come one after the other, if at all; the rest is a bitmap's business.
+                    if primary.last() != Some(&person) {
+                        primary.push(person);
+                    }
+                }
+                Some((name, Slot::Failed(_))) => self.groups[*at].members.push(name),
+                _ => {}
+            }
+        }
+    }
+
+    /// Reads on all attributes that came in part, several at once.
+    pub(super) async fn finish_ranges(&mut self) {
+        let reader = self.reader;
+        let jobs: Vec<(Ranged, Dn)> = std::mem::take(&mut self.ranged)
+            .into_iter()
+            .map(|job| {
+                let dn = self.names.dn(job.owner.name).clone();
+                (job, dn)
+            })
+            .collect();
+        let mut parts = stream::iter(jobs)
+            .map(|(job, dn)| async move {
+                let (values, fault) = read_on(reader, &job, &dn).await;
+                (job, values, fault)
+            })
+            .buffered(IN_FLIGHT);
+        while let Some((job, values, fault)) = parts.next().await {
+            match job.owner.slot {
+                Slot::Group(at) => self.add_to_group(at, &job, values, fault),
+                Slot::Person(at) => {
+                    let fault = fault.map(|fault| self.fault(fault));
+                    let person = &mut self.people[at as usize];
+                    append(&mut person.attributes, &job.attribute, values);
+                    if let Some(fault) = fault {
+                        person.matches = Verdict::Failed(fault);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn add_to_group(&mut self, at: u32, job: &Ranged, values: Vec<Vec<u8>>, fault: Option<Fault>) {
+        let what = format!("{} of {}", job.attribute, self.names.dn(job.owner.name));
+        let at = at as usize;
+        if let Some(fault) = fault {
+            self.groups[at].completeness.mark(fault.of(&what));
+        }
+        if entry::is_member_attribute(&job.attribute) {
+            let mut members = std::mem::take(&mut self.groups[at].members);
+            let mut completeness =
+                std::mem::replace(&mut self.groups[at].completeness, Completeness::Complete);
+            self.add_members(values, &mut members, &mut completeness, &what);
+            self.groups[at].members = members;
+            self.groups[at].completeness = completeness;
+        } else {
+            append(&mut self.groups[at].attributes, &job.attribute, values);
+        }
+    }
+
+    /// Who of the people read matches the user filter, by the server's word.
+    pub(super) async fn hold_against_filter(&mut self) {
+        let Some(filter) = self.request.wanted.user_filter.as_deref().map(wrapped) else { return };
+        let reader = self.reader;
+        let attributes = self.asked.anchor.clone();
+        let undecided: Vec<usize> =
+            (0..self.people.len()).filter(|at| self.people[*at].matches == Verdict::Matches).collect();
+        let mut by_name: HashMap<NameId, usize> = HashMap::new();
+        for at in &undecided {
+            self.people[*at].matches = Verdict::Differs;
+            by_name.insert(self.people[*at].name, *at);
+        }
+        if undecided.len() > reader.facts().page * SWEEP_FROM_PAGES {
+            let sweep = format!("(&{}{filter})", people_filter(self.kind));
+            let query = Query { filter: &sweep, attributes: &attributes, pages: None };
+            let ending = reader.search(&query, &mut |entry| self.matched(&entry, &by_name)).await;
+            self.undecided(undecided.into_iter(), ending.fault);
+            return;
+        }
+        let names: Vec<NameId> = undecided.iter().map(|at| self.people[*at].name).collect();
+        let lookups = batches(self, &names);
+        let filter = &filter;
+        let mut answers = stream::iter(lookups)
+            .map(|(ids, dns)| {
+                let attributes = attributes.clone();
+                async move { (ids, reader.lookup(&dns, Some(filter), &attributes).await) }
+            })
+            .buffered(IN_FLIGHT);
+        while let Some((ids, (entries, ending))) = answers.next().await {
+            for entry in entries {
+                self.matched(&entry, &by_name);
+            }
+            self.undecided(ids.iter().filter_map(|id| by_name.get(id).copied()), ending.fault);
+        }
+    }
+
+    fn matched(&mut self, entry: &RawEntry, by_name: &HashMap<NameId, usize>) {
+        let anchor = entry::anchor(self.reader.facts(), entry);
+        let slot = anchor.and_then(|anchor| self.by_anchor.get(&anchor).copied());
+        let at = match slot {
+            Some(Slot::Person(at)) => Some(at as usize),
+            _ => self.name(&entry.dn).and_then(|id| by_name.get(&id).copied()),
+        };
+        if let Some(at) = at
+            && self.people[at].matches == Verdict::Differs
+        {
+            self.people[at].matches = Verdict::Matches;
+        }
+    }
+
+    /// After an answer that was cut short, not to be among those returned says nothing.
+    fn undecided(&mut self, people: impl Iterator<Item = usize>, fault: Option<Fault>) {
+        let Some(fault) = fault else { return };
+        let fault = self.fault(fault);
+        for at in people {
+            if self.people[at].matches == Verdict::Differs {
+                self.people[at].matches = Verdict::Failed(fault);
+            }
+        }
+    }
+}
+
+fn batches(walk: &Walk<'_>, names: &[NameId]) -> Vec<(Vec<NameId>, Vec<Dn>)> {
+    names
+        .chunks(walk.reader.facts().batch.max(1))
+        .map(|ids| (ids.to_vec(), ids.iter().map(|id| walk.names.dn(*id).clone()).collect()))
+        .collect()
+}
+
+async fn read_on(reader: &dyn Reader, job: &Ranged, dn: &Dn) -> (Vec<Vec<u8>>, Option<Fault>) {
+    let mut progress = job.progress;
+    let mut all = Vec::new();
+    loop {
+        let answer = reader.range(job.owner.anchor, dn, &job.attribute, progress.next()).await;
+        let entry = match answer {
+            Ok(entry) => entry,
+            Err(fault) => return (all, Some(fault)),
+        };
+        let part = entry.attributes.into_iter().find_map(|(name, values)| {
+            let (base, span) = range::split(&name)?;
+            (base == &*job.attribute).then_some((span, values))
+        });
+        let Some((span, values)) = part else {
+            let detail = format!(
+                "{} ended at value {} without saying that it was the last",
+                job.attribute,
+                progress.next()
+            );
+            return (all, Some(Fault::new(ShortfallKind::Range, detail)));
+        };
+        match span.and_then(|span| progress.take(span, values.len())) {
+            Ok(last) => {
+                all.extend(values);
+                if last {
+                    return (all, None);
+                }
+            }
+            Err(why) => return (all, Some(Fault::new(ShortfallKind::Range, why))),
+        }
+    }
+}
+
+fn append(
+    list: &mut Vec<(std::sync::Arc<str>, Vec<Vec<u8>>)>,
+    name: &std::sync::Arc<str>,
+    values: Vec<Vec<u8>>,
+) {
+    match list.iter_mut().find(|(n, _)| n == name) {
+        Some((_, have)) => have.extend(values),
+        None => list.push((name.clone(), values)),
+    }
+}
+
+/// `CN=S-1-5-…,CN=ForeignSecurityPrincipals,…`: stands for someone of another forest.
+fn is_foreign_principal(dn: &Dn) -> bool {
+    let mut parts = dn.components();
+    parts.next().is_some_and(|leaf| leaf.starts_with("cn=s-1-"))
+        && parts.next() == Some("cn=foreignsecurityprincipals")
+}
+
+pub(in crate::directory) fn people_filter(kind: DirectoryKind) -> String {
+    match kind {
+        DirectoryKind::ActiveDirectory => "(&(objectClass=user)(!(objectClass=computer)))".to_owned(),
+        DirectoryKind::Ldap => classes(&entry::LDAP_PEOPLE),
+    }
+}
+
+pub(in crate::directory) fn groups_filter(kind: DirectoryKind) -> String {
+    match kind {
+        DirectoryKind::ActiveDirectory => "(objectClass=group)".to_owned(),
+        DirectoryKind::Ldap => classes(&entry::LDAP_GROUPS),
+    }
+}
+
+fn classes(names: &[&str]) -> String {
+    let all: String = names.iter().map(|c| format!("(objectClass={c})")).collect();
+    format!("(|{all})")
+}

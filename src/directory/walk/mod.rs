@@ -1,0 +1,209 @@
+//! The walk from the scope's entries through their members, level by level, with the same behaviour whatever is
+//! read. It never asks for members one by one: all unknown names of a level are looked up together.
+//!
+//! What could not be read is noted beside the name it concerns, and becomes a mark on exactly the groups and
+//! entries that hold that name when the snapshot is put together.
+
+mod admit;
+mod fetch;
+mod resolve;
+mod snapshot;
+mod table;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+pub(super) use self::fetch::{groups_filter, people_filter};
+use self::table::{NameId, Names};
+use super::entry;
+use super::range::Progress;
+use super::reader::{Fault, Reader, Referral, Selection};
+use crate::ids::{Anchor, Sid};
+use crate::model::{AccountState, Completeness, DirectoryKind, Finding, ReadRequest, Snapshot, Unreadable};
+
+/// Reads all that the request's entries reach.
+pub(super) async fn read(reader: &dyn Reader, request: &ReadRequest) -> Snapshot {
+    let mut walk = Walk::new(reader, request);
+    let resolved = walk.resolve().await;
+    walk.descend().await;
+    walk.hold_against_filter().await;
+    walk.into_snapshot(resolved)
+}
+
+/// How the scope's entries fare, without their members: for `check`.
+pub(super) async fn resolve_only(reader: &dyn Reader, request: &ReadRequest) -> Snapshot {
+    let mut walk = Walk::new(reader, request);
+    let resolved = walk.resolve().await;
+    for group in &mut walk.groups {
+        group.members.clear();
+    }
+    walk.into_snapshot(resolved)
+}
+
+struct Walk<'r> {
+    reader: &'r dyn Reader,
+    request: &'r ReadRequest,
+    kind: DirectoryKind,
+    asked: Asked,
+    /// What of an entry's attributes goes into the snapshot.
+    kept: BTreeSet<String>,
+    names: Names,
+    /// What became of each name, by [`NameId`].
+    slots: Vec<Slot>,
+    by_anchor: HashMap<Anchor, Slot>,
+    people: Vec<Person>,
+    groups: Vec<Group>,
+    /// Attributes that came in part, to be read on.
+    ranged: Vec<Ranged>,
+    faults: Vec<Fault>,
+    referrals: Vec<Referral>,
+    findings: Vec<Finding>,
+    /// Pages that the last sweep took.
+    sweep_pages: Option<u64>,
+}
+
+/// The attributes that are asked for.
+struct Asked {
+    /// Of people only: without the members.
+    people: Selection,
+    /// Of whatever the name may turn out to be.
+    all: Selection,
+    /// To know an entry again.
+    anchor: Selection,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Slot {
+    /// Only the name is known.
+    Unseen,
+    /// The name is being looked up.
+    Asked,
+    Person(u32),
+    Group(u32),
+    /// Read, and of no concern: a computer, a contact, a distribution group.
+    Ignored,
+    Unreadable(Unreadable),
+    /// Not read; an index into the faults.
+    Failed(u32),
+}
+
+struct Person {
+    anchor: Anchor,
+    name: NameId,
+    sid: Option<Sid>,
+    account: AccountState,
+    created: Option<Timestamp>,
+    attributes: Vec<(Arc<str>, Vec<Vec<u8>>)>,
+    matches: Verdict,
+}
+
+/// What is known of the user filter's verdict on somebody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Matches,
+    Differs,
+    /// Could not be found out; an index into the faults. The person counts as not read.
+    Failed(u32),
+}
+
+struct Group {
+    anchor: Anchor,
+    name: NameId,
+    sid: Option<Sid>,
+    attributes: Vec<(Arc<str>, Vec<Vec<u8>>)>,
+    members: Vec<NameId>,
+    /// People whose primary group this is, by index.
+    primary: Vec<u32>,
+    completeness: Completeness,
+}
+
+/// A person or group, and under which names the server knows it.
+#[derive(Clone, Copy, Debug)]
+struct Owner {
+    slot: Slot,
+    anchor: Anchor,
+    name: NameId,
+}
+
+/// The rest of an attribute that is still to be read.
+struct Ranged {
+    owner: Owner,
+    attribute: Arc<str>,
+    progress: Progress,
+}
+
+impl<'r> Walk<'r> {
+    fn new(reader: &'r dyn Reader, request: &'r ReadRequest) -> Self {
+        let facts = reader.facts();
+        let kind = facts.kind;
+        let wanted = &request.wanted.attributes;
+        let people: BTreeSet<String> =
+            entry::always(kind).iter().map(|a| (*a).to_owned()).chain(wanted.iter().cloned()).collect();
+        let mut all = people.clone();
+        all.insert("member".to_owned());
+        if kind == DirectoryKind::Ldap {
+            all.insert("uniquemember".to_owned());
+        }
+        let anchor = match kind {
+            DirectoryKind::ActiveDirectory => "objectguid",
+            DirectoryKind::Ldap if facts.ns_unique_id => "nsuniqueid",
+            DirectoryKind::Ldap => "entryuuid",
+        };
+        let kept =
+            entry::naming(kind).iter().map(|a| (*a).to_owned()).chain(wanted.iter().cloned()).collect();
+        Self {
+            reader,
+            request,
+            kind,
+            asked: Asked {
+                people: people.into_iter().collect(),
+                all: all.into_iter().collect(),
+                anchor: [anchor.to_owned()].into(),
+            },
+            kept,
+            names: Names::default(),
+            slots: Vec::new(),
+            by_anchor: HashMap::new(),
+            people: Vec::new(),
+            groups: Vec::new(),
+            ranged: Vec::new(),
+            faults: Vec::new(),
+            referrals: Vec::new(),
+            findings: Vec::new(),
+            sweep_pages: None,
+        }
+    }
+
+    fn name(&mut self, text: &str) -> Option<NameId> {
+        let id = self.names.of(text).ok()?;
+        self.slots.resize(self.names.len(), Slot::Unseen);
+        Some(id)
+    }
+
+    fn slot(&self, id: NameId) -> Slot {
+        self.slots[id.0 as usize]
+    }
+
+    fn set(&mut self, id: NameId, slot: Slot) {
+        self.slots[id.0 as usize] = slot;
+    }
+
+    /// Keeps a fault; the same one again has the same number.
+    fn fault(&mut self, fault: Fault) -> u32 {
+        let last = self.faults.len().saturating_sub(8);
+        let at = match self.faults[last..].iter().position(|f| *f == fault) {
+            Some(at) => last + at,
+            None => {
+                self.faults.push(fault);
+                self.faults.len() - 1
+            }
+        };
+        u32::try_from(at).unwrap_or(u32::MAX)
+    }
+
+    fn fault_at(&self, index: u32) -> &Fault {
+        &self.faults[index as usize]
+    }
+}

@@ -1,0 +1,60 @@
+//! Every DN that turned up, once: members are numbers, so that half a million memberships of a hundred thousand
+//! people take little room.
+
+use std::collections::HashMap;
+
+use crate::ids::{Dn, DnError};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct NameId(pub u32);
+
+#[derive(Default)]
+pub(super) struct Names {
+    /// As written: a server nearly always writes a name in one way, which saves parsing it again.
+    by_text: HashMap<Box<str>, NameId>,
+    by_key: HashMap<Box<str>, NameId>,
+    list: Vec<Dn>,
+}
+
+impl Names {
+    pub fn of(&mut self, text: &str) -> Result<NameId, DnError> {
+        if let Some(id) = self.by_text.get(text) {
+            return Ok(*id);
+        }
+        let dn = Dn::parse(text)?;
+        let id = match self.by_key.get(dn.key()) {
+            Some(id) => *id,
+            None => {
+                let id = NameId(u32::try_from(self.list.len()).unwrap_or(u32::MAX));
+                self.by_key.insert(dn.key().into(), id);
+                self.list.push(dn);
+                id
+            }
+        };
+        self.by_text.insert(text.into(), id);
+        Ok(id)
+    }
+
+    pub fn dn(&self, id: NameId) -> &Dn {
+        &self.list[id.0 as usize]
+    }
+
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spellings_of_one_name_are_one() {
+        let mut names = Names::default();
+        let a = names.of("CN=A\\, B,DC=x").unwrap();
+        assert_eq!(names.of("cn=a\\2C b,dc=X").unwrap(), a);
+        assert_ne!(names.of("CN=C,DC=x").unwrap(), a);
+        assert_eq!(names.len(), 2);
+        assert!(names.of("nonsense").is_err());
+    }
+}
