@@ -15,7 +15,7 @@ use tokio::sync::OnceCell;
 
 use super::IdentityStoreTarget;
 use super::failure::of_list_instances;
-use super::observe::Pages;
+use super::gather::Pages;
 use crate::ids::IdentityStoreId;
 use crate::target::pacing::{Pacer, Pacing, Repeat};
 use crate::target::{IdentityStoreSettings, TargetError, TargetErrorKind};

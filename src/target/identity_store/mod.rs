@@ -1,12 +1,13 @@
 //! The Identity Store API (`aws-sdk-identitystore`): the target that AWS offers without SCIM.
 //!
-//! `connect` makes the clients, `convert` knows the shapes, `observe` asks, `write` writes, `failure` says what an
-//! error means. The SDK's own retries are off: every attempt passes the pacer.
+//! `connect` makes the clients, `convert` knows the shapes, `observe` asks (with as few requests as `gather` can),
+//! `write` writes, `failure` says what an error means. The SDK's own retries are off: every attempt passes the pacer.
 
 mod check;
 mod connect;
 mod convert;
 mod failure;
+mod gather;
 mod observe;
 #[cfg(test)]
 mod tests;
@@ -18,7 +19,7 @@ use tokio::sync::OnceCell;
 
 use self::convert::ENTERPRISE;
 use self::failure::of_identity_store;
-use self::observe::Key;
+use self::gather::Key;
 use super::pacing::Pacer;
 use super::{Capabilities, Target, TargetError, TargetErrorKind, Usage};
 use crate::ids::{IdentityStoreId, TargetId};

@@ -1,10 +1,4 @@
-//! Looking up what a plan depends on, with few requests.
-//!
-//! Each wanted thing can be asked for by itself, or the whole store can be listed, a hundred objects a request.
-//! The size of the store is not known beforehand. So: up to 20 questions are asked one by one. More begin a
-//! listing, which goes on for as long as it has taken fewer requests than the questions that are still open; it
-//! then either has come to the end of the store, or the rest is asked for one by one. That takes at most twice
-//! the requests of the better of the two ways, whichever that is.
+//! The reads of the API: by id, by name, page by page.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,177 +6,15 @@ use async_trait::async_trait;
 use aws_sdk_identitystore::types::{AlternateIdentifier, UniqueAttribute};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
+use super::gather::{IN_FLIGHT, Key, Listed, Pages, Shelf, Sought, gather, name};
 use super::{ENTERPRISE, IdentityStoreTarget, absent, convert, of_identity_store};
 use crate::ids::TargetId;
 use crate::model::{Kind, ObservedGroup, ObservedUser, Wants};
 use crate::target::pacing::Repeat;
 use crate::target::{TargetError, TargetErrorKind};
 
-/// So many questions, about a second's worth, are not worth a listing.
-const ONE_BY_ONE: usize = 20;
-
-/// Requests on their way at once: enough that the round trip does not cap the rate.
-const IN_FLIGHT: usize = 16;
-
 /// The most that List operations give (`MaxResults`).
 pub(super) const PAGE: i32 = 100;
-
-/// An attribute by which an object can be found (GetUserId and GetGroupId, `UniqueAttribute`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Key {
-    UserName,
-    Email,
-    DisplayName,
-}
-
-impl Key {
-    fn path(self) -> &'static str {
-        match self {
-            Self::UserName => "userName",
-            Self::Email => "emails.value",
-            Self::DisplayName => "displayName",
-        }
-    }
-}
-
-/// A name as it is compared: the store's uniqueness is taken to disregard case.
-type Name = (Key, String);
-
-fn name(key: Key, value: &str) -> Name {
-    (key, value.to_lowercase())
-}
-
-/// What is looked for among the objects of one kind.
-#[derive(Debug, Default)]
-struct Sought {
-    ids: BTreeSet<TargetId>,
-    /// With the spelling to ask for.
-    names: BTreeMap<Name, String>,
-}
-
-impl Sought {
-    fn new<'a>(
-        ids: &BTreeSet<TargetId>,
-        names: impl IntoIterator<Item = (Key, &'a BTreeSet<String>)>,
-    ) -> Self {
-        let spelled = |(key, values): (Key, &'a BTreeSet<String>)| {
-            values.iter().filter(|v| !v.is_empty()).map(move |v| (name(key, v), v.clone()))
-        };
-        Self { ids: ids.clone(), names: names.into_iter().flat_map(spelled).collect() }
-    }
-}
-
-/// Questions that no page of a listing has answered yet.
-struct Open<'a> {
-    sought: &'a Sought,
-    ids: BTreeSet<&'a TargetId>,
-    names: BTreeSet<&'a Name>,
-}
-
-impl<'a> Open<'a> {
-    fn new(sought: &'a Sought) -> Self {
-        Self { sought, ids: sought.ids.iter().collect(), names: sought.names.keys().collect() }
-    }
-
-    fn len(&self) -> usize {
-        self.ids.len() + self.names.len()
-    }
-
-    /// Whether the object is one that is looked for; what it answers is no longer open.
-    fn takes(&mut self, id: &TargetId, names: &[Name]) -> bool {
-        self.ids.remove(id);
-        names.iter().for_each(|n| {
-            self.names.remove(n);
-        });
-        self.sought.ids.contains(id) || names.iter().any(|n| self.sought.names.contains_key(n))
-    }
-}
-
-/// The tokens of one listing.
-#[derive(Debug, Default)]
-pub(super) struct Pages {
-    seen: BTreeSet<String>,
-    read: usize,
-}
-
-impl Pages {
-    /// The token of the page after this one; an error where the service leads in a circle.
-    pub(super) fn next(&mut self, token: Option<String>) -> Result<Option<String>, TargetError> {
-        self.read += 1;
-        let Some(token) = token.filter(|t| !t.is_empty()) else { return Ok(None) };
-        if !self.seen.insert(token.clone()) {
-            return Err(TargetError::new(
-                TargetErrorKind::Unavailable,
-                "RepeatedPage",
-                "the service gave the same page token twice: the listing would never end",
-            ));
-        }
-        Ok(Some(token))
-    }
-}
-
-/// One object of a listing: its id, the names it has, and itself.
-struct Listed<O> {
-    id: TargetId,
-    names: Vec<Name>,
-    object: O,
-}
-
-/// One kind of object, in the three ways of asking for it.
-#[async_trait]
-trait Shelf: Sync {
-    type Object: Send;
-
-    async fn page(
-        &self,
-        token: Option<String>,
-    ) -> Result<(Vec<Listed<Self::Object>>, Option<String>), TargetError>;
-
-    async fn find(&self, key: Key, value: &str) -> Result<Option<TargetId>, TargetError>;
-
-    async fn describe(&self, id: &TargetId) -> Result<Option<Self::Object>, TargetError>;
-}
-
-async fn gather<S: Shelf>(shelf: &S, sought: &Sought) -> Result<BTreeMap<TargetId, S::Object>, TargetError> {
-    let mut found = BTreeMap::new();
-    let mut open = Open::new(sought);
-    let mut pages = Pages::default();
-    let mut token = None;
-    let worth_listing = open.len() > ONE_BY_ONE;
-    while worth_listing && open.len() > pages.read {
-        let (page, next) = shelf.page(token).await?;
-        for listed in page {
-            if open.takes(&listed.id, &listed.names) {
-                found.insert(listed.id, listed.object);
-            }
-        }
-        token = pages.next(next)?;
-        if token.is_none() {
-            // Nobody has the names that are still open. Ids stay open: a listing that runs while others write
-            // may miss an object, and a linked one must not be taken for gone on that account.
-            open.names.clear();
-            break;
-        }
-    }
-
-    let names: Vec<(Key, String)> =
-        open.names.iter().filter_map(|n| Some((n.0, sought.names.get(*n)?.clone()))).collect();
-    let by_name: Vec<TargetId> = stream::iter(names)
-        .map(|(key, value)| async move { shelf.find(key, &value).await })
-        .buffer_unordered(IN_FLIGHT)
-        .try_filter_map(|id| async move { Ok(id) })
-        .try_collect()
-        .await?;
-    let ids: BTreeSet<TargetId> =
-        open.ids.into_iter().cloned().chain(by_name).filter(|id| !found.contains_key(id)).collect();
-    let described: Vec<_> = stream::iter(ids)
-        .map(|id| async move { Ok::<_, TargetError>((shelf.describe(&id).await?, id)) })
-        .buffer_unordered(IN_FLIGHT)
-        .try_collect()
-        .await?;
-    found.extend(described.into_iter().filter_map(|(object, id)| Some((id, object?))));
-    Ok(found)
-}
 
 impl IdentityStoreTarget {
     pub(super) async fn observe_users(
@@ -201,7 +33,7 @@ impl IdentityStoreTarget {
         let mut found = gather(&Groups(self), &sought).await?;
         let by_name: Vec<TargetId> = found
             .iter()
-            .filter(|(_, g)| sought.names.contains_key(&name(Key::DisplayName, &g.attributes.display_name)))
+            .filter(|(_, g)| sought.has_name(&name(Key::DisplayName, &g.attributes.display_name)))
             .map(|(id, _)| id.clone())
             .collect();
         let members: Vec<_> = stream::iter(by_name)
@@ -398,125 +230,5 @@ impl Shelf for Groups<'_> {
 
     async fn describe(&self, id: &TargetId) -> Result<Option<ObservedGroup>, TargetError> {
         self.0.group(id).await
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-
-    use super::*;
-
-    /// Objects u0, u1, … named n0, n1, …, a hundred a page.
-    #[derive(Default)]
-    struct Store {
-        size: usize,
-        /// Missed by the listing, as when it is written during it.
-        hidden: Option<usize>,
-        /// Comes with a token after every second full page.
-        with_empty_pages: bool,
-        /// Ends in a token that was given before.
-        circle: bool,
-        listed: AtomicUsize,
-        asked: AtomicUsize,
-    }
-
-    fn number(id: &str) -> Option<usize> {
-        id.get(1..)?.parse().ok()
-    }
-
-    #[async_trait]
-    impl Shelf for Store {
-        type Object = usize;
-
-        async fn page(
-            &self,
-            token: Option<String>,
-        ) -> Result<(Vec<Listed<usize>>, Option<String>), TargetError> {
-            let page = self.listed.fetch_add(1, Relaxed);
-            if self.with_empty_pages && page % 3 == 2 {
-                return Ok((Vec::new(), token.map(|t| format!("{t}+"))));
-            }
-            let from: usize = token.as_deref().map_or(0, |t| t.trim_end_matches('+').parse().unwrap());
-            let until = (from + 100).min(self.size);
-            let objects = (from..until).filter(|n| Some(*n) != self.hidden).map(|n| Listed {
-                id: TargetId::new(format!("u{n}")),
-                names: vec![name(Key::UserName, &format!("N{n}"))],
-                object: n,
-            });
-            let next = match (until < self.size, self.circle) {
-                (true, _) => Some(until.to_string()),
-                (false, true) => Some("100".to_owned()),
-                (false, false) => None,
-            };
-            Ok((objects.collect(), next))
-        }
-
-        async fn find(&self, _: Key, value: &str) -> Result<Option<TargetId>, TargetError> {
-            self.asked.fetch_add(1, Relaxed);
-            Ok(number(value).filter(|n| *n < self.size).map(|n| TargetId::new(format!("u{n}"))))
-        }
-
-        async fn describe(&self, id: &TargetId) -> Result<Option<usize>, TargetError> {
-            self.asked.fetch_add(1, Relaxed);
-            Ok(number(id.as_str()).filter(|n| *n < self.size))
-        }
-    }
-
-    fn sought(ids: impl IntoIterator<Item = usize>, names: impl IntoIterator<Item = usize>) -> Sought {
-        let ids = ids.into_iter().map(|n| TargetId::new(format!("u{n}"))).collect();
-        let names = names.into_iter().map(|n| format!("n{n}")).collect();
-        Sought::new(&ids, [(Key::UserName, &names)])
-    }
-
-    async fn numbers(store: &Store, sought: &Sought) -> Vec<usize> {
-        let mut found: Vec<usize> = gather(store, sought).await.unwrap().into_values().collect();
-        found.sort_unstable();
-        found
-    }
-
-    fn requests(store: &Store) -> (usize, usize) {
-        (store.listed.load(Relaxed), store.asked.load(Relaxed))
-    }
-
-    #[tokio::test]
-    async fn few_questions_are_asked_one_by_one() {
-        let store = Store { size: 1000, ..Store::default() };
-        assert_eq!(numbers(&store, &sought([3, 5000], [7, 3, 6000])).await, [3, 7]);
-        // Three names, then u3, u5000 and u7.
-        assert_eq!(requests(&store), (0, 6));
-    }
-
-    #[tokio::test]
-    async fn many_questions_to_a_small_store_are_one_listing() {
-        let store = Store { size: 150, ..Store::default() };
-        let found = numbers(&store, &sought([], 100..20_000)).await;
-        assert_eq!(found, (100..150).collect::<Vec<_>>());
-        assert_eq!(requests(&store), (2, 0));
-    }
-
-    #[tokio::test]
-    async fn a_large_store_is_not_listed_for_longer_than_it_pays() {
-        let store = Store { size: 100_000, ..Store::default() };
-        let wanted: Vec<usize> = (90_000..90_060).collect();
-        assert_eq!(numbers(&store, &sought(wanted.clone(), [])).await, wanted);
-        assert_eq!(requests(&store), (60, 60));
-    }
-
-    #[tokio::test]
-    async fn an_id_that_a_listing_missed_is_asked_for() {
-        let store = Store { size: 120, hidden: Some(7), ..Store::default() };
-        assert_eq!(numbers(&store, &sought(0..60, [])).await, (0..60).collect::<Vec<_>>());
-        assert_eq!(requests(&store), (1, 1));
-    }
-
-    #[tokio::test]
-    async fn empty_pages_do_not_end_a_listing_and_a_circle_does() {
-        let store = Store { size: 1000, with_empty_pages: true, ..Store::default() };
-        assert_eq!(numbers(&store, &sought([], 900..1100)).await, (900..1000).collect::<Vec<_>>());
-        assert_eq!(requests(&store), (14, 0));
-        let store = Store { size: 1000, circle: true, ..Store::default() };
-        let error = gather(&store, &sought([], 900..1100)).await.unwrap_err();
-        assert_eq!(error.code, "RepeatedPage");
     }
 }
