@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use idcsync::ids::{Anchor, CycleId, Fingerprint, IdentityStoreId, LinkNo, PlanId, TargetId};
-use idcsync::model::{Code, Finding, Kind, Link, Pin, RenameSupport, Subject};
+use idcsync::model::{
+    Code, Finding, Intent, Kind, Link, Outcome, PendingIntent, Pin, RenameSupport, StepResult, Subject,
+};
 use idcsync::state::{
-    Cycle, CycleKind, CycleOutcome, CycleWord, Holder, Intent, LeaseAnswer, Outcome, Pause, PendingIntent,
-    Pruned, ReadRecord, State, StateError, StepResult,
+    Cycle, CycleKind, CycleOutcome, CycleWord, Holder, LeaseAnswer, Pause,
+    Pruned, ReadRecord, State, StateError,
 };
 use serde_json::json;
 

@@ -43,6 +43,14 @@ impl Target for IdentityStoreTarget {
         Capabilities { writes_external_id: false, has_group_description: true }
     }
 
+    async fn identity_store(&self) -> Result<IdentityStoreId, TargetError> {
+        self.identity_store_id().await.cloned()
+    }
+
+    async fn check(&self) -> Vec<CheckLine> {
+        IdentityStoreTarget::check(self).await
+    }
+
     async fn observe(&self, wants: &Wants) -> Result<Observed, TargetError> {
         if wants.is_empty() {
             return Ok(Observed::default());
