@@ -126,8 +126,9 @@ fn text(id: &PlanId, steps: &[(Fingerprint, Value)], expires: Option<Timestamp>)
     let mut text = format!("Held steps of plan {id}:\n");
     for (_, step) in steps {
         let of = |key: &str| step.get(key).and_then(Value::as_str).unwrap_or_default();
-        let label =
-            |key: &str| step.get(key).and_then(|o| o.get("label")).and_then(Value::as_str).unwrap_or_default();
+        let label = |key: &str| {
+            step.get(key).and_then(|o| o.get("label")).and_then(Value::as_str).unwrap_or_default()
+        };
         let entry = step.get("entry").and_then(|e| e.get("name")).and_then(Value::as_str).unwrap_or_default();
         let object = if label("object").is_empty() { entry } else { label("object") };
         let member = label("member");

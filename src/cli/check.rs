@@ -28,10 +28,13 @@ async fn check(context: &Context) -> Result<Exit, Exit> {
 
     let mut sections = vec![("Config", config_lines)];
     sections.push(("Directory", directory::check(&config.directory, &wanted).await));
-    sections.push(("Target", match target::connect(&config.target, Access::ReadOnly).await {
-        Ok(target) => target.check().await,
-        Err(error) => vec![CheckLine::fail("connection", chain(&error), "correct [target]")],
-    }));
+    sections.push((
+        "Target",
+        match target::connect(&config.target, Access::ReadOnly).await {
+            Ok(target) => target.check().await,
+            Err(error) => vec![CheckLine::fail("connection", chain(&error), "correct [target]")],
+        },
+    ));
     sections.push(("State database", state(context, &config).await));
 
     let failed = sections.iter().any(|(_, lines)| lines.iter().any(|l| l.state == CheckState::Fail));
@@ -56,11 +59,17 @@ async fn check(context: &Context) -> Result<Exit, Exit> {
 async fn state(context: &Context, config: &crate::config::Config) -> Vec<CheckLine> {
     // Opening has already said on stderr what is wrong.
     let Ok(copy) = open::state_copy(context, config).await else {
-        return vec![CheckLine::fail("state database", "cannot be read", "see the error above, and [state] url")];
+        return vec![CheckLine::fail(
+            "state database",
+            "cannot be read",
+            "see the error above, and [state] url",
+        )];
     };
     let place = copy.place().to_owned();
     match copy.cycles(1).await {
-        Ok(cycles) if cycles.is_empty() => vec![CheckLine::ok("state database", format!("{place}, no cycle yet"))],
+        Ok(cycles) if cycles.is_empty() => {
+            vec![CheckLine::ok("state database", format!("{place}, no cycle yet"))]
+        }
         Ok(cycles) => {
             let last = cycles.first().map(|c| c.started.to_string()).unwrap_or_default();
             vec![CheckLine::ok("state database", format!("{place}, last cycle {last}"))]

@@ -190,11 +190,8 @@ pub fn main() -> ExitCode {
             return code.into();
         }
     };
-    let colors = if wants_color(cli.global.color, std::io::stdout().is_terminal()) {
-        Colors::On
-    } else {
-        Colors::Off
-    };
+    let colors =
+        if wants_color(cli.global.color, std::io::stdout().is_terminal()) { Colors::On } else { Colors::Off };
     let context = Context { global: cli.global, colors };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -49,7 +49,8 @@ async fn status(context: &Context) -> Result<(), Exit> {
         context.complain(&format!("error: {}", chain(&error)));
         Exit::of_error(&error)
     })?;
-    let print = if context.is_json() { context.print_json(&status.json()) } else { context.print(&status.text()) };
+    let print =
+        if context.is_json() { context.print_json(&status.json()) } else { context.print(&status.text()) };
     print.map_err(|error| {
         context.complain(&format!("error: stdout cannot be written: {error}"));
         Exit::Unexpected

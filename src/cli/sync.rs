@@ -12,8 +12,8 @@ use super::progress::Progress;
 use super::{Context, Exit, open};
 use crate::config::Config;
 use crate::cycle::{
-    self, CycleError, CycleReport, NoJournal, Outcome, Parts, Prepared, Profile, StateJournal, carry_out, chain,
-    prepare,
+    self, CycleError, CycleReport, NoJournal, Outcome, Parts, Prepared, Profile, StateJournal, carry_out,
+    chain, prepare,
 };
 use crate::ids::IdentityStoreId;
 use crate::model::Finding;
@@ -107,7 +107,12 @@ async fn real(context: &Context, args: &SyncArgs, config: &Config) -> Result<Exi
     result
 }
 
-async fn with_state(context: &Context, args: &SyncArgs, config: &Config, state: &State) -> Result<Exit, Exit> {
+async fn with_state(
+    context: &Context,
+    args: &SyncArgs,
+    config: &Config,
+    state: &State,
+) -> Result<Exit, Exit> {
     let state_failed = |error| explain(context, &CycleError::State(error));
     if let Some(pause) = state.pause().await.map_err(state_failed)?
         && pause.until.is_none_or(|until| until > clock())
@@ -122,7 +127,9 @@ async fn with_state(context: &Context, args: &SyncArgs, config: &Config, state: 
     let holder = Holder::current().map_err(state_failed)?;
     let lease = state.acquire_lease(&store, &holder, clock(), LEASE).await.map_err(state_failed)?;
     if let LeaseAnswer::HeldBy { holder, until } = lease {
-        context.say(&format!("Another cycle is at work on {store} ({holder}, until {until}): nothing was done."));
+        context.say(&format!(
+            "Another cycle is at work on {store} ({holder}, until {until}): nothing was done."
+        ));
         return Ok(if args.strict { Exit::LeaseElsewhere } else { Exit::Done });
     }
     let (stop, stopped) = tokio::sync::watch::channel(false);
@@ -236,11 +243,9 @@ fn summary(report: &CycleReport) -> String {
         return String::new();
     }
     let mut parts = vec![format!("{done} done")];
-    for (count, word) in [
-        (failed, "failed"),
-        (report.outcome.held, "held"),
-        (report.applied.left, "left for the next cycle"),
-    ] {
+    for (count, word) in
+        [(failed, "failed"), (report.outcome.held, "held"), (report.applied.left, "left for the next cycle")]
+    {
         if count > 0 {
             parts.push(format!("{count} {word}"));
         }

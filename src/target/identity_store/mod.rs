@@ -24,7 +24,8 @@ use super::pacing::Pacer;
 use super::{Capabilities, Target, TargetError, TargetErrorKind, Usage};
 use crate::ids::{IdentityStoreId, TargetId};
 use crate::model::{
-    GroupAttributes, Kind, Observed, ObservedGroup, ObservedUser, UserAttribute, UserAttributes, Wants,
+    CheckLine, GroupAttributes, Kind, Observed, ObservedGroup, ObservedUser, UserAttribute, UserAttributes,
+    Wants,
 };
 
 /// One identity store, reached by one client that all callers share.
