@@ -1,5 +1,7 @@
 //! What the directory room makes of servers that answer in part, wrongly or not at all.
 
+#![allow(clippy::unwrap_used, reason = "this is test code, where a panic is the report")]
+
 #[path = "support/fake_ldap.rs"]
 mod fake_ldap;
 
@@ -458,7 +460,7 @@ async fn check_tells_what_works_and_what_does_not() {
         directory::check(&DirectorySettings::Ldap(settings), &request(&["team", "nobody"]).wanted).await;
     let state = |name: &str| {
         let line = lines.iter().find(|l| l.name.starts_with(name));
-        line.unwrap_or_else(|| panic!("no line {name}: {lines:#?}")).ok
+        line.unwrap_or_else(|| panic!("no line {name}: {lines:#?}")).state
     };
     assert_eq!(state("server ldap://127.0.0.1:1"), CheckState::Fail);
     assert_eq!(state(&format!("server {}", server.url)), CheckState::Ok);

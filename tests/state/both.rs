@@ -8,8 +8,8 @@ use idcsync::model::{
     Code, Finding, Intent, Kind, Link, Outcome, PendingIntent, Pin, RenameSupport, StepResult, Subject,
 };
 use idcsync::state::{
-    Cycle, CycleKind, CycleOutcome, CycleWord, Holder, LeaseAnswer, Pause,
-    Pruned, ReadRecord, State, StateError,
+    Cycle, CycleKind, CycleOutcome, CycleWord, Holder, LeaseAnswer, Pause, Pruned, ReadRecord, State,
+    StateError,
 };
 use serde_json::json;
 
