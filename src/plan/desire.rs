@@ -62,7 +62,7 @@ pub fn desire(scope: &Scope<'_>, mapping: &Mapping, known: &Known, target: Capab
                 anchor: group.anchor,
                 dn: group.dn.clone(),
                 sid: group.sid.clone(),
-                created: None,
+                created: group.created,
                 attributes: mapped.attributes,
             };
             groups.insert(*no, wish);
