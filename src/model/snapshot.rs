@@ -219,6 +219,8 @@ pub struct DirectoryGroup {
     pub anchor: Anchor,
     pub dn: Dn,
     pub sid: Option<Sid>,
+    /// `whenCreated` or `createTimestamp`.
+    pub created: Option<Timestamp>,
     pub attributes: Attributes,
     pub members: MemberRead,
 }
