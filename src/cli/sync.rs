@@ -95,9 +95,10 @@ pub async fn plan(context: &Context, config: &Config) -> Result<Prepared, Exit> 
     let state = open::state_copy(context, config).await?;
     let directory = open::directory(config);
     let parts = Parts { directory: directory.as_ref(), target, identity_store, clock: &clock };
-    prepare(&open::profile(config), &parts, state.reader(), &NoJournal)
-        .await
-        .map_err(|error| explain(context, &error))
+    let bar = Progress::new("reading and planning", context.global.quiet);
+    let prepared = Box::pin(prepare(&open::profile(config), &parts, state.reader(), &NoJournal)).await;
+    bar.end();
+    prepared.map_err(|error| explain(context, &error))
 }
 
 async fn real(context: &Context, args: &SyncArgs, config: &Config) -> Result<Exit, Exit> {
@@ -179,14 +180,14 @@ async fn one(
 ) -> Result<CycleReport, Exit> {
     let state_failed = |error| explain(context, &CycleError::State(error));
     let cycle = cycle::begin(state, clock()).await.map_err(state_failed)?;
-    let bar = Progress::new(context.global.quiet);
+    let bar = Progress::new("reading and planning", context.global.quiet);
     let journal = StateJournal { state, cycle };
     let run = async {
         let prepared = prepare(profile, parts, state.reader(), &journal).await?;
         if !context.is_json() {
             // Shown before it is done: whoever watches can still interrupt.
             let text = render(&prepared.approved, context.colors);
-            if let Err(error) = context.print(&text) {
+            if let Err(error) = bar.aside(|| context.print(&text)) {
                 debug!("the plan could not be printed: {error}");
             }
         }
