@@ -13,7 +13,7 @@ use crate::plan::{Action, ApprovedPlan};
 #[derive(Default)]
 pub struct Book(Mutex<Inner>);
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Inner {
     known: Known,
     entries: Vec<(Intent, Option<StepResult>)>,
@@ -22,6 +22,10 @@ struct Inner {
 }
 
 impl Book {
+    pub fn copy(&self) -> Self {
+        Self(Mutex::new(self.0.lock().unwrap().clone()))
+    }
+
     pub fn known(&self) -> Known {
         self.0.lock().unwrap().known.clone()
     }
@@ -47,8 +51,7 @@ impl Book {
     }
 
     pub fn approve(&self, approved: &ApprovedPlan) {
-        let prints = approved.held_fingerprints().into_iter().map(|(_, print)| print);
-        self.0.lock().unwrap().known.approvals.extend(prints);
+        self.approve_only(approved, |a| !matches!(a, Action::RebindEntry { .. }));
     }
 
     pub fn approve_only(&self, approved: &ApprovedPlan, which: impl Fn(&Action) -> bool) {

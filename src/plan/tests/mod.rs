@@ -5,4 +5,10 @@ pub(crate) mod journal;
 pub(crate) mod store;
 pub(crate) mod world;
 
+mod adoption;
 mod changes;
+mod evidence;
+mod guard;
+mod names;
+mod properties;
+mod render;

@@ -16,7 +16,7 @@ use crate::model::{
     EntryOutcome, EntryRead, Finding, GroupIx, Kind, Known, Link, MemberRead, ObjectRef, ScopeEntry,
     Shortfall, ShortfallKind, Snapshot, SourceInfo, Unreadable, UnreadableMember, UserAttribute, UserIx,
 };
-use crate::plan::{Action, ApprovedPlan, Colors, Inputs, Policy, desire, guard, plan, render, wants};
+use crate::plan::{Action, ApprovedPlan, Colors, Inputs, Policy, Sort, desire, guard, plan, render, wants};
 use crate::scope::{NestedGroups, Scope};
 use crate::target::Target;
 
@@ -88,7 +88,7 @@ pub struct World {
     pub store: Arc<Store>,
     pub policy: Policy,
     pub now: Timestamp,
-    /// Another order of everything that is read.
+    /// Another order of everything that is read; entries keep that of the config.
     pub shuffle: u64,
     pub in_flight: usize,
     next: u128,
@@ -279,12 +279,11 @@ impl World {
         let mut people: Vec<&String> =
             self.people.iter().filter(|(_, p)| !p.hidden).map(|(h, _)| h).collect();
         let mut groups: Vec<&String> = self.groups.keys().collect();
-        let mut entries: Vec<&Entry> = self.entries.iter().collect();
+        let entries: Vec<&Entry> = self.entries.iter().collect();
         people.sort_by_key(|h| self.people[*h].anchor);
         groups.sort_by_key(|h| self.groups[*h].anchor);
         shuffle(&mut people, self.shuffle);
         shuffle(&mut groups, self.shuffle);
-        shuffle(&mut entries, self.shuffle);
         let users = people.iter().map(|handle| self.user(handle)).collect();
         let place = |list: &[&String], handle: &str| {
             list.iter().position(|h| *h == handle).map(|at| u32::try_from(at).unwrap())
@@ -464,13 +463,20 @@ impl World {
     pub fn settle(&self) {
         for _ in 0..6 {
             let prepared = self.prepare();
-            if prepared.is_empty() {
+            // An entry is followed by the cycle, not by apply.
+            if prepared.approved.plan().steps.iter().all(|s| s.action.sort() == Sort::RebindEntry) {
                 return;
             }
             self.book.approve(&prepared.approved);
             self.run();
         }
         panic!("never settles:\n{}", self.prepare().text());
+    }
+
+    /// The same with a state and a store of its own.
+    pub fn fork(&self) -> Self {
+        let book = Arc::new(self.book.copy());
+        Self { store: Arc::new(self.store.copy(Arc::clone(&book))), book, ..self.clone() }
     }
 
     pub fn approve(&self) {
