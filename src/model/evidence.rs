@@ -102,18 +102,25 @@ pub struct Closure {
     certain: RoaringBitmap,
     possible: Option<RoaringBitmap>,
     shortfalls: Vec<Shortfall>,
+    /// A member below that the server cannot show may be anyone, known to us or not.
+    veiled: bool,
 }
 
 impl Closure {
     /// All below was read; `hidden` is who may be a member through something that the server cannot show.
     pub fn complete(certain: RoaringBitmap, hidden: &RoaringBitmap) -> Self {
         let possible = Some(&certain | hidden);
-        Self { certain, possible, shortfalls: Vec::new() }
+        Self { certain, possible, shortfalls: Vec::new(), veiled: false }
+    }
+
+    /// Some member below could not be shown: who is unknown here may be that one.
+    pub fn veiled(self, veiled: bool) -> Self {
+        Self { veiled, ..self }
     }
 
     /// Something below was not read: anyone might be a member.
     pub fn incomplete(certain: RoaringBitmap, shortfalls: Vec<Shortfall>) -> Self {
-        Self { certain, possible: None, shortfalls }
+        Self { certain, possible: None, shortfalls, veiled: false }
     }
 
     pub fn certain(&self) -> &RoaringBitmap {
@@ -144,10 +151,10 @@ impl Closure {
         self.excludes(user).then_some(Absence(Proof::NotAMember))
     }
 
-    /// Proof that a member in the target who belongs to nobody in the directory is not one of this group's: all of
-    /// the group's members are known.
+    /// Proof that a member in the target who belongs to nobody in the directory is not one of this group's: each of
+    /// the group's members was read and shown.
     pub fn not_a_stranger(&self) -> Option<Absence> {
-        self.is_complete().then_some(Absence(Proof::NotAMember))
+        (self.is_complete() && !self.veiled).then_some(Absence(Proof::NotAMember))
     }
 
     /// Proof that someone is out of the scope that this is the closure of.

@@ -78,4 +78,4 @@ impl Inputs<'_> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -282,9 +282,11 @@ impl Action {
         !matches!(self, Self::RebindEntry { .. } | Self::AdoptUser { .. } | Self::AdoptGroup { .. })
     }
 
-    /// Whether it changes a userName or leaves an attribute empty.
+    /// Whether it changes a userName or leaves an attribute empty. The first half of a swap is not counted beside the
+    /// second.
     pub fn renames_or_empties(&self) -> bool {
         match self {
+            Self::UpdateUser { purpose: Purpose::Park, .. } => false,
             Self::UpdateUser { changes, .. } => {
                 changes.iter().any(|c| c.new.is_none() || c.attribute == UserAttribute::UserName)
             }
@@ -293,6 +295,15 @@ impl Action {
             }
             _ => false,
         }
+    }
+
+    /// Whether it is the first half of a swap.
+    pub fn parks(&self) -> bool {
+        matches!(
+            self,
+            Self::UpdateUser { purpose: Purpose::Park, .. }
+                | Self::UpdateGroup { purpose: Purpose::Park, .. }
+        )
     }
 
     /// Whether it serves only steps that come after it: nobody is to be moved aside for those that are held.

@@ -125,7 +125,11 @@ impl Page<'_> {
                 writeln!(self.text, "Nothing to do for now.")
             };
         }
-        let counts = plan.counts();
+        // Who only steps aside for a swap has another step of the same sort.
+        let mut counts: BTreeMap<Sort, u64> = BTreeMap::new();
+        for step in plan.steps.iter().filter(|s| !s.action.parks()) {
+            *counts.entry(step.action.sort()).or_default() += 1;
+        }
         let of = |sort| counts.get(&sort).copied().unwrap_or_default();
         let mut parts = Vec::new();
         for (count, one, many) in [

@@ -24,6 +24,7 @@ pub struct Flattened {
     people: Vec<RoaringBitmap>,
     short: Vec<RoaringBitmap>,
     suspects: Vec<RoaringBitmap>,
+    veiled: Vec<bool>,
 }
 
 impl Flattened {
@@ -42,6 +43,7 @@ impl Flattened {
             people: Vec::with_capacity(components.len()),
             short: Vec::with_capacity(components.len()),
             suspects: Vec::with_capacity(components.len()),
+            veiled: Vec::with_capacity(components.len()),
         };
         for (at, members) in components.iter().enumerate() {
             for member in members {
@@ -50,6 +52,7 @@ impl Flattened {
             let mut people = RoaringBitmap::new();
             let mut short = RoaringBitmap::new();
             let mut suspects = RoaringBitmap::new();
+            let mut veiled = false;
             for member in members {
                 let node = &graph.nodes[member.index()];
                 people |= &node.people;
@@ -59,6 +62,7 @@ impl Flattened {
                 if bounds == Bounds::Suspect {
                     people |= &node.doubted_people;
                 }
+                veiled |= node.veiled;
                 if let Some(number) = node.number {
                     if node.short {
                         short.insert(number.0);
@@ -73,12 +77,14 @@ impl Flattened {
                         people |= &flat.people[child];
                         short |= &flat.short[child];
                         suspects |= &flat.suspects[child];
+                        veiled |= flat.veiled[child];
                     }
                 }
             }
             flat.people.push(people);
             flat.short.push(short);
             flat.suspects.push(suspects);
+            flat.veiled.push(veiled);
         }
         flat
     }
@@ -89,6 +95,11 @@ impl Flattened {
 
     pub fn short(&self, node: Node) -> &RoaringBitmap {
         &self.short[self.component[node]]
+    }
+
+    /// Whether some member below could not be shown.
+    pub fn veiled(&self, node: Node) -> bool {
+        self.veiled[self.component[node]]
     }
 
     pub fn suspects(&self, node: Node) -> &RoaringBitmap {

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use roaring::RoaringBitmap;
 
 use super::{GroupRecord, NestedGroups};
-use crate::ids::{Anchor, LinkNo};
-use crate::model::{DirectoryGroup, EntryOutcome, Kind, Known, ObjectRef, Snapshot, Unreadable};
+use crate::ids::{Anchor, Dn, LinkNo};
+use crate::model::{DirectoryGroup, EntryOutcome, Kind, Known, Link, ObjectRef, Snapshot, Unreadable};
 
 /// Index of a group in the graph; the last one is the root, which holds the entries.
 pub type Node = usize;
@@ -34,6 +34,8 @@ pub struct GroupNode {
     /// The list was not read to its end.
     pub short: bool,
     pub suspect: bool,
+    /// It has a member that the server cannot show.
+    pub veiled: bool,
     record: Option<GroupRecord>,
 }
 
@@ -63,8 +65,9 @@ impl Graph {
             graph.nodes[node].people = people;
             graph.nodes[node].groups = groups;
         }
+        let by_dn = known_names(snapshot, known);
         for group in &snapshot.groups {
-            graph.add_group(snapshot, known, numbers, nested, group);
+            graph.add_group(snapshot, known, numbers, nested, &by_dn, group);
         }
         graph.add_root(snapshot, numbers);
         graph
@@ -76,6 +79,7 @@ impl Graph {
         known: &Known,
         numbers: &BTreeMap<Anchor, LinkNo>,
         nested: NestedGroups,
+        by_dn: &BTreeMap<String, LinkNo>,
         group: &DirectoryGroup,
     ) {
         let no = numbers[&group.anchor];
@@ -96,7 +100,7 @@ impl Graph {
             .map(|m| m.dn.key().to_owned())
             .collect();
         let complete = members.completeness.is_complete();
-        let hidden = hidden_members(known, no, &now, &recorded, &unreadable);
+        let hidden = hidden_members(link, &now, &unreadable, by_dn);
         let suspect = complete && now.is_empty() && members.unreadable.is_empty() && !recorded.is_empty();
 
         let (hidden_people, hidden_groups) = self.split(&hidden);
@@ -114,6 +118,7 @@ impl Graph {
             doubted_groups: if flat { doubted_groups } else { Vec::new() },
             short: !complete,
             suspect,
+            veiled: !members.unreadable.is_empty(),
             record: complete.then(|| GroupRecord { direct: now | &hidden, hidden, unreadable, suspect }),
         };
     }
@@ -254,36 +259,39 @@ impl Graph {
     }
 }
 
-/// Recorded members that are not read now and may be one of the members that the server cannot show.
+/// Who may be one of the members that the server cannot show: whoever bears such a member's name, as last read, and
+/// recorded members that are not read now.
 ///
 /// A member that was unreadable at the last complete read already is another object than those recorded beside
-/// it. A new one is any of those that are missing, or exactly the one whose recorded DN it bears.
+/// it. A new one is exactly the one whose recorded DN it bears, or any of those that are missing.
 fn hidden_members(
-    known: &Known,
-    group: LinkNo,
+    link: Option<&Link>,
     now: &RoaringBitmap,
-    recorded: &RoaringBitmap,
     unreadable: &BTreeSet<String>,
+    by_dn: &BTreeMap<String, LinkNo>,
 ) -> RoaringBitmap {
-    let Some(link) = known.links.get(&group) else { return RoaringBitmap::new() };
     if unreadable.is_empty() {
         return RoaringBitmap::new();
     }
-    let missing = recorded - now;
-    let mut hidden = &link.hidden & &missing;
-    for name in unreadable.difference(&link.unreadable) {
-        let same = missing.iter().find(|no| {
-            known
-                .links
-                .get(&LinkNo(*no))
-                .is_some_and(|l| crate::ids::Dn::parse(&l.dn).is_ok_and(|dn| dn.key() == name))
-        });
-        match same {
+    let missing = link.map(|l| &l.direct - now).unwrap_or_default();
+    let mut hidden = link.map(|l| &l.hidden & &missing).unwrap_or_default();
+    for name in unreadable {
+        match by_dn.get(name).filter(|no| !now.contains(no.0)) {
             Some(no) => {
-                hidden.insert(no);
+                hidden.insert(no.0);
             }
+            None if link.is_some_and(|l| l.unreadable.contains(name)) => {}
             None => hidden |= &missing,
         }
     }
     hidden
+}
+
+/// Everything that was ever met, by the normal form of its name; empty where nobody asks.
+fn known_names(snapshot: &Snapshot, known: &Known) -> BTreeMap<String, LinkNo> {
+    if snapshot.groups.iter().all(|g| g.members.unreadable.is_empty()) {
+        return BTreeMap::new();
+    }
+    let name = |l: &Link| Dn::parse(&l.dn).ok().map(|dn| (dn.key().to_owned(), l.no));
+    known.links.values().filter_map(name).collect()
 }

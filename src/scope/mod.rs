@@ -78,7 +78,7 @@ impl<'a> Scope<'a> {
             let short = flat.short(node);
             if short.is_empty() {
                 let hidden = hidden.as_ref().map(|h| h.people(node).clone()).unwrap_or_default();
-                Closure::complete(certain, &hidden)
+                Closure::complete(certain, &hidden).veiled(flat.veiled(node))
             } else {
                 let list = short.iter().flat_map(|no| shortfalls(&groups, LinkNo(no))).collect();
                 Closure::incomplete(certain, list)

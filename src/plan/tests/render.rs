@@ -1,0 +1,275 @@
+//! What people and scripts see of a plan.
+
+use super::world::World;
+use crate::plan::{Colors, PlanView, render, shown};
+
+#[test]
+fn what_could_disguise_a_value_is_escaped() {
+    assert_eq!(shown("plain ümlaut 日本"), "plain ümlaut 日本");
+    assert_eq!(shown("a\u{1b}[2Kb\r\nc\u{7}"), r"a\u{1b}[2Kb\r\nc\u{7}");
+    for hidden in [
+        '\u{200b}',
+        '\u{200e}',
+        '\u{202e}',
+        '\u{2066}',
+        '\u{feff}',
+        '\u{61c}',
+        '\u{2028}',
+        '\u{2029}',
+        '\u{ad}',
+        '\u{85}',
+        '\u{9b}',
+        '\u{7f}',
+        '\u{e0041}',
+    ] {
+        let shown = shown(&format!("x{hidden}y"));
+        assert!(shown.is_ascii() && shown.contains("\\u{"), "{shown}");
+    }
+}
+
+#[test]
+fn hostile_names_and_values_stay_on_their_line() {
+    let mut w = World::new();
+    w.group("devs", &["anna", "bob"]);
+    w.enter("devs");
+    w.groups.get_mut("devs").unwrap().name = "de\u{202e}vs\n  + root".to_owned();
+    w.person("anna").set("title", "x\" → \"y\\").set("displayname", "A\u{1b}[31m\r\nUsers");
+    let text = w.text();
+    insta::assert_snapshot!(text, @r#"
+    Plan e2ffaadb4f03 for profile corp: 1 user to create.
+
+    Users
+      + bob@x.example  (in scope by devs)
+          userName              = "bob@x.example"
+          displayName           = "BOB"
+          name.givenName        = "bob"
+          name.familyName       = "Doe"
+          emails[primary].value = "bob@x.example"
+    "#);
+    assert!(text.chars().all(|c| c == '\n' || !c.is_control()));
+}
+
+#[test]
+fn colours_are_only_there_when_asked_for() {
+    let mut w = World::synced(&[("devs", &["anna", "bob"])]);
+    w.leave("devs", "anna");
+    let approved = w.prepare().approved;
+    assert!(!render(&approved, Colors::Off).contains('\u{1b}'));
+    let coloured = render(&approved, Colors::On);
+    assert!(coloured.contains("\u{1b}[31m- member anna@x.example\u{1b}[0m"));
+    let plain = coloured.replace("\u{1b}[31m", "").replace("\u{1b}[33m", "").replace("\u{1b}[0m", "");
+    assert_eq!(plain, render(&approved, Colors::Off));
+}
+
+#[test]
+fn the_shape_of_the_json() {
+    let mut w = World::synced(&[("devs", &["anna", "bob"]), ("ops", &["carl"])]);
+    w.leave("devs", "anna");
+    w.leave("ops", "carl");
+    w.groups.get_mut("ops").unwrap().cut_at = Some(0);
+    w.person("bob").set("title", "Smith").set("mail", "");
+    w.store.put_user("new@x.example", None);
+    w.join("devs", "new");
+    let prepared = w.prepare();
+    let view = PlanView { approved: &prepared.approved, findings: &[] };
+    let json = serde_json::to_string_pretty(&view).unwrap();
+    insta::assert_snapshot!(json, @r#"
+    {
+      "schema": "idcsync/plan/v1",
+      "plan": "c3b6c435e747",
+      "profile": "corp",
+      "counts": {
+        "add-member": 1,
+        "adopt-user": 1,
+        "remove-member": 1,
+        "update-user": 2
+      },
+      "held": 3,
+      "steps": [
+        {
+          "step": 1,
+          "action": "remove-member",
+          "object": {
+            "kind": "group",
+            "label": "devs",
+            "anchor": "00000000-0000-0000-0000-000000000003",
+            "dn": "CN=devs,DC=x,DC=example",
+            "targetId": "group-4"
+          },
+          "member": {
+            "kind": "user",
+            "label": "anna@x.example",
+            "anchor": "00000000-0000-0000-0000-000000000001",
+            "dn": "CN=anna,DC=x,DC=example",
+            "targetId": "user-2"
+          },
+          "proof": "not-a-member",
+          "reason": "no longer a member, directly or nested: every group below was read completely",
+          "after": [],
+          "approved": false,
+          "fingerprint": "88801fc174a5bf6ed146ee8cda10c96d"
+        },
+        {
+          "step": 2,
+          "action": "update-user",
+          "object": {
+            "kind": "user",
+            "label": "bob@x.example",
+            "anchor": "00000000-0000-0000-0000-000000000002",
+            "dn": "CN=bob,DC=x,DC=example",
+            "targetId": "user-1"
+          },
+          "changes": [
+            {
+              "attribute": "emails[primary].value",
+              "old": "bob@x.example",
+              "new": null
+            },
+            {
+              "attribute": "title",
+              "old": null,
+              "new": "Smith"
+            }
+          ],
+          "purpose": "values",
+          "reason": "the directory has other values",
+          "after": [],
+          "approved": false,
+          "fingerprint": "2b1bb752e3a2f8bb85119f48f6759d7b"
+        },
+        {
+          "step": 3,
+          "action": "adopt-user",
+          "object": {
+            "kind": "user",
+            "label": "new@x.example",
+            "anchor": "00000000-0000-0000-0000-000000000006",
+            "dn": "CN=new,DC=x,DC=example",
+            "targetId": "other-6"
+          },
+          "reason": "the target has new@x.example already",
+          "after": [],
+          "held": [
+            {
+              "why": "adoption"
+            }
+          ],
+          "approved": false,
+          "fingerprint": "3393ffd3472a3705e5bb0a7a71a394df"
+        },
+        {
+          "step": 4,
+          "action": "update-user",
+          "object": {
+            "kind": "user",
+            "label": "new@x.example",
+            "anchor": "00000000-0000-0000-0000-000000000006",
+            "dn": "CN=new,DC=x,DC=example",
+            "targetId": "other-6"
+          },
+          "changes": [
+            {
+              "attribute": "emails[primary].value",
+              "old": null,
+              "new": "new@x.example"
+            }
+          ],
+          "purpose": "values",
+          "reason": "the directory has other values",
+          "after": [
+            3
+          ],
+          "held": [
+            {
+              "why": "depends-on",
+              "step": 3
+            }
+          ],
+          "approved": false,
+          "fingerprint": "9237178cd0cac9a5d3ac021b7dfc01e1"
+        },
+        {
+          "step": 5,
+          "action": "add-member",
+          "object": {
+            "kind": "group",
+            "label": "devs",
+            "anchor": "00000000-0000-0000-0000-000000000003",
+            "dn": "CN=devs,DC=x,DC=example",
+            "targetId": "group-4"
+          },
+          "member": {
+            "kind": "user",
+            "label": "new@x.example",
+            "anchor": "00000000-0000-0000-0000-000000000006",
+            "dn": "CN=new,DC=x,DC=example",
+            "targetId": "other-6"
+          },
+          "reason": "a direct member",
+          "after": [
+            3
+          ],
+          "held": [
+            {
+              "why": "depends-on",
+              "step": 3
+            }
+          ],
+          "approved": false,
+          "fingerprint": "1f8e5ef6f2e375035afa1bf98f6f1641"
+        }
+      ],
+      "withheld": [
+        {
+          "groupId": "00000000-0000-0000-0000-000000000005",
+          "groupLabel": "ops",
+          "members": 1,
+          "why": "members of ops: no answer in 30s"
+        }
+      ],
+      "findings": []
+    }
+    "#);
+    // One step alone reads as it does in the plan.
+    let whole: serde_json::Value = serde_json::from_str(&json).unwrap();
+    for (no, _) in prepared.approved.plan().numbered() {
+        assert_eq!(prepared.approved.step_json(no), whole["steps"][no.0 as usize]);
+    }
+}
+
+#[test]
+fn a_plan_has_the_same_id_as_long_as_its_steps_are_the_same() {
+    let mut w = World::synced(&[("devs", &["anna", "bob"])]);
+    w.person("anna").set("title", "Smith");
+    let first = w.prepare().approved.plan().id.clone();
+    w.later(5);
+    assert_eq!(w.prepare().approved.plan().id, first);
+    w.person("anna").set("title", "Cooper");
+    let other = w.prepare().approved.plan().id.clone();
+    assert_ne!(other, first);
+    w.person("anna").set("title", "Smith");
+    assert_eq!(w.prepare().approved.plan().id, first);
+    w.join("devs", "new");
+    assert_ne!(w.prepare().approved.plan().id, first);
+}
+
+#[test]
+fn to_make_anew_is_another_step_than_to_make() {
+    let w = World::synced(&[("devs", &["anna", "bob"])]);
+    let mut fresh = World::new();
+    fresh.group("devs", &["anna", "bob"]);
+    fresh.enter("devs");
+    let first = fresh.prepare();
+    w.store.delete(&w.id("anna"));
+    w.book.change_link(w.link("anna"), |l| l.digest = None);
+    let again = w.prepare();
+    let print = |p: &super::world::Prepared, at: usize| {
+        let plan = p.approved.plan();
+        plan.fingerprint(&plan.steps[at])
+    };
+    assert!(matches!(
+        again.approved.plan().steps[0].action,
+        crate::plan::Action::CreateUser { again: true, .. }
+    ));
+    assert!((0..first.approved.plan().steps.len()).all(|at| print(&first, at) != print(&again, 0)));
+}

@@ -1,0 +1,493 @@
+//! A target in memory: strict about uniqueness, with faults on demand, a log of writes, and a crash at any of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use tokio::sync::Notify;
+
+use super::journal::{Book, Written};
+use crate::ids::TargetId;
+use crate::model::{
+    Capabilities, GroupAttributes, Kind, Observed, ObservedGroup, ObservedUser, UserAttribute,
+    UserAttributes, Wants,
+};
+use crate::target::{Target, TargetError, TargetErrorKind, Usage};
+
+pub struct Store {
+    book: Arc<Book>,
+    inner: Mutex<Inner>,
+    crash: Notify,
+}
+
+#[derive(Clone, Default)]
+struct Inner {
+    users: BTreeMap<TargetId, ObservedUser>,
+    groups: BTreeMap<TargetId, ObservedGroup>,
+    next: u32,
+    calls: BTreeMap<&'static str, u64>,
+    log: Vec<String>,
+    faults: Vec<Fault>,
+    refuses_renames: bool,
+    /// The write with this number (from 0) never answers.
+    crash_at: Option<(usize, Effect)>,
+    writes: usize,
+    under_way: usize,
+    most_under_way: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    None,
+    Done,
+}
+
+#[derive(Clone, Debug)]
+pub struct Fault {
+    pub operation: &'static str,
+    /// Part of the line in the log.
+    pub about: &'static str,
+    pub kind: TargetErrorKind,
+    pub message: &'static str,
+    pub effect: Effect,
+    pub times: usize,
+}
+
+impl Fault {
+    pub fn new(operation: &'static str, about: &'static str, kind: TargetErrorKind) -> Self {
+        Self { operation, about, kind, message: "no", effect: Effect::None, times: usize::MAX }
+    }
+}
+
+pub fn error(kind: TargetErrorKind, message: &str) -> TargetError {
+    TargetError { kind, code: format!("{kind:?}"), message: message.to_owned() }
+}
+
+fn fold(text: &str) -> String {
+    text.to_lowercase()
+}
+
+impl Inner {
+    fn name(&self, id: &TargetId) -> String {
+        let user = self.users.get(id).and_then(|u| u.attributes.get(&UserAttribute::UserName));
+        user.or_else(|| self.groups.get(id).map(|g| &g.attributes.display_name))
+            .cloned()
+            .unwrap_or_else(|| id.to_string())
+    }
+
+    fn check_user(&self, own: Option<&TargetId>, attributes: &UserAttributes) -> Result<(), TargetError> {
+        for required in UserAttribute::ALL.iter().filter(|a| a.is_required()) {
+            if !attributes.contains_key(required) {
+                return Err(error(TargetErrorKind::Validation, &format!("{required} is required")));
+            }
+        }
+        for unique in [UserAttribute::UserName, UserAttribute::Email] {
+            let Some(value) = attributes.get(&unique) else { continue };
+            let taken = self.users.iter().any(|(id, user)| {
+                Some(id) != own && user.attributes.get(&unique).is_some_and(|v| fold(v) == fold(value))
+            });
+            if taken {
+                return Err(error(TargetErrorKind::Conflict, &format!("{unique} {value} is taken")));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_group(&self, own: Option<&TargetId>, name: &str) -> Result<(), TargetError> {
+        let taken = self
+            .groups
+            .iter()
+            .any(|(id, group)| Some(id) != own && fold(&group.attributes.display_name) == fold(name));
+        if taken { Err(error(TargetErrorKind::Conflict, &format!("{name} is taken"))) } else { Ok(()) }
+    }
+
+    fn check_ends(&self, group: &TargetId, user: &TargetId) -> Result<(), TargetError> {
+        if !self.users.contains_key(user) {
+            return Err(error(TargetErrorKind::NotFound(Some(Kind::User)), "no such user"));
+        }
+        if !self.groups.contains_key(group) {
+            return Err(error(TargetErrorKind::NotFound(Some(Kind::Group)), "no such group"));
+        }
+        Ok(())
+    }
+
+    fn new_id(&mut self, prefix: &str) -> TargetId {
+        self.next += 1;
+        TargetId::new(format!("{prefix}-{}", self.next))
+    }
+
+    fn members(&mut self, group: &TargetId) -> &mut BTreeSet<TargetId> {
+        self.groups.get_mut(group).unwrap().members.get_or_insert_default()
+    }
+}
+
+/// The store by names: each user with its attributes, each group with its description and members.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contents {
+    pub users: BTreeMap<String, UserAttributes>,
+    pub groups: BTreeMap<String, (Option<String>, BTreeSet<String>)>,
+}
+
+impl Store {
+    pub fn new(book: Arc<Book>) -> Self {
+        Self { book, inner: Mutex::default(), crash: Notify::new() }
+    }
+
+    /// The same store beside another journal.
+    pub fn copy(&self, book: Arc<Book>) -> Self {
+        Self { book, inner: Mutex::new(self.inner.lock().unwrap().clone()), crash: Notify::new() }
+    }
+
+    pub fn contents(&self) -> Contents {
+        let inner = self.inner.lock().unwrap();
+        let users = inner.users.iter().map(|(id, u)| (inner.name(id), u.attributes.clone())).collect();
+        let groups = inner.groups.iter().map(|(id, g)| {
+            let members = g.members.iter().flatten().map(|m| inner.name(m)).collect();
+            (inner.name(id), (g.attributes.description.clone(), members))
+        });
+        Contents { users, groups: groups.collect() }
+    }
+
+    pub fn members_of(&self, group: &str) -> Vec<String> {
+        self.contents().groups[group].1.iter().cloned().collect()
+    }
+
+    pub fn user(&self, name: &str) -> UserAttributes {
+        self.contents().users[name].clone()
+    }
+
+    /// Someone else's user.
+    pub fn put_user(&self, name: &str, email: Option<&str>) -> TargetId {
+        let mut inner = self.inner.lock().unwrap();
+        let id = inner.new_id("other");
+        let handle = name.split('@').next().unwrap();
+        let mut attributes = UserAttributes::from([
+            (UserAttribute::UserName, name.to_owned()),
+            (UserAttribute::DisplayName, handle.to_uppercase()),
+            (UserAttribute::GivenName, handle.to_owned()),
+            (UserAttribute::FamilyName, "Doe".to_owned()),
+        ]);
+        attributes.extend(email.map(|e| (UserAttribute::Email, e.to_owned())));
+        inner.check_user(None, &attributes).unwrap();
+        inner.users.insert(id.clone(), ObservedUser { attributes, ..ObservedUser::default() });
+        id
+    }
+
+    pub fn put_group(&self, name: &str, members: &[&TargetId]) -> TargetId {
+        let mut inner = self.inner.lock().unwrap();
+        let id = inner.new_id("other");
+        let attributes = GroupAttributes { display_name: name.to_owned(), ..GroupAttributes::default() };
+        let members = Some(members.iter().map(|m| (*m).clone()).collect());
+        inner.groups.insert(id.clone(), ObservedGroup { attributes, members, ..ObservedGroup::default() });
+        id
+    }
+
+    pub fn set_external_id(&self, id: &TargetId, external: &str) {
+        let mut inner = self.inner.lock().unwrap();
+        let value = vec![("scim".to_owned(), external.to_owned())];
+        if let Some(user) = inner.users.get_mut(id) {
+            user.external_ids = value;
+        } else {
+            inner.groups.get_mut(id).unwrap().external_ids = value;
+        }
+    }
+
+    pub fn change_user(&self, id: &TargetId, attribute: UserAttribute, value: &str) {
+        let mut inner = self.inner.lock().unwrap();
+        inner.users.get_mut(id).unwrap().attributes.insert(attribute, value.to_owned());
+    }
+
+    /// By someone else, memberships and all.
+    pub fn delete(&self, id: &TargetId) {
+        let mut inner = self.inner.lock().unwrap();
+        inner.users.remove(id);
+        inner.groups.remove(id);
+        inner.groups.values_mut().filter_map(|g| g.members.as_mut()).for_each(|m| {
+            m.remove(id);
+        });
+    }
+
+    pub fn add(&self, group: &TargetId, user: &TargetId) {
+        self.inner.lock().unwrap().members(group).insert(user.clone());
+    }
+
+    pub fn fail(&self, fault: Fault) {
+        self.inner.lock().unwrap().faults.push(fault);
+    }
+
+    pub fn mend(&self) {
+        self.inner.lock().unwrap().faults.clear();
+    }
+
+    pub fn refuse_renames(&self) {
+        self.inner.lock().unwrap().refuses_renames = true;
+    }
+
+    /// The write with this number from now on, counted from 0, never answers, and the run is dropped.
+    pub fn crash_at(&self, write: Option<(usize, Effect)>) {
+        let mut inner = self.inner.lock().unwrap();
+        inner.crash_at = write;
+        inner.writes = 0;
+    }
+
+    pub async fn crashed(&self) {
+        self.crash.notified().await;
+    }
+
+    /// Writes since the last look, in the order in which they were sent.
+    pub fn take_log(&self) -> Vec<String> {
+        std::mem::take(&mut self.inner.lock().unwrap().log)
+    }
+
+    pub fn take_calls(&self) -> BTreeMap<&'static str, u64> {
+        std::mem::take(&mut self.inner.lock().unwrap().calls)
+    }
+
+    pub fn most_under_way(&self) -> usize {
+        self.inner.lock().unwrap().most_under_way
+    }
+
+    /// What a cycle asks: the wants, and who is in groups that were found by name.
+    pub async fn look_up(&self, wants: &Wants) -> Observed {
+        if wants.is_empty() {
+            return Observed::default();
+        }
+        let mut observed = self.observe(wants).await.unwrap();
+        let members = observed.groups.values().flat_map(|g| g.members.iter().flatten()).cloned().collect();
+        let more = self.observe(&Wants { users: members, ..Wants::default() }).await.unwrap();
+        observed.users.extend(more.users);
+        observed
+    }
+
+    fn read(&self, operation: &'static str, about: &str) -> Result<(), TargetError> {
+        let mut inner = self.inner.lock().unwrap();
+        *inner.calls.entry(operation).or_default() += 1;
+        match take_fault(&mut inner, operation, about) {
+            Some(fault) => Err(error(fault.kind, fault.message)),
+            None => Ok(()),
+        }
+    }
+
+    async fn write<T>(
+        &self,
+        operation: &'static str,
+        about: String,
+        written: Written<'_>,
+        perform: impl FnOnce(&mut Inner) -> Result<T, TargetError>,
+    ) -> Result<T, TargetError> {
+        self.book.assert_intended(operation, &written);
+        {
+            let mut inner = self.inner.lock().unwrap();
+            inner.under_way += 1;
+            inner.most_under_way = inner.most_under_way.max(inner.under_way);
+        }
+        // Others get their turn, as they would during a request.
+        tokio::task::yield_now().await;
+        let (result, hangs) = self.carry_out(operation, &about, perform);
+        if hangs {
+            self.crash.notify_one();
+            std::future::pending::<()>().await;
+        }
+        result
+    }
+
+    fn carry_out<T>(
+        &self,
+        operation: &'static str,
+        about: &str,
+        perform: impl FnOnce(&mut Inner) -> Result<T, TargetError>,
+    ) -> (Result<T, TargetError>, bool) {
+        let mut inner = self.inner.lock().unwrap();
+        inner.under_way -= 1;
+        *inner.calls.entry(operation).or_default() += 1;
+        inner.log.push(format!("{operation} {about}"));
+        let write = inner.writes;
+        inner.writes += 1;
+        let crash = inner.crash_at.filter(|(at, _)| *at == write).map(|(_, effect)| effect);
+        let fault = take_fault(&mut inner, operation, about);
+        let effect = crash.or(fault.as_ref().map(|f| f.effect)).unwrap_or(Effect::Done);
+        let result = match effect {
+            Effect::Done => perform(&mut inner),
+            Effect::None => Err(error(TargetErrorKind::Ambiguous, "no answer")),
+        };
+        match fault {
+            Some(fault) => (Err(error(fault.kind, fault.message)), crash.is_some()),
+            None => (result, crash.is_some()),
+        }
+    }
+}
+
+fn take_fault(inner: &mut Inner, operation: &str, about: &str) -> Option<Fault> {
+    let found = inner
+        .faults
+        .iter_mut()
+        .find(|f| f.times > 0 && f.operation == operation && about.contains(f.about))?;
+    found.times -= 1;
+    Some(found.clone())
+}
+
+#[async_trait]
+impl Target for Store {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { writes_external_id: false, has_group_description: true }
+    }
+
+    async fn observe(&self, wants: &Wants) -> Result<Observed, TargetError> {
+        self.read("observe", "")?;
+        let inner = self.inner.lock().unwrap();
+        let names: BTreeSet<String> = wants.user_names.iter().map(|n| fold(n)).collect();
+        let emails: BTreeSet<String> = wants.emails.iter().map(|n| fold(n)).collect();
+        let groups: BTreeSet<String> = wants.group_names.iter().map(|n| fold(n)).collect();
+        let has = |user: &ObservedUser, attribute, among: &BTreeSet<String>| {
+            user.attributes.get(&attribute).is_some_and(|v| among.contains(&fold(v)))
+        };
+        let mut observed = Observed::default();
+        for (id, user) in &inner.users {
+            if wants.users.contains(id)
+                || has(user, UserAttribute::UserName, &names)
+                || has(user, UserAttribute::Email, &emails)
+            {
+                observed.users.insert(id.clone(), user.clone());
+            }
+        }
+        for (id, group) in &inner.groups {
+            let by_name = groups.contains(&fold(&group.attributes.display_name));
+            if by_name || wants.groups.contains(id) {
+                let members = by_name.then(|| group.members.clone().unwrap_or_default());
+                observed.groups.insert(id.clone(), ObservedGroup { members, ..group.clone() });
+            }
+        }
+        Ok(observed)
+    }
+
+    async fn create_user(&self, attributes: &UserAttributes) -> Result<TargetId, TargetError> {
+        let name = attributes[&UserAttribute::UserName].clone();
+        self.write("create-user", name.clone(), Written::Named("userName", &name), |inner| {
+            inner.check_user(None, attributes)?;
+            let id = inner.new_id("user");
+            let user = ObservedUser { attributes: attributes.clone(), ..ObservedUser::default() };
+            inner.users.insert(id.clone(), user);
+            Ok(id)
+        })
+        .await
+    }
+
+    async fn update_user(
+        &self,
+        user: &TargetId,
+        changed: &[UserAttribute],
+        desired: &UserAttributes,
+    ) -> Result<(), TargetError> {
+        let name = self.inner.lock().unwrap().name(user);
+        let list = changed.iter().map(|a| a.path()).collect::<Vec<_>>().join(",");
+        self.write("update-user", format!("{name} {list}"), Written::Object(user), |inner| {
+            let Some(now) = inner.users.get(user) else {
+                return Err(error(TargetErrorKind::NotFound(Some(Kind::User)), "no such user"));
+            };
+            let mut after = now.attributes.clone();
+            let mut changed: BTreeSet<UserAttribute> = changed.iter().copied().collect();
+            if changed.contains(&UserAttribute::UserName) && inner.refuses_renames {
+                return Err(error(TargetErrorKind::Validation, "UserName is immutable"));
+            }
+            // The list is replaced whole.
+            if changed.contains(&UserAttribute::Email) || changed.contains(&UserAttribute::EmailType) {
+                changed.extend([UserAttribute::Email, UserAttribute::EmailType]);
+            }
+            for attribute in changed {
+                match desired.get(&attribute) {
+                    Some(value) => after.insert(attribute, value.clone()),
+                    None => after.remove(&attribute),
+                };
+            }
+            inner.check_user(Some(user), &after)?;
+            inner.users.get_mut(user).unwrap().attributes = after;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn create_group(&self, attributes: &GroupAttributes) -> Result<TargetId, TargetError> {
+        let name = attributes.display_name.clone();
+        self.write("create-group", name.clone(), Written::Named("displayName", &name), |inner| {
+            inner.check_group(None, &attributes.display_name)?;
+            let id = inner.new_id("group");
+            let attributes = attributes.clone();
+            inner.groups.insert(id.clone(), ObservedGroup { attributes, ..ObservedGroup::default() });
+            Ok(id)
+        })
+        .await
+    }
+
+    async fn update_group(
+        &self,
+        group: &TargetId,
+        before: &GroupAttributes,
+        desired: &GroupAttributes,
+    ) -> Result<(), TargetError> {
+        assert_ne!(before, desired, "an update changes something");
+        let name = self.inner.lock().unwrap().name(group);
+        self.write("update-group", name, Written::Object(group), |inner| {
+            if !inner.groups.contains_key(group) {
+                return Err(error(TargetErrorKind::NotFound(Some(Kind::Group)), "no such group"));
+            }
+            inner.check_group(Some(group), &desired.display_name)?;
+            inner.groups.get_mut(group).unwrap().attributes = desired.clone();
+            Ok(())
+        })
+        .await
+    }
+
+    async fn add_member(&self, group: &TargetId, user: &TargetId) -> Result<(), TargetError> {
+        let about = {
+            let inner = self.inner.lock().unwrap();
+            format!("{} {}", inner.name(group), inner.name(user))
+        };
+        self.write("add-member", about, Written::Membership(group, user), |inner| {
+            inner.check_ends(group, user)?;
+            inner.members(group).insert(user.clone());
+            Ok(())
+        })
+        .await
+    }
+
+    async fn remove_member(&self, group: &TargetId, user: &TargetId) -> Result<(), TargetError> {
+        let about = {
+            let inner = self.inner.lock().unwrap();
+            format!("{} {}", inner.name(group), inner.name(user))
+        };
+        self.write("remove-member", about, Written::Membership(group, user), |inner| {
+            inner.check_ends(group, user)?;
+            inner.members(group).remove(user);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn find_user(&self, user_name: &str) -> Result<Option<(TargetId, ObservedUser)>, TargetError> {
+        self.read("find-user", user_name)?;
+        let inner = self.inner.lock().unwrap();
+        let found = inner.users.iter().find(|(_, user)| {
+            user.attributes.get(&UserAttribute::UserName).is_some_and(|n| fold(n) == fold(user_name))
+        });
+        Ok(found.map(|(id, user)| (id.clone(), user.clone())))
+    }
+
+    async fn find_group(&self, display_name: &str) -> Result<Option<(TargetId, ObservedGroup)>, TargetError> {
+        self.read("find-group", display_name)?;
+        let inner = self.inner.lock().unwrap();
+        let found =
+            inner.groups.iter().find(|(_, group)| fold(&group.attributes.display_name) == fold(display_name));
+        Ok(found.map(|(id, group)| (id.clone(), ObservedGroup { members: None, ..group.clone() })))
+    }
+
+    async fn is_member(&self, group: &TargetId, user: &TargetId) -> Result<bool, TargetError> {
+        self.read("is-member", "")?;
+        let inner = self.inner.lock().unwrap();
+        inner.check_ends(group, user)?;
+        Ok(inner.groups[group].members.iter().flatten().any(|m| m == user))
+    }
+
+    fn usage(&self) -> Usage {
+        Usage::default()
+    }
+}
