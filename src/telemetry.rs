@@ -38,7 +38,8 @@ impl Settings {
 pub fn start(settings: &Settings) {
     let level = match (settings.quiet, settings.verbose) {
         (true, _) => "error",
-        (false, 0) => "warn,idcsync=info",
+        // What the LDAP library says of a lost connection is in our own error.
+        (false, 0) => "warn,ldap3=off,idcsync=info",
         (false, 1) => "warn,idcsync=debug",
         (false, _) => "info,idcsync=trace",
     };

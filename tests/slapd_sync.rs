@@ -12,10 +12,10 @@ use serde_json::Value;
 use support::company::{ADMINS, CONTAINER, Company, EVERYONE, RING};
 use support::contents::Contents;
 use support::idcsync::{Idcsync, Sandbox};
+use support::ldap;
 use support::oracle::{Kind, Question, parse};
 use support::postgres::Postgres;
 use support::slapd::{Options, Slapd};
-use support::ldap;
 
 const SQLITE: &str = "[state]\nurl = \"sqlite:state.db\"\n";
 const DOMAIN: &str = "corp.example.com";
@@ -123,7 +123,8 @@ fn join_the_ring<const N: usize>(bench: &Bench) -> [String; N] {
         let entry = entries.iter().find(|e| e.text("cn") == Some(group)).expect("a group");
         entry.texts("member").map(str::to_lowercase).collect::<BTreeSet<_>>()
     };
-    let (everyone, ring) = (members(EVERYONE), RING.iter().flat_map(|ring| members(ring)).collect::<BTreeSet<_>>());
+    let (everyone, ring) =
+        (members(EVERYONE), RING.iter().flat_map(|ring| members(ring)).collect::<BTreeSet<_>>());
     let suitable = entries.iter().filter(|entry| {
         let dn = entry.dn.to_lowercase();
         let complete = ["givenname", "sn", "mail"].iter().all(|name| entry.text(name).is_some());
@@ -151,7 +152,8 @@ fn the_company_arrives_and_is_kept_in_step_with_postgresql() {
     let secret = support::dirs::private();
     let file = secret.path().join("password");
     std::fs::write(&file, password).unwrap();
-    let state = format!("[state]\nurl = \"{scheme}://{user}@{place}\"\npassword-file = \"{}\"\n", file.display());
+    let state =
+        format!("[state]\nurl = \"{scheme}://{user}@{place}\"\npassword-file = \"{}\"\n", file.display());
     the_company_arrives_and_is_kept_in_step(&state, |home| {
         assert!(!home.join("state.db").exists());
         assert_ne!(postgres.psql("select count(*) from links").trim(), "0");
@@ -182,9 +184,9 @@ fn the_company_arrives_and_is_kept_in_step(state: &str, state_is_there: impl Fn(
         &(ldap::replace(&first_dn, "mail", &[second]) + &ldap::replace(&second_dn, "mail", &[first])),
     );
     let ids = bench.user_ids();
-    let (_, requests) = bench.sandbox.requests_of(|| {
-        idcsync.run(&["sync"]).exits(4).says("a swap of userNames").says("idcsync approve")
-    });
+    let (_, requests) = bench
+        .sandbox
+        .requests_of(|| idcsync.run(&["sync"]).exits(4).says("a swap of userNames").says("idcsync approve"));
     assert!(!requests.iter().any(support::idcsync::is_write), "{requests:?}");
 
     // Somebody else's change of address shows that it does.
@@ -231,7 +233,10 @@ fn the_company_arrives_and_is_kept_in_step(state: &str, state_is_there: impl Fn(
     bench.assert_target_is_as_expected();
     let there = bench.sandbox.store().contents();
     for group in [RING[0], RING[1], RING[2], ADMINS, "Brand New Team"] {
-        assert!(there.members[&format!("{group}@{DOMAIN}")].contains("new2@mail.corp.example.com"), "{group}");
+        assert!(
+            there.members[&format!("{group}@{DOMAIN}")].contains("new2@mail.corp.example.com"),
+            "{group}"
+        );
     }
 
     // No longer below the ring, still below the other one.

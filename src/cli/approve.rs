@@ -48,10 +48,14 @@ async fn approve(context: &Context, args: &ApproveArgs) -> Result<(), Exit> {
             let prepared = sync::plan(context, &config).await?;
             let now = &prepared.approved.plan().id;
             if *now != id {
-                context.complain(&format!(
-                    "error: there is no plan {id} with held steps; the plan as of now is {now}. Look at it with \
-                     `idcsync sync --dry-run`"
-                ));
+                let held = prepared.approved.held().len();
+                context.complain(&match held {
+                    0 => format!("error: there is no plan {id} with held steps, and no step would be held now"),
+                    _ => format!(
+                        "error: there is no plan {id} with held steps; as of now, plan {now} holds {held}. Look at \
+                         it with `idcsync sync --dry-run`"
+                    ),
+                });
                 return Err(Exit::Usage);
             }
             let approved = &prepared.approved;

@@ -57,13 +57,14 @@ async fn check(context: &Context) -> Result<Exit, Exit> {
 }
 
 async fn state(context: &Context, config: &crate::config::Config) -> Vec<CheckLine> {
-    // Opening has already said on stderr what is wrong.
-    let Ok(copy) = open::state_copy(context, config).await else {
-        return vec![CheckLine::fail(
-            "state database",
-            "cannot be read",
-            "see the error above, and [state] url",
-        )];
+    const NAME: &str = "state database";
+    // A url that is none has been said on stderr.
+    let Ok(url) = open::url(context, config) else {
+        return vec![CheckLine::fail(NAME, "its url cannot be used", "correct [state] url")];
+    };
+    let copy = match open::try_state_copy(&url, config).await {
+        Ok(copy) => copy,
+        Err(error) => return vec![CheckLine::fail(NAME, chain(&error), "see [state] url")],
     };
     let place = copy.place().to_owned();
     match copy.cycles(1).await {

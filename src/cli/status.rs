@@ -9,7 +9,7 @@ use super::{Context, Exit, open};
 use crate::cycle::{CycleError, chain};
 use crate::model::{Finding, Kind, Known};
 use crate::plan::shown;
-use crate::state::{Cycle, HeldPlan, Pause, StateError};
+use crate::state::{Cycle, CycleWord, HeldPlan, Pause, StateError};
 use crate::telemetry;
 
 pub async fn run(context: &Context) -> Exit {
@@ -55,6 +55,13 @@ async fn status(context: &Context) -> Result<(), Exit> {
         context.complain(&format!("error: stdout cannot be written: {error}"));
         Exit::Unexpected
     })
+}
+
+fn ending(word: CycleWord) -> &'static str {
+    match word {
+        CycleWord::Nothing => "nothing to do",
+        other => other.word(),
+    }
 }
 
 impl Status {
@@ -129,7 +136,7 @@ impl Status {
             None => writeln!(text, "  no cycle yet: run `idcsync sync --dry-run`")?,
             Some(cycle) => {
                 let how = match &cycle.outcome {
-                    Some(o) => format!("{} at {}", o.word.word(), o.finished),
+                    Some(o) => format!("{} at {}", ending(o.word), o.finished),
                     None => "running, or killed before its end".to_owned(),
                 };
                 writeln!(text, "  last cycle {} began {}: {how}", cycle.id, cycle.started)?;

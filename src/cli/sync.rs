@@ -10,6 +10,7 @@ use tracing::{debug, info, warn};
 
 use super::progress::Progress;
 use super::{Context, Exit, open};
+use crate::apply::Stop;
 use crate::config::Config;
 use crate::cycle::{
     self, CycleError, CycleReport, NoJournal, Outcome, Parts, Prepared, Profile, StateJournal, carry_out,
@@ -57,14 +58,11 @@ fn clock() -> Timestamp {
 }
 
 async fn identity_store(context: &Context, target: &dyn Target) -> Result<IdentityStoreId, Exit> {
-    target.identity_store().await.map_err(|error| {
-        context.complain(&format!("error: the target cannot be used: {}: {error}", error.code));
-        Exit::Unreachable
-    })
+    target.identity_store().await.map_err(|error| explain(context, &CycleError::Target(error)))
 }
 
 fn explain(context: &Context, error: &CycleError) -> Exit {
-    context.complain(&format!("error: {}", chain(error)));
+    context.complain(&format!("error: {}", error.with_remedy()));
     Exit::of_error(error)
 }
 
@@ -84,6 +82,9 @@ async fn dry_run(context: &Context, args: &SyncArgs, config: &Config) -> Result<
         context.print(&text)
     };
     print.map_err(|error| write_failed(context, &error))?;
+    if prepared.cut_short {
+        context.complain(CUT_SHORT);
+    }
     context.say("Dry run: nothing was written.");
     Ok(Exit::of_cycle(&outcome, args.strict, args.detailed_exitcode))
 }
@@ -232,8 +233,32 @@ fn tell(context: &Context, config: &Config, report: &CycleReport) -> Result<(), 
     } else {
         context.print(&(findings_text(&report.findings) + &summary(report)))
     };
-    print.map_err(|error| write_failed(context, &error))
+    print.map_err(|error| write_failed(context, &error))?;
+    tell_why_short(context, report);
+    Ok(())
 }
+
+/// On stderr, for whoever reads nothing else: why not all was done.
+fn tell_why_short(context: &Context, report: &CycleReport) {
+    let left = report.applied.left;
+    let steps = if left == 1 { "1 step is".to_owned() } else { format!("{left} steps are") };
+    match &report.applied.stop {
+        Some(Stop::OutOfTime) => {
+            context.say(&format!("Out of time (target.max-apply): {steps} left for the next cycle."));
+        }
+        Some(Stop::Asked) => context.say(&format!("Stopped as asked: {steps} left for the next cycle.")),
+        Some(Stop::TargetUnavailable(why)) => context.complain(&format!(
+            "error: the target failed again and again, so {steps} left for the next cycle: {why}"
+        )),
+        None => {}
+    }
+    if report.outcome.cut_short {
+        context.complain(CUT_SHORT);
+    }
+}
+
+const CUT_SHORT: &str = "error: the directory was not read to its end: nobody is removed on the strength of what is \
+    missing (see GroupReadIncomplete and ScopeEntryUnread among the findings)";
 
 /// What was done, in one or two lines.
 fn summary(report: &CycleReport) -> String {

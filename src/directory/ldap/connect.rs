@@ -180,6 +180,10 @@ fn connect_failure(error: LdapError, url: &str, limit: Duration) -> Setback {
         LdapError::UrlParsing { .. } | LdapError::UnknownScheme(_) => {
             return Setback::Final(DirectoryError::BadUrl(url.to_owned()));
         }
+        // The library's words for it name its channels.
+        LdapError::ResultRecv { .. } | LdapError::OpSend { .. } => {
+            ServerFailure::Connect("the server closed the connection".to_owned())
+        }
         other => ServerFailure::Connect(printable(&other.to_string())),
     })
 }
