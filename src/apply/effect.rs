@@ -47,7 +47,7 @@ impl Links {
     }
 
     /// What is true of the target now that the step is done. Returns the links that changed.
-    pub(super) fn succeed(&mut self, plan: &Plan, step: &Step, id: Option<TargetId>) -> BTreeSet<LinkNo> {
+    pub(super) fn succeed(&mut self, step: &Step, id: Option<TargetId>) -> BTreeSet<LinkNo> {
         let mut changed: BTreeSet<LinkNo> = step.action.object().into_iter().collect();
         match &step.action {
             Action::RebindEntry { .. } | Action::RemoveStranger { .. } => changed.clear(),
@@ -75,22 +75,20 @@ impl Links {
                     link.origin = Origin::Created;
                     link.digest = Some(Digest::of_group(attributes));
                     link.name = Some(attributes.display_name.clone());
+                    // Whatever a lost one held, this one is to be filled for the first time.
                     link.applied.clear();
+                    link.filled = false;
                     link.retry = None;
                 }
             }
-            Action::AdoptUser { user: no, .. } | Action::AdoptGroup { group: no, .. } => {
+            Action::AdoptUser { user: no, found, .. } | Action::AdoptGroup { group: no, found, .. } => {
                 if let Some(link) = self.0.get_mut(no) {
                     link.target_id = id;
                     link.origin = Origin::Adopted;
-                    link.digest = None;
-                    link.name = Some(plan.label(*no).to_owned());
+                    link.digest = found.digest;
+                    link.name = Some(found.name.clone());
+                    link.email.clone_from(&found.email);
                     link.retry = None;
-                    if let Some(confirmed) = plan.confirmed.get(no) {
-                        link.digest = Some(confirmed.digest);
-                        link.name = Some(confirmed.name.clone());
-                        link.email.clone_from(&confirmed.email);
-                    }
                     if let Action::AdoptGroup { present, .. } = &step.action {
                         link.applied = present.iter().map(|no| no.0).collect();
                     }
@@ -125,20 +123,31 @@ impl Links {
         changed
     }
 
+    /// Something that the step needs is gone from the target: the next plan looks, and makes it again where it is
+    /// still desired. Where the target did not say which, each end of a membership may be it.
+    pub(super) fn miss(&mut self, step: &Step, what: Option<Kind>) -> BTreeSet<LinkNo> {
+        let (object, member) = (step.action.object(), step.action.member());
+        let missing = match what {
+            Some(Kind::User) if member.is_some() => [None, member],
+            Some(_) => [object, None],
+            None => [object, member],
+        };
+        let mut changed = BTreeSet::new();
+        for no in missing.into_iter().flatten() {
+            if let Some(link) = self.0.get_mut(&no) {
+                link.digest = None;
+                changed.insert(no);
+            }
+        }
+        changed
+    }
+
     /// A refusal that a retry cannot mend is tried again with growing pauses; something that is gone is looked
     /// up at the next plan. Returns the links that changed.
     pub(super) fn fail(&mut self, step: &Step, error: &TargetError, now: Timestamp) -> BTreeSet<LinkNo> {
         let mut changed = BTreeSet::new();
         if let TargetErrorKind::NotFound(what) = error.kind {
-            let missing = match (what, step.action.member()) {
-                (Some(Kind::User), Some(member)) => Some(member),
-                _ => step.action.object(),
-            };
-            if let Some(link) = missing.and_then(|no| self.0.get_mut(&no)) {
-                link.digest = None;
-                changed.insert(link.no);
-            }
-            return changed;
+            return self.miss(step, what);
         }
         let refused = match &step.action {
             Action::CreateUser { user, attributes, .. } => Some((*user, Digest::of_user(attributes))),

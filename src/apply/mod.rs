@@ -19,7 +19,7 @@ use jiff::Timestamp;
 pub use effect::Links;
 pub use recover::{RecoverError, recover};
 
-use crate::ids::LinkNo;
+use crate::ids::{LinkNo, TargetId};
 use crate::model::{Finding, Intent, Link, Outcome, RenameSupport, StepResult};
 use crate::plan::{Action, ApprovedPlan, Sort, StepNo};
 use crate::target::{Target, TargetError, TargetErrorKind};
@@ -83,6 +83,10 @@ const FLUSH: Duration = Duration::from_millis(500);
 const GIVE_UP_AFTER: u32 = 10;
 
 /// Performs all runnable steps. `links` are the profile's, changed as outcomes come in.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "these are what an apply runs between, and nothing else has them all"
+)]
 pub async fn apply(
     plan: &ApprovedPlan,
     target: Arc<dyn Target>,
@@ -222,22 +226,15 @@ impl<'a> Run<'a> {
         match performed {
             Performed::Done { id, found } => {
                 self.failures_in_a_row = 0;
-                self.applied.undone.remove(&no);
-                *self.applied.done.entry(sort).or_default() += 1;
-                self.changed.extend(self.links.succeed(self.plan.plan(), step, id));
                 if perform::renames_user(&step.action) {
                     self.applied.rename_support = Some(RenameSupport::Accepted);
                 }
-                let result = if found { StepResult::Found } else { StepResult::Done };
-                self.outcomes.push(Outcome { seq, result, at });
-                for waiter in self.needed_by.remove(&no).unwrap_or_default() {
-                    let left = self.waiting.entry(waiter).or_insert(1);
-                    *left -= 1;
-                    if *left == 0 {
-                        self.waiting.remove(&waiter);
-                        self.ready.insert(waiter);
-                    }
-                }
+                self.succeed(no, seq, id, if found { StepResult::Found } else { StepResult::Done });
+            }
+            Performed::Moot(missing) => {
+                self.failures_in_a_row = 0;
+                self.changed.extend(self.links.miss(step, missing));
+                self.succeed(no, seq, None, StepResult::Found);
             }
             Performed::Failed(error) => {
                 self.count_failure(&error);
@@ -259,6 +256,22 @@ impl<'a> Run<'a> {
                 *self.applied.failed.entry(sort).or_default() += 1;
                 self.applied.retryable += 1;
                 self.applied.findings.push(effect::finding(self.plan.plan(), step, &error));
+            }
+        }
+    }
+
+    fn succeed(&mut self, no: StepNo, seq: i64, id: Option<TargetId>, result: StepResult) {
+        let step = self.plan.plan().step(no);
+        self.applied.undone.remove(&no);
+        *self.applied.done.entry(step.action.sort()).or_default() += 1;
+        self.changed.extend(self.links.succeed(step, id));
+        self.outcomes.push(Outcome { seq, result, at: (self.clock)() });
+        for waiter in self.needed_by.remove(&no).unwrap_or_default() {
+            let left = self.waiting.entry(waiter).or_insert(1);
+            *left -= 1;
+            if *left == 0 {
+                self.waiting.remove(&waiter);
+                self.ready.insert(waiter);
             }
         }
     }

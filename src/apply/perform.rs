@@ -45,6 +45,8 @@ pub enum Performed {
         id: Option<TargetId>,
         found: bool,
     },
+    /// A removal from or of something that does not exist any more.
+    Moot(Option<Kind>),
     Failed(TargetError),
     /// Sent, and nobody can say what became of it.
     Unknown(TargetError),
@@ -155,7 +157,12 @@ pub async fn perform(call: Call, target: &dyn Target) -> Performed {
             Err(error) if error.kind == TargetErrorKind::Ambiguous => {
                 member_after(target, &group, &user, false, error).await
             }
-            other => done(other),
+            // Who is gone is a member of nothing, and what is gone has no members.
+            Err(error) => match error.kind {
+                TargetErrorKind::NotFound(what) => Performed::Moot(what),
+                _ => Performed::Failed(error),
+            },
+            Ok(()) => done(Ok(())),
         },
     }
 }
@@ -221,15 +228,19 @@ const CREATE_ATTEMPTS: u32 = 3;
 /// A create whose answer is lost is looked up before it is repeated; a conflict is only ours after such a loss.
 async fn create(target: &dyn Target, new: &dyn New) -> Performed {
     let mut lost = false;
-    for attempt in 1..=CREATE_ATTEMPTS {
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
         let error = match new.create(target).await {
             Ok(id) => return Performed::Done { id: Some(id), found: false },
             Err(error) => error,
         };
-        let ambiguous = error.kind == TargetErrorKind::Ambiguous;
-        lost |= ambiguous;
-        if !lost || !(ambiguous || error.kind == TargetErrorKind::Conflict) {
-            return Performed::Failed(error);
+        match error.kind {
+            TargetErrorKind::Ambiguous => lost = true,
+            TargetErrorKind::Conflict if lost => {}
+            // An earlier attempt may still have its effect.
+            _ if lost => return Performed::Unknown(error),
+            _ => return Performed::Failed(error),
         }
         // The effect may follow the lost answer by a little.
         tokio::time::sleep(Duration::from_millis(300) * attempt).await;
@@ -240,11 +251,6 @@ async fn create(target: &dyn Target, new: &dyn New) -> Performed {
             Ok(None) | Err(_) => return Performed::Unknown(error),
         }
     }
-    Performed::Failed(TargetError {
-        kind: TargetErrorKind::Unavailable,
-        code: "NoAnswer".to_owned(),
-        message: "the target never answered the create".to_owned(),
-    })
 }
 
 pub fn renames_user(action: &Action) -> bool {
@@ -252,14 +258,32 @@ pub fn renames_user(action: &Action) -> bool {
         if changes.iter().any(|c| c.attribute == UserAttribute::UserName))
 }
 
-/// Whether the store says that a userName cannot be changed at all (unlike: is taken, or is malformed).
+/// Whether the store says that a userName cannot be changed at all (unlike: is taken, is malformed, is too long).
 pub fn refuses_rename(error: &TargetError) -> bool {
+    const SAYINGS: &[&str] = &[
+        "immutable",
+        "read-only",
+        "readonly",
+        "not mutable",
+        "not modifiable",
+        "not updatable",
+        "cannot be changed",
+        "cannot be modified",
+        "cannot be updated",
+        "can't be changed",
+        "can't be modified",
+        "can't be updated",
+        "cannot change",
+        "cannot modify",
+        "cannot update",
+        "update is not supported",
+        "updating username is not supported",
+        "changing username is not supported",
+    ];
     let message = error.message.to_lowercase();
     error.kind == TargetErrorKind::Validation
         && message.contains("username")
-        && ["immutable", "cannot be", "not supported", "not allowed", "read-only", "readonly"]
-            .iter()
-            .any(|w| message.contains(w))
+        && SAYINGS.iter().any(|saying| message.contains(saying))
 }
 
 /// The kind of object that a step is on, for findings.

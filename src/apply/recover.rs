@@ -12,7 +12,7 @@ use crate::ids::{LinkNo, TargetId};
 use crate::model::{
     Digest, Link, Observed, Origin, Outcome, PendingIntent, StepResult, UserAttribute, Wants,
 };
-use crate::target::{Target, TargetError};
+use crate::target::{Target, TargetError, TargetErrorKind};
 
 #[derive(Debug, thiserror::Error)]
 pub enum RecoverError {
@@ -33,6 +33,7 @@ pub async fn recover(
     let mut outcomes = Vec::new();
     let mut changed = BTreeSet::new();
     for step in pending {
+        changed.extend(groups_to_forget(step, links));
         let found = look_up(step, target, links).await.map_err(RecoverError::Target)?;
         let result = if found { StepResult::Found } else { StepResult::NotDone };
         outcomes.push(Outcome { seq: step.seq, result, at: now });
@@ -74,6 +75,7 @@ async fn look_up(step: &PendingIntent, target: &dyn Target, links: &mut Links) -
                 link.email = written.get(&UserAttribute::Email).cloned();
                 link.target_id = Some(id);
                 link.origin = Origin::Created;
+                link.retry = None;
             }
             for group in groups_of(links, no) {
                 if let Some(link) = links.get_mut(group) {
@@ -97,6 +99,8 @@ async fn look_up(step: &PendingIntent, target: &dyn Target, links: &mut Links) -
                 link.target_id = Some(id);
                 link.origin = Origin::Created;
                 link.applied.clear();
+                link.filled = false;
+                link.retry = None;
             }
             Ok(true)
         }
@@ -140,7 +144,11 @@ async fn look_up(step: &PendingIntent, target: &dyn Target, links: &mut Links) -
             let (Some(group), Some(user)) = (links.target_id(no), links.target_id(member)) else {
                 return Ok(false);
             };
-            let is = target.is_member(&group, &user).await?;
+            let is = match target.is_member(&group, &user).await {
+                // One of them is gone, which must not keep everything else from going on.
+                Err(TargetError { kind: TargetErrorKind::NotFound(_), .. }) => false,
+                answer => answer?,
+            };
             if let Some(link) = links.get_mut(no) {
                 if is {
                     link.applied.insert(member.0);
@@ -158,6 +166,11 @@ async fn look_up(step: &PendingIntent, target: &dyn Target, links: &mut Links) -
 /// Whether another object of ours has this id.
 fn taken(links: &Links, no: LinkNo, id: &TargetId) -> bool {
     links.iter().any(|l| l.no != no && l.target_id.as_ref() == Some(id))
+}
+
+/// Groups whose record a create that turns out to be done changes.
+fn groups_to_forget(step: &PendingIntent, links: &Links) -> Vec<LinkNo> {
+    if step.intent.action == "create-user" { groups_of(links, step.intent.link) } else { Vec::new() }
 }
 
 fn groups_of(links: &Links, user: LinkNo) -> Vec<LinkNo> {

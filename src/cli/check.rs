@@ -24,7 +24,7 @@ async fn check(context: &Context) -> Result<Exit, Exit> {
     let place = context.global.config.display().to_string();
     let warnings = config.warnings.list().iter().map(ToString::to_string);
     let mut config_lines = vec![CheckLine::ok("config file", place)];
-    config_lines.extend(warnings.map(|w| CheckLine::warn("config file", w, "see docs/configuration.md")));
+    config_lines.extend(warnings.map(|w| CheckLine::warn("config file", w, "see config/reference.toml")));
 
     let mut sections = vec![("Config", config_lines)];
     sections.push(("Directory", directory::check(&config.directory, &wanted).await));

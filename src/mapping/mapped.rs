@@ -450,6 +450,7 @@ mod tests {
             anchor: Anchor::from_u128(2),
             dn: Dn::parse("CN=AWS\\, Admins,DC=corp,DC=example").unwrap(),
             sid: None,
+            created: None,
             attributes: attributes(list),
             members: MemberRead::default(),
         };

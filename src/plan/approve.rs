@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::step::{Plan, Step, StepNo};
 use crate::ids::Fingerprint;
@@ -18,8 +18,6 @@ pub enum Hold {
     OverPercent { what: String, count: u64, of: u64, percent: u64 },
     /// A group of three or more would become empty.
     WouldEmpty { group: String, members: u64 },
-    /// Half or more of the linked objects.
-    HalfOrMore { what: String, count: u64, of: u64 },
     /// A group that was known to have members suddenly reads as having none.
     SuddenlyEmpty { groups: Vec<String> },
     /// An existing object of the same name is taken over.
@@ -29,7 +27,20 @@ pub enum Hold {
     /// A swap of userNames in a store that has not been seen to accept a changed one.
     UnprovenRename,
     /// It needs a step that is held.
-    DependsOn { step: StepNo },
+    DependsOn {
+        #[serde(serialize_with = "one_based")]
+        step: StepNo,
+    },
+    /// It only makes room for a step that is held.
+    OnlyFor {
+        #[serde(serialize_with = "one_based")]
+        step: StepNo,
+    },
+}
+
+/// Steps are numbered from 1 wherever a plan is shown.
+fn one_based<S: Serializer>(step: &StepNo, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u32(step.0 + 1)
 }
 
 impl fmt::Display for Hold {
@@ -44,7 +55,6 @@ impl fmt::Display for Hold {
             Self::WouldEmpty { group, members } => {
                 write!(f, "{group} would lose the last of its {members} members")
             }
-            Self::HalfOrMore { what, count, of } => write!(f, "{count} of {of} {what}: half or more"),
             Self::SuddenlyEmpty { groups } => {
                 write!(f, "{} had members and suddenly reads as having none", groups.join(", "))
             }
@@ -56,6 +66,7 @@ impl fmt::Display for Hold {
                 f.write_str("a swap of userNames, and this store has not been seen to accept a changed one")
             }
             Self::DependsOn { step } => write!(f, "needs step {}, which is held", step.0 + 1),
+            Self::OnlyFor { step } => write!(f, "makes room for step {}, which is held", step.0 + 1),
         }
     }
 }

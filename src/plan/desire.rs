@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use roaring::RoaringBitmap;
 
-use crate::ids::LinkNo;
+use crate::ids::{LinkNo, TargetId};
 use crate::mapping::{Mapping, resolve_claims};
 use crate::model::{
     AccountState, Capabilities, Code, Desired, DesiredGroup, DesiredUser, Digest, DirectoryUser, Finding,
@@ -29,10 +29,13 @@ pub fn desire(scope: &Scope<'_>, mapping: &Mapping, known: &Known, target: Capab
     let mut users = BTreeMap::new();
     for (no, user) in in_scope(scope, scope.whole().certain()) {
         if !eligible.contains(no.0) {
-            desire.findings.extend(account_finding(user, linked(&no)));
             if linked(&no) && user.matches_filter {
+                desire.findings.extend(account_finding(user));
                 desire.kept.insert(no);
             }
+            continue;
+        }
+        if scope.only_frozen().contains(no.0) && !linked(&no) {
             continue;
         }
         let mapped = mapping.user(user, target.writes_external_id);
@@ -52,8 +55,8 @@ pub fn desire(scope: &Scope<'_>, mapping: &Mapping, known: &Known, target: Capab
         }
     }
     let mut groups = BTreeMap::new();
-    for no in scope.written().keys() {
-        let Some(group) = scope.groups().get(no) else { continue };
+    for (no, written) in scope.written() {
+        let Some(group) = scope.groups().get(no).filter(|_| !written.frozen || linked(no)) else { continue };
         let mapped = mapping.group(group, target.writes_external_id, target.has_group_description);
         let writable = mapped.is_writable();
         desire.findings.extend(mapped.findings);
@@ -62,7 +65,7 @@ pub fn desire(scope: &Scope<'_>, mapping: &Mapping, known: &Known, target: Capab
                 anchor: group.anchor,
                 dn: group.dn.clone(),
                 sid: group.sid.clone(),
-                created: None,
+                created: group.created,
                 attributes: mapped.attributes,
             };
             groups.insert(*no, wish);
@@ -86,17 +89,13 @@ fn in_scope<'s>(
     scope.users().iter().filter(|(no, _)| certain.contains(no.0)).map(|(no, user)| (*no, *user))
 }
 
-/// What the directory says of an account that is not written. An unreadable one is the directory's finding.
-fn account_finding(user: &DirectoryUser, linked: bool) -> Option<Finding> {
+/// A linked account that the directory has shut: an unlinked one is simply not created, and an unreadable one is the
+/// directory's finding.
+fn account_finding(user: &DirectoryUser) -> Option<Finding> {
     let state = match user.account {
         AccountState::Disabled => "disabled",
         AccountState::Expired => "expired",
         AccountState::Enabled | AccountState::Unknown => return None,
-    };
-    let what = if linked {
-        "it is taken out of every managed group; this version does not disable it in the target"
-    } else {
-        "it is not created"
     };
     Some(Finding::new(
         Code::AccountDisabled,
@@ -105,7 +104,10 @@ fn account_finding(user: &DirectoryUser, linked: bool) -> Option<Finding> {
             id: user.sid.as_ref().map_or_else(|| user.anchor.to_string(), ToString::to_string),
             label: user.dn.leaf(),
         },
-        format!("the account is {state} in the directory: {what}"),
+        format!(
+            "the account is {state} in the directory: it is taken out of every managed group; this version does not \
+             disable it in the target"
+        ),
     ))
 }
 
@@ -130,8 +132,7 @@ pub fn wants(desire: &Desire, known: &Known) -> Wants {
             if id.is_none() || !now.is_some_and(|now| same(now, value)) {
                 asked.insert(value.clone());
                 // Whoever of ours holds it may have to give it up.
-                let holder = by.get(&fold(value)).and_then(|no| known.links.get(no));
-                wants.users.extend(holder.and_then(|l| l.target_id.clone()));
+                wants.users.extend(by.get(&fold(value)).into_iter().flatten().cloned());
             }
         }
     }
@@ -145,20 +146,25 @@ pub fn wants(desire: &Desire, known: &Known) -> Wants {
         wants.groups.extend(id.clone());
         if id.is_none() || !link.and_then(|l| l.name.as_ref()).is_some_and(|now| same(now, name)) {
             wants.group_names.insert(name.clone());
-            let holder = by_group_name.get(&fold(name)).and_then(|no| known.links.get(no));
-            wants.groups.extend(holder.and_then(|l| l.target_id.clone()));
+            wants.groups.extend(by_group_name.get(&fold(name)).into_iter().flatten().cloned());
         }
     }
     wants
 }
 
-fn holders(known: &Known, kind: Kind, value: impl Fn(&Link) -> Option<&str>) -> BTreeMap<String, LinkNo> {
-    known
-        .links
-        .values()
-        .filter(|l| l.kind == kind && l.target_id.is_some())
-        .filter_map(|l| value(l).map(|v| (fold(v), l.no)))
-        .collect()
+/// Ids of linked objects by what was last written to them.
+fn holders(
+    known: &Known,
+    kind: Kind,
+    value: impl Fn(&Link) -> Option<&str>,
+) -> BTreeMap<String, Vec<TargetId>> {
+    let mut holders: BTreeMap<String, Vec<TargetId>> = BTreeMap::new();
+    for link in known.links.values().filter(|l| l.kind == kind) {
+        if let (Some(id), Some(value)) = (&link.target_id, value(link)) {
+            holders.entry(fold(value)).or_default().push(id.clone());
+        }
+    }
+    holders
 }
 
 /// Names in the target are unique without regard to case.

@@ -10,7 +10,7 @@ use super::draft::{self, Drafts};
 use super::members::members;
 use super::names::settle;
 use super::order::Order;
-use super::step::{Base, Plan, PlanObject, Reason, Step};
+use super::step::{Action, Base, Plan, PlanObject, Reason, Step};
 use crate::ids::{LinkNo, PlanId};
 use crate::model::{Code, EntryRead, Finding, Kind, Link};
 
@@ -58,7 +58,12 @@ fn objects(
             Reason::MemberThrough(no) => Some(*no),
             _ => None,
         };
-        for no in [step.action.object(), step.action.member(), through].into_iter().flatten() {
+        let suspects = match &step.action {
+            Action::RemoveMember { suspects, .. } => suspects.as_deref(),
+            _ => None,
+        };
+        let named = [step.action.object(), step.action.member(), through].into_iter().flatten();
+        for no in named.chain(suspects.into_iter().flatten().copied()) {
             objects.entry(no).or_insert_with(|| object(inputs, drafts, sizes, no));
         }
     }
@@ -87,9 +92,13 @@ fn object(
         label: inputs.label(no),
         dn: inputs.dn(no).0,
         sid,
-        target_id: if is_new { None } else { draft.and_then(|d| d.adopt.clone()).or_else(known_id) },
+        target_id: if is_new {
+            None
+        } else {
+            draft.and_then(|d| d.adopt.as_ref()).map(|a| a.id.clone()).or_else(known_id)
+        },
         members: sizes.get(&no).copied().unwrap_or_default(),
-        filled: link.is_some_and(|l| l.filled),
+        filled: !is_new && link.is_some_and(|l| l.filled),
     }
 }
 

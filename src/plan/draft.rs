@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::desire::fold;
-use super::step::{Change, Confirmed};
-use super::{Adopt, Inputs};
+use super::step::{Change, Confirmed, Found};
+use super::{Adopt, Inputs, Policy};
 use crate::ids::{Anchor, LinkNo, Sid, TargetId};
 use crate::model::{
-    Code, Digest, Finding, GroupAttributes, Kind, Link, RenameSupport, Subject, UserAttribute, UserAttributes,
+    Code, DesiredGroup, DesiredUser, Digest, Finding, GroupAttributes, Kind, Link, ObservedGroup,
+    ObservedUser, RenameSupport, Subject, UserAttribute, UserAttributes,
 };
 
 /// A value that the target holds once only, without regard to case.
@@ -23,12 +24,20 @@ pub struct Draft {
     pub kind: Kind,
     pub content: Content,
     /// An existing object of the target that is taken over first.
-    pub adopt: Option<TargetId>,
+    pub adopt: Option<Adoption>,
     /// Keys that the object comes to hold, and those that it gives up.
     pub takes: BTreeSet<Key>,
     pub frees: BTreeSet<Key>,
     /// A newcomer's label, where this only gives up names.
     pub yields_to: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Adoption {
+    pub id: TargetId,
+    /// The target shows the object's anchor as its external id: it is the same for certain.
+    pub same_anchor: bool,
+    pub found: Found,
 }
 
 #[derive(Clone, Debug)]
@@ -58,13 +67,54 @@ pub fn subject(kind: Kind, anchor: Anchor, sid: Option<&Sid>, label: &str) -> Su
     }
 }
 
-pub fn is_protected(inputs: &Inputs<'_>, names: &[Option<&str>]) -> bool {
-    inputs.policy.protect.iter().any(|p| names.iter().flatten().any(|n| fold(n) == fold(p)))
+/// What `target.protect` names: userNames, addresses, group names and ids of the target, case without regard.
+pub struct Protect(BTreeSet<String>);
+
+impl Protect {
+    pub fn of(policy: &Policy) -> Self {
+        Self(policy.protect.iter().map(|p| fold(p)).collect())
+    }
+
+    pub fn covers<'n>(&self, names: impl IntoIterator<Item = Option<&'n str>>) -> bool {
+        !self.0.is_empty() && names.into_iter().flatten().any(|n| self.0.contains(&fold(n)))
+    }
+
+    pub fn covers_user(&self, id: &TargetId, user: &ObservedUser) -> bool {
+        self.covers([name_of(&user.attributes), email_of(&user.attributes), Some(id.as_str())])
+    }
+
+    fn covers_group(&self, id: &TargetId, group: &ObservedGroup) -> bool {
+        self.covers([Some(group.attributes.display_name.as_str()), Some(id.as_str())])
+    }
+
+    /// Linked objects that are named by what was last written to them, or by what they are called now.
+    fn linked(&self, inputs: &Inputs<'_>) -> BTreeSet<LinkNo> {
+        let named = |link: &&Link| {
+            let Some(id) = &link.target_id else { return false };
+            self.covers([link.name.as_deref(), link.email.as_deref(), Some(id.as_str())])
+                || match link.kind {
+                    Kind::User => inputs.observed.users.get(id).is_some_and(|u| self.covers_user(id, u)),
+                    Kind::Group => inputs.observed.groups.get(id).is_some_and(|g| self.covers_group(id, g)),
+                }
+        };
+        if self.0.is_empty() {
+            return BTreeSet::new();
+        }
+        inputs.known.links.values().filter(named).map(|l| l.no).collect()
+    }
+}
+
+fn name_of(attributes: &UserAttributes) -> Option<&str> {
+    attributes.get(&UserAttribute::UserName).map(String::as_str)
+}
+
+fn email_of(attributes: &UserAttributes) -> Option<&str> {
+    attributes.get(&UserAttribute::Email).map(String::as_str)
 }
 
 pub fn user_keys(attributes: &UserAttributes) -> BTreeSet<Key> {
-    let name = attributes.get(&UserAttribute::UserName).map(|n| Key::UserName(fold(n)));
-    let email = attributes.get(&UserAttribute::Email).map(|e| Key::Email(fold(e)));
+    let name = name_of(attributes).map(|n| Key::UserName(fold(n)));
+    let email = email_of(attributes).map(|e| Key::Email(fold(e)));
     name.into_iter().chain(email).collect()
 }
 
@@ -77,110 +127,134 @@ fn refused(link: Option<&Link>, digest: Digest, inputs: &Inputs<'_>) -> bool {
     link.and_then(|l| l.retry.as_ref()).is_some_and(|r| r.digest == digest && r.not_before > inputs.now)
 }
 
+/// Who in the target holds a name and is none of ours.
+struct Strangers<'a> {
+    users: BTreeMap<Key, (&'a TargetId, &'a ObservedUser)>,
+    groups: BTreeMap<Key, (&'a TargetId, &'a ObservedGroup)>,
+}
+
+impl<'a> Strangers<'a> {
+    fn of(inputs: &'a Inputs<'_>) -> Self {
+        let ours: BTreeSet<&TargetId> =
+            inputs.known.links.values().filter_map(|l| l.target_id.as_ref()).collect();
+        let users = inputs.observed.users.iter().filter(|(id, _)| !ours.contains(id));
+        let groups = inputs.observed.groups.iter().filter(|(id, _)| !ours.contains(id));
+        Self {
+            users: users
+                .flat_map(|(id, u)| user_keys(&u.attributes).into_iter().map(move |k| (k, (id, u))))
+                .collect(),
+            groups: groups
+                .flat_map(|(id, g)| group_keys(&g.attributes).into_iter().map(move |k| (k, (id, g))))
+                .collect(),
+        }
+    }
+}
+
 impl Drafts {
     pub fn gather(inputs: &Inputs<'_>) -> Self {
-        let mut drafts = Self::default();
-        drafts.users(inputs);
-        drafts.groups(inputs);
+        let protect = Protect::of(inputs.policy);
+        let strangers = Strangers::of(inputs);
+        let mut drafts = Self { protected: protect.linked(inputs), ..Self::default() };
+        for (no, wish) in &inputs.desired.users {
+            drafts.user(inputs, &protect, &strangers, *no, wish);
+        }
+        for (no, wish) in &inputs.desired.groups {
+            drafts.group(inputs, &protect, &strangers, *no, wish);
+        }
         drafts
     }
 
-    fn users(&mut self, inputs: &Inputs<'_>) {
-        let linked_ids: BTreeMap<&TargetId, LinkNo> = linked_ids(inputs, Kind::User);
-        for (no, wish) in &inputs.desired.users {
-            let link = inputs.known.links.get(no);
-            let digest = Digest::of_user(&wish.attributes);
-            let name = wish.attributes.get(&UserAttribute::UserName).map(String::as_str);
-            let email = wish.attributes.get(&UserAttribute::Email).map(String::as_str);
-            let label = name.unwrap_or_default();
-            let subject = || subject(Kind::User, wish.anchor, wish.sid.as_ref(), label);
-            if is_protected(inputs, &[name, email, link.and_then(|l| l.name.as_deref())]) {
-                self.protected.insert(*no);
-                self.findings.push(protected_finding(subject()));
-                continue;
-            }
-            match link.and_then(|l| l.target_id.as_ref()) {
-                Some(_) if link.is_some_and(|l| l.digest == Some(digest)) => {}
-                Some(id) => match inputs.observed.users.get(id) {
-                    _ if refused(link, digest, inputs) => {
-                        self.findings.extend(standing_refusal(link, subject()))
-                    }
-                    None => {
-                        self.gone.insert(*no);
-                        self.findings.push(gone_finding(subject()));
-                        self.list.insert(*no, new_user(&wish.attributes, true));
-                    }
-                    Some(now) => {
-                        let draft = self.user_change(inputs, &now.attributes, &wish.attributes, subject());
-                        match draft {
-                            Some(draft) => {
-                                self.list.insert(*no, draft);
-                            }
-                            None => {
-                                self.confirm_user(*no, &wish.attributes);
-                            }
-                        }
-                    }
-                },
-                None if refused(link, digest, inputs) => {
-                    self.findings.extend(standing_refusal(link, subject()))
+    fn user(
+        &mut self,
+        inputs: &Inputs<'_>,
+        protect: &Protect,
+        strangers: &Strangers<'_>,
+        no: LinkNo,
+        wish: &DesiredUser,
+    ) {
+        let link = inputs.known.links.get(&no);
+        let digest = Digest::of_user(&wish.attributes);
+        let (name, email) = (name_of(&wish.attributes), email_of(&wish.attributes));
+        let label = name.unwrap_or_default();
+        let subject = || subject(Kind::User, wish.anchor, wish.sid.as_ref(), label);
+        if self.protected.contains(&no) || protect.covers([name, email]) {
+            self.protected.insert(no);
+            self.findings.push(protected_finding(subject()));
+            return;
+        }
+        let id = link.and_then(|l| l.target_id.as_ref());
+        if id.is_some() && link.is_some_and(|l| l.digest == Some(digest)) {
+            return;
+        }
+        if refused(link, digest, inputs) {
+            self.findings.extend(standing_refusal(link, subject()));
+            return;
+        }
+        if let Some(id) = id {
+            let Some(now) = inputs.observed.users.get(id) else {
+                self.gone.insert(no);
+                self.findings.push(gone_finding(subject()));
+                self.list.insert(no, new_user(&wish.attributes, true));
+                return;
+            };
+            match self.compare_user(inputs, &now.attributes, &wish.attributes, subject()) {
+                Compared::Differs(draft) => {
+                    self.list.insert(no, *draft);
                 }
-                None => {
-                    // Who holds the name in the target, if it is none of ours?
-                    let strangers = |key: Option<&str>, attribute: UserAttribute| {
-                        inputs.observed.users.iter().filter(|(id, _)| !linked_ids.contains_key(id)).find(
-                            |(_, u)| {
-                                key.is_some_and(|k| {
-                                    u.attributes.get(&attribute).is_some_and(|v| fold(v) == fold(k))
-                                })
-                            },
-                        )
-                    };
-                    let by_name = strangers(name, UserAttribute::UserName);
-                    let by_email = strangers(email, UserAttribute::Email);
-                    match (by_name, by_email) {
-                        (None, None) => {
-                            self.list.insert(*no, new_user(&wish.attributes, false));
-                        }
-                        (Some((id, found)), other) if other.is_none_or(|(o, _)| o == id) => {
-                            if inputs.policy.adopt == Adopt::Never {
-                                self.findings.push(conflict(subject(), "userName", label, id));
-                                continue;
-                            }
-                            let change =
-                                self.user_change(inputs, &found.attributes, &wish.attributes, subject());
-                            if change.is_none() {
-                                self.confirm_user(*no, &wish.attributes);
-                            }
-                            let mut draft = change.unwrap_or_else(|| unchanged_user(&wish.attributes));
-                            draft.adopt = Some(id.clone());
-                            self.list.insert(*no, draft);
-                        }
-                        (_, Some((id, _))) => {
-                            self.findings.push(conflict(
-                                subject(),
-                                "primary address",
-                                email.unwrap_or_default(),
-                                id,
-                            ));
-                        }
-                        (Some((id, _)), None) => {
-                            self.findings.push(conflict(subject(), "userName", label, id))
-                        }
-                    }
+                Compared::Same => {
+                    let found = Found::of_user(&now.attributes);
+                    self.confirmed.insert(no, Confirmed { digest, name: found.name, email: found.email });
                 }
+                Compared::OnlyName => {}
             }
+            return;
+        }
+        let holder = |key: Option<Key>| key.and_then(|k| strangers.users.get(&k)).copied();
+        let by_name = holder(name.map(|n| Key::UserName(fold(n))));
+        let by_email = holder(email.map(|e| Key::Email(fold(e))));
+        match (by_name, by_email) {
+            (None, None) => {
+                self.list.insert(no, new_user(&wish.attributes, false));
+            }
+            (Some((id, found)), other) if other.is_none_or(|(o, _)| o == id) => {
+                if protect.covers_user(id, found) {
+                    self.protected.insert(no);
+                    self.findings.push(protected_finding(subject()));
+                    return;
+                }
+                let same_anchor = has_anchor(&found.external_ids, wish.anchor);
+                if inputs.policy.adopt == Adopt::Never && !same_anchor {
+                    self.findings.push(conflict(subject(), "userName", label, id));
+                    return;
+                }
+                let mut known = Found::of_user(&found.attributes);
+                let draft = match self.compare_user(inputs, &found.attributes, &wish.attributes, subject()) {
+                    Compared::Differs(draft) => *draft,
+                    Compared::Same => {
+                        known.digest = Some(digest);
+                        unchanged_user(&found.attributes)
+                    }
+                    Compared::OnlyName => unchanged_user(&found.attributes),
+                };
+                let adopt = Some(Adoption { id: id.clone(), same_anchor, found: known });
+                self.list.insert(no, Draft { adopt, ..draft });
+            }
+            (_, Some((id, _))) => {
+                let value = email.unwrap_or_default();
+                self.findings.push(conflict(subject(), "primary address", value, id));
+            }
+            (Some((id, _)), None) => self.findings.push(conflict(subject(), "userName", label, id)),
         }
     }
 
-    /// What has to change so that the mapped attributes are as desired; `None` where nothing has.
-    fn user_change(
+    /// What has to change so that the mapped attributes are as desired.
+    fn compare_user(
         &mut self,
         inputs: &Inputs<'_>,
         now: &UserAttributes,
         wish: &UserAttributes,
         subject: Subject,
-    ) -> Option<Draft> {
+    ) -> Compared {
         let mut changes: Vec<Change> = Vec::new();
         let mut whole = true;
         for attribute in inputs.managed {
@@ -202,17 +276,11 @@ impl Drafts {
             changes.push(Change { attribute: *attribute, old: old.cloned(), new: new.cloned() });
         }
         if changes.is_empty() {
-            return None;
+            return if whole { Compared::Same } else { Compared::OnlyName };
         }
-        let mut after = now.clone();
-        for change in &changes {
-            match &change.new {
-                Some(value) => after.insert(change.attribute, value.clone()),
-                None => after.remove(&change.attribute),
-            };
-        }
+        let after = changed(now, &changes);
         let (held, wanted) = (user_keys(now), user_keys(&after));
-        Some(Draft {
+        Compared::Differs(Box::new(Draft {
             kind: Kind::User,
             takes: &wanted - &held,
             frees: &held - &wanted,
@@ -224,85 +292,97 @@ impl Drafts {
             },
             adopt: None,
             yields_to: None,
-        })
+        }))
     }
 
-    fn confirm_user(&mut self, no: LinkNo, attributes: &UserAttributes) {
-        let confirmed = Confirmed {
-            digest: Digest::of_user(attributes),
-            name: attributes.get(&UserAttribute::UserName).cloned().unwrap_or_default(),
-            email: attributes.get(&UserAttribute::Email).cloned(),
-        };
-        self.confirmed.insert(no, confirmed);
-    }
-
-    fn groups(&mut self, inputs: &Inputs<'_>) {
-        let linked_ids = linked_ids(inputs, Kind::Group);
-        for (no, wish) in &inputs.desired.groups {
-            let link = inputs.known.links.get(no);
-            let digest = Digest::of_group(&wish.attributes);
-            let name = wish.attributes.display_name.as_str();
-            let subject = || subject(Kind::Group, wish.anchor, wish.sid.as_ref(), name);
-            if is_protected(inputs, &[Some(name), link.and_then(|l| l.name.as_deref())]) {
-                self.protected.insert(*no);
-                self.findings.push(protected_finding(subject()));
-                continue;
-            }
-            match link.and_then(|l| l.target_id.as_ref()) {
-                Some(_) if link.is_some_and(|l| l.digest == Some(digest)) => {}
-                _ if refused(link, digest, inputs) => self.findings.extend(standing_refusal(link, subject())),
-                Some(id) => match inputs.observed.groups.get(id) {
-                    None => {
-                        self.gone.insert(*no);
-                        self.findings.push(gone_finding(subject()));
-                        self.list.insert(*no, new_group(&wish.attributes, true));
-                    }
-                    Some(now) => match group_change(&now.attributes, &wish.attributes) {
-                        Some(draft) => {
-                            self.list.insert(*no, draft);
-                        }
-                        None => {
-                            let confirmed = Confirmed { digest, name: name.to_owned(), email: None };
-                            self.confirmed.insert(*no, confirmed);
-                        }
-                    },
-                },
+    fn group(
+        &mut self,
+        inputs: &Inputs<'_>,
+        protect: &Protect,
+        strangers: &Strangers<'_>,
+        no: LinkNo,
+        wish: &DesiredGroup,
+    ) {
+        let link = inputs.known.links.get(&no);
+        let digest = Digest::of_group(&wish.attributes);
+        let name = wish.attributes.display_name.as_str();
+        let subject = || subject(Kind::Group, wish.anchor, wish.sid.as_ref(), name);
+        if self.protected.contains(&no) || protect.covers([Some(name)]) {
+            self.protected.insert(no);
+            self.findings.push(protected_finding(subject()));
+            return;
+        }
+        let id = link.and_then(|l| l.target_id.as_ref());
+        if id.is_some() && link.is_some_and(|l| l.digest == Some(digest)) {
+            return;
+        }
+        if refused(link, digest, inputs) {
+            self.findings.extend(standing_refusal(link, subject()));
+            return;
+        }
+        if let Some(id) = id {
+            let Some(now) = inputs.observed.groups.get(id) else {
+                self.gone.insert(no);
+                self.findings.push(gone_finding(subject()));
+                self.list.insert(no, new_group(&wish.attributes, true));
+                return;
+            };
+            match group_change(&now.attributes, &wish.attributes) {
+                Some(draft) => {
+                    self.list.insert(no, draft);
+                }
                 None => {
-                    let stranger = inputs.observed.groups.iter().find(|(id, g)| {
-                        !linked_ids.contains_key(id) && fold(&g.attributes.display_name) == fold(name)
-                    });
-                    match stranger {
-                        None => {
-                            self.list.insert(*no, new_group(&wish.attributes, false));
-                        }
-                        Some((id, _)) if inputs.policy.adopt == Adopt::Never => {
-                            self.findings.push(conflict(subject(), "displayName", name, id));
-                        }
-                        Some((id, found)) => {
-                            let change = group_change(&found.attributes, &wish.attributes);
-                            if change.is_none() {
-                                let confirmed = Confirmed { digest, name: name.to_owned(), email: None };
-                                self.confirmed.insert(*no, confirmed);
-                            }
-                            let mut draft = change.unwrap_or_else(|| unchanged_group(&wish.attributes));
-                            draft.adopt = Some(id.clone());
-                            self.list.insert(*no, draft);
-                        }
-                    }
+                    self.confirmed.insert(no, Confirmed { digest, name: name.to_owned(), email: None });
                 }
             }
+            return;
+        }
+        let Some((id, found)) = strangers.groups.get(&Key::GroupName(fold(name))).copied() else {
+            self.list.insert(no, new_group(&wish.attributes, false));
+            return;
+        };
+        let same_anchor = has_anchor(&found.external_ids, wish.anchor);
+        if protect.covers_group(id, found) {
+            self.protected.insert(no);
+            self.findings.push(protected_finding(subject()));
+        } else if inputs.policy.adopt == Adopt::Never && !same_anchor {
+            self.findings.push(conflict(subject(), "displayName", name, id));
+        } else {
+            let change = group_change(&found.attributes, &wish.attributes);
+            let known = Found {
+                name: found.attributes.display_name.clone(),
+                email: None,
+                digest: change.is_none().then_some(digest),
+            };
+            let draft = change.unwrap_or_else(|| unchanged_group(&found.attributes));
+            let adopt = Some(Adoption { id: id.clone(), same_anchor, found: known });
+            self.list.insert(no, Draft { adopt, ..draft });
         }
     }
 }
 
-fn linked_ids<'a>(inputs: &'a Inputs<'_>, kind: Kind) -> BTreeMap<&'a TargetId, LinkNo> {
-    inputs
-        .known
-        .links
-        .values()
-        .filter(|l| l.kind == kind)
-        .filter_map(|l| l.target_id.as_ref().map(|id| (id, l.no)))
-        .collect()
+/// A linked or found user against what is desired.
+enum Compared {
+    Same,
+    /// Only the userName differs, which the target does not let change.
+    OnlyName,
+    Differs(Box<Draft>),
+}
+
+/// Whether one of the external ids is the object's own anchor.
+fn has_anchor(external_ids: &[(String, String)], anchor: Anchor) -> bool {
+    external_ids.iter().any(|(_, id)| Anchor::parse(id) == Some(anchor))
+}
+
+pub fn changed(before: &UserAttributes, changes: &[Change]) -> UserAttributes {
+    let mut after = before.clone();
+    for change in changes {
+        match &change.new {
+            Some(value) => after.insert(change.attribute, value.clone()),
+            None => after.remove(&change.attribute),
+        };
+    }
+    after
 }
 
 fn new_user(attributes: &UserAttributes, again: bool) -> Draft {

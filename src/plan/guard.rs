@@ -28,11 +28,22 @@ pub fn guard(
     } else {
         plan.numbered().filter(|(_, s)| approvals.contains(&plan.fingerprint(s))).map(|(no, _)| no).collect()
     };
-    let mut guard = Guard { plan: &plan, policy, approved: &approved, held: BTreeMap::new() };
+    let mut guard =
+        Guard { plan: &plan, policy, approved: &approved, held: BTreeMap::new(), counted: Vec::new() };
     guard.single_steps(renames);
+    guard.connected();
+    guard.count();
     guard.whole_cycle();
     guard.each_group();
-    guard.dependants();
+    // Holding one step may leave another without its purpose, or a group without those who were to join it.
+    loop {
+        let before = guard.held.len();
+        guard.connected();
+        guard.emptied_groups();
+        if guard.held.len() == before {
+            break;
+        }
+    }
     let held = guard.held;
     ApprovedPlan::new(plan, held, approved)
 }
@@ -42,6 +53,8 @@ struct Guard<'a> {
     policy: &'a Policy,
     approved: &'a BTreeSet<StepNo>,
     held: BTreeMap<StepNo, Vec<Hold>>,
+    /// What limits are held against: neither approved nor held whatever the number.
+    counted: Vec<StepNo>,
 }
 
 impl Guard<'_> {
@@ -60,11 +73,25 @@ impl Guard<'_> {
             .collect()
     }
 
+    fn count(&mut self) {
+        self.counted = self.open(|_| true);
+        self.counted.retain(|no| !self.held.contains_key(no));
+    }
+
+    fn counted(&self, which: impl Fn(&Action) -> bool) -> Vec<StepNo> {
+        self.counted.iter().copied().filter(|no| which(&self.plan.step(*no).action)).collect()
+    }
+
     /// Held whatever the number.
     fn single_steps(&mut self, renames: RenameSupport) {
         if self.policy.adopt != Adopt::Auto {
-            let adoptions =
-                self.open(|s| matches!(s.action, Action::AdoptUser { .. } | Action::AdoptGroup { .. }));
+            let adoptions = self.open(|s| {
+                matches!(
+                    s.action,
+                    Action::AdoptUser { same_anchor: false, .. }
+                        | Action::AdoptGroup { same_anchor: false, .. }
+                )
+            });
             let groups: BTreeSet<Option<LinkNo>> =
                 adoptions.iter().map(|no| self.plan.step(*no).action.object()).collect();
             let strangers = self.open(|s| {
@@ -96,25 +123,30 @@ impl Guard<'_> {
         let limits = &self.policy.guard;
         let (max_removals, max_renames, max_deletes) =
             (limits.max_removals, limits.max_renames, limits.max_deletes);
-        let removals = self.open(|s| s.action.sort() == Sort::RemoveMember);
+        let removals = self.counted(|a| a.sort() == Sort::RemoveMember);
         self.absolute(&removals, "max-removals", max_removals);
 
-        let renames = self.open(|s| s.action.renames_or_empties());
+        // Who is taken over in this very cycle is one of those whom the profile answers for.
+        let adopted = |kind| self.counted(|a| a.sort() == kind).len() as u64;
+        let users = self.plan.base.linked_users + adopted(Sort::AdoptUser);
+        let groups = self.plan.base.linked_groups + adopted(Sort::AdoptGroup);
+
+        let renames = self.counted(Action::renames_or_empties);
         self.absolute(&renames, "max-renames", max_renames);
         for (kind, of, what) in [
-            (Kind::User, self.plan.base.linked_users, "linked users renamed or with an emptied attribute"),
-            (Kind::Group, self.plan.base.linked_groups, "linked groups with an emptied attribute"),
+            (Kind::User, users, "linked users renamed or with an emptied attribute"),
+            (Kind::Group, groups, "linked groups with an emptied attribute"),
         ] {
             let some = self.of_kind(&renames, kind);
             self.percent(&some, what, of);
         }
 
         // Something that was linked and is to be made anew was lost: as grave as a delete.
-        let again = self.open(|s| s.action.recreates());
+        let again = self.counted(Action::recreates);
         self.absolute(&again, "max-deletes", max_deletes);
         for (kind, of, what) in [
-            (Kind::User, self.plan.base.linked_users, "linked users created again"),
-            (Kind::Group, self.plan.base.linked_groups, "linked groups created again"),
+            (Kind::User, users, "linked users created again"),
+            (Kind::Group, groups, "linked groups created again"),
         ] {
             let some = self.of_kind(&again, kind);
             self.percent(&some, what, of);
@@ -143,46 +175,89 @@ impl Guard<'_> {
         }
     }
 
-    fn each_group(&mut self) {
-        let mut removals: BTreeMap<LinkNo, Vec<StepNo>> = BTreeMap::new();
-        let mut additions: BTreeMap<LinkNo, Vec<StepNo>> = BTreeMap::new();
-        for (no, step) in self.plan.numbered() {
-            let by_group = match step.action.sort() {
-                Sort::RemoveMember => &mut removals,
-                Sort::AddMember => &mut additions,
-                _ => continue,
-            };
-            if let Some(group) = step.action.object() {
-                by_group.entry(group).or_default().push(no);
+    /// Removals or additions by group, those that hold for `which`.
+    fn by_group(&self, sort: Sort, which: impl Fn(StepNo) -> bool) -> BTreeMap<LinkNo, Vec<StepNo>> {
+        let mut groups: BTreeMap<LinkNo, Vec<StepNo>> = BTreeMap::new();
+        for (no, step) in self.plan.numbered().filter(|(_, step)| step.action.sort() == sort) {
+            if let Some(group) = step.action.object().filter(|_| which(no)) {
+                groups.entry(group).or_default().push(no);
             }
         }
-        for (group, all) in &additions {
-            let Some(object) = self.plan.objects.get(group).filter(|o| o.filled) else { continue };
+        groups
+    }
+
+    fn each_group(&mut self) {
+        let counted: BTreeSet<StepNo> = self.counted.iter().copied().collect();
+        for (group, steps) in self.by_group(Sort::AddMember, |no| counted.contains(&no)) {
+            let Some(object) = self.plan.objects.get(&group).filter(|o| o.filled) else { continue };
             let (of, label) = (object.members, object.label.clone());
-            let open: Vec<StepNo> = all.iter().filter(|no| !self.approved.contains(no)).copied().collect();
-            self.absolute(&open, "max-growth", self.policy.guard.max_growth);
+            self.absolute(&steps, "max-growth", self.policy.guard.max_growth);
             // Of an empty group everything is more than any percentage: there the absolute limit is what counts.
             if of > 0 {
-                self.percent(&open, &format!("members of {label} added"), of);
+                self.percent(&steps, &format!("members of {label} added"), of);
             }
         }
-        for (group, all) in &removals {
-            let Some(object) = self.plan.objects.get(group) else { continue };
-            let (of, label) = (object.members, object.label.clone());
-            let open: Vec<StepNo> = all.iter().filter(|no| !self.approved.contains(no)).copied().collect();
-            self.percent(&open, &format!("members of {label} removed"), of);
-            let gains = additions.get(group).is_some_and(|a| a.iter().any(|no| !self.held.contains_key(no)));
-            if of >= EMPTYING_FROM && all.len() as u64 >= of && !gains {
-                self.hold(&open, &Hold::WouldEmpty { group: label, members: of });
-            }
+        for (group, steps) in self.by_group(Sort::RemoveMember, |no| counted.contains(&no)) {
+            let Some(object) = self.plan.objects.get(&group) else { continue };
+            self.percent(&steps, &format!("members of {} removed", object.label), object.members);
         }
     }
 
-    /// Steps come after those that they need, so one pass is enough.
-    fn dependants(&mut self) {
+    /// Whatever the size of the limits. Who is approved counts here: it is the last one that makes a group empty.
+    fn emptied_groups(&mut self) {
+        let joined: BTreeSet<LinkNo> =
+            self.by_group(Sort::AddMember, |no| !self.held.contains_key(&no)).into_keys().collect();
+        for (group, steps) in self.by_group(Sort::RemoveMember, |_| true) {
+            let Some(object) = self.plan.objects.get(&group) else { continue };
+            let of = object.members;
+            if of < EMPTYING_FROM || (steps.len() as u64) < of || joined.contains(&group) {
+                continue;
+            }
+            let why = Hold::WouldEmpty { group: object.label.clone(), members: of };
+            let open: Vec<StepNo> = steps
+                .into_iter()
+                .filter(|no| !self.approved.contains(no))
+                .filter(|no| self.held.get(no).is_none_or(|holds| !holds.contains(&why)))
+                .collect();
+            self.hold(&open, &why);
+        }
+    }
+
+    /// What needs a held step is held; so is what only makes room for held steps.
+    fn connected(&mut self) {
+        let mut needed_by: BTreeMap<StepNo, Vec<StepNo>> = BTreeMap::new();
         for (no, step) in self.plan.numbered() {
-            if let Some(needed) = step.after.iter().find(|n| self.held.contains_key(n)) {
-                self.held.entry(no).or_default().push(Hold::DependsOn { step: *needed });
+            let makes_room = |n: &&StepNo| self.plan.step(**n).action.makes_room();
+            for needed in step.after.iter().filter(makes_room) {
+                needed_by.entry(*needed).or_default().push(no);
+            }
+        }
+        loop {
+            let before = self.held.len();
+            // Steps come after those that they need, so one pass is enough.
+            for (no, step) in self.plan.numbered().filter(|(_, step)| !step.after.is_empty()) {
+                if self.held.contains_key(&no) {
+                    continue;
+                }
+                if let Some(needed) = step.after.iter().find(|n| self.held.contains_key(n)) {
+                    self.held.insert(no, vec![Hold::DependsOn { step: *needed }]);
+                }
+            }
+            for (no, waiting) in &needed_by {
+                let own =
+                    |n: &&StepNo| self.plan.step(**n).action.object() == self.plan.step(*no).action.object();
+                // Under a parking name nobody is to be left, whoever else waits.
+                let left = waiting.iter().filter(own).find(|n| self.held.contains_key(n));
+                let idle =
+                    || waiting.iter().all(|n| self.held.contains_key(n)).then(|| waiting.first()).flatten();
+                if !self.held.contains_key(no)
+                    && let Some(purpose) = left.or_else(idle)
+                {
+                    self.held.insert(*no, vec![Hold::OnlyFor { step: *purpose }]);
+                }
+            }
+            if self.held.len() == before {
+                break;
             }
         }
     }

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use roaring::RoaringBitmap;
 
 use super::Inputs;
-use super::draft::{self, Content, Drafts};
+use super::draft::{Content, Drafts, Protect};
 use super::step::{Action, Reason, Withheld};
 use crate::ids::{LinkNo, TargetId};
-use crate::model::{Absence, Kind};
+use crate::model::{Absence, Kind, UserAttribute};
 
 /// One membership step, before it is put in order.
 pub struct Member {
@@ -56,13 +56,16 @@ pub fn members(inputs: &Inputs<'_>, drafts: &Drafts) -> Members {
         let gone = &(&before.applied - &stays) - &people.protected;
         let mut unproven = 0_u64;
         for user in gone.iter().map(LinkNo) {
-            let proof = people
-                .barred
-                .get(&user)
-                .copied()
-                .or_else(|| if written.frozen { None } else { written.closure.not_a_member(user) });
+            if let Some(proof) = people.barred.get(&user) {
+                members.removes.push(removal(*group, user, *proof, None));
+                continue;
+            }
+            let proof = if written.frozen { None } else { written.closure.not_a_member(user) };
             match proof {
-                Some(proof) => members.removes.push(removal(inputs, *group, user, proof)),
+                Some(proof) => {
+                    let suspects = inputs.scope.doubt(*group, user);
+                    members.removes.push(removal(*group, user, proof, suspects));
+                }
                 // Frozen, or an account of which nothing is known: not short of a proof, but of an approval or
                 // a permission, which has a finding of its own.
                 None if written.frozen || certain.contains(user.0) => {}
@@ -105,26 +108,22 @@ pub fn members(inputs: &Inputs<'_>, drafts: &Drafts) -> Members {
 fn frozen_out_of_scope(inputs: &Inputs<'_>, drafts: &Drafts, people: &People, members: &mut Members) {
     for link in inputs.known.links.values() {
         let linked = link.kind == Kind::Group && link.target_id.is_some();
-        let protected = draft::is_protected(inputs, &[link.name.as_deref()]);
-        if !linked
-            || protected
-            || drafts.protected.contains(&link.no)
-            || inputs.scope.written().contains_key(&link.no)
-        {
+        if !linked || drafts.protected.contains(&link.no) || inputs.scope.written().contains_key(&link.no) {
             continue;
         }
-        members.sizes.insert(link.no, link.applied.len());
-        for user in (&link.applied - &people.protected).iter().map(LinkNo) {
+        let applied = &link.applied & &people.present;
+        members.sizes.insert(link.no, applied.len());
+        for user in (applied - &people.protected).iter().map(LinkNo) {
             let proof = people.barred.get(&user).copied().or_else(|| inputs.scope.whole().out_of_scope(user));
             if let Some(proof) = proof {
-                members.removes.push(removal(inputs, link.no, user, proof));
+                members.removes.push(removal(link.no, user, proof, None));
             }
         }
     }
 }
 
-fn removal(inputs: &Inputs<'_>, group: LinkNo, user: LinkNo, proof: Absence) -> Member {
-    let suspects = inputs.scope.doubt(group, user).map(|s| Box::new(s.clone()));
+fn removal(group: LinkNo, user: LinkNo, proof: Absence, suspects: Option<&BTreeSet<LinkNo>>) -> Member {
+    let suspects = suspects.map(|s| Box::new(s.clone()));
     let action = Action::RemoveMember { group, user, proof, suspects };
     Member { group, user: Some(user), action, reason: Reason::Proof(proof) }
 }
@@ -137,24 +136,36 @@ struct People {
     /// Positively read as someone who is to be a member of nothing.
     barred: BTreeMap<LinkNo, Absence>,
     protected: RoaringBitmap,
-    /// Deleted in the target by others: what was applied for them is gone too.
-    void: RoaringBitmap,
+    /// Exist in the target now, linked or to be adopted. Of others nothing is there: what was once applied for
+    /// someone who was deleted in the target by others is gone too.
+    present: RoaringBitmap,
+    by_target_id: BTreeMap<TargetId, LinkNo>,
+    protect: Protect,
 }
 
 impl People {
     fn of(inputs: &Inputs<'_>, drafts: &Drafts) -> Self {
-        let linked: RoaringBitmap = inputs
-            .known
-            .links
-            .values()
-            .filter(|l| l.kind == Kind::User && l.target_id.is_some())
-            .map(|l| l.no.0)
-            .collect();
-        let coming: RoaringBitmap =
-            drafts.list.iter().filter(|(_, d)| d.kind == Kind::User).map(|(no, _)| no.0).collect();
-        let void: RoaringBitmap = drafts.gone.iter().map(|no| no.0).collect();
+        let mut by_target_id = BTreeMap::new();
+        let mut present = RoaringBitmap::new();
+        for link in inputs.known.links.values().filter(|l| l.kind == Kind::User) {
+            if let Some(id) = &link.target_id {
+                by_target_id.insert(id.clone(), link.no);
+                present.insert(link.no.0);
+            }
+        }
+        let mut coming = RoaringBitmap::new();
+        for (no, draft) in drafts.list.iter().filter(|(_, d)| d.kind == Kind::User) {
+            if matches!(draft.content, Content::NewUser { .. }) {
+                coming.insert(no.0);
+            }
+            if let Some(adoption) = &draft.adopt {
+                by_target_id.insert(adoption.id.clone(), *no);
+                present.insert(no.0);
+            }
+        }
+        present -= &coming;
+        present -= drafts.gone.iter().map(|no| no.0).collect::<RoaringBitmap>();
         let eligible = inputs.scope.eligible();
-        let exist = (&linked - &void) | &coming;
         let barred = (inputs.scope.users().iter())
             .filter_map(|(no, user)| {
                 Absence::from_account(user.account)
@@ -162,18 +173,14 @@ impl People {
                     .map(|proof| (*no, proof))
             })
             .collect();
-        let mut protected: RoaringBitmap = drafts.protected.iter().map(|no| no.0).collect();
-        for link in inputs.known.links.values().filter(|l| l.kind == Kind::User) {
-            if draft::is_protected(inputs, &[link.name.as_deref(), link.email.as_deref()]) {
-                protected.insert(link.no.0);
-            }
-        }
         Self {
-            settled: &eligible & &exist,
+            settled: &eligible & (&present | &coming),
             in_good_standing: eligible | inputs.scope.unknown(),
             barred,
-            protected,
-            void,
+            protected: drafts.protected.iter().map(|no| no.0).collect(),
+            present,
+            by_target_id,
+            protect: Protect::of(inputs.policy),
         }
     }
 }
@@ -190,45 +197,34 @@ impl Before {
         let draft = drafts.list.get(&group);
         let link = inputs.known.links.get(&group).filter(|l| l.target_id.is_some());
         let nothing = Self { applied: RoaringBitmap::new(), strangers: Vec::new(), present: None };
-        match (draft, link) {
-            (Some(draft), _) if matches!(draft.content, Content::NewGroup { .. }) => Some(nothing),
-            (Some(draft), _) if draft.adopt.is_some() => {
-                let found = draft.adopt.as_ref().and_then(|id| inputs.observed.groups.get(id));
-                Some(Self::adopted(inputs, drafts, found.and_then(|g| g.members.as_ref())))
-            }
-            (_, Some(link)) => {
-                // Gone from the target, and refused when it was to be made again.
-                (!drafts.gone.contains(&group))
-                    .then(|| Self { applied: &link.applied - &people.void, ..nothing })
-            }
-            _ => None,
+        if draft.is_some_and(|d| matches!(d.content, Content::NewGroup { .. })) {
+            return Some(nothing);
         }
+        if let Some(adoption) = draft.and_then(|d| d.adopt.as_ref()) {
+            let found = inputs.observed.groups.get(&adoption.id).and_then(|g| g.members.as_ref());
+            return Some(Self::adopted(inputs, people, found));
+        }
+        // Gone from the target, and refused when it was to be made again: nothing is there.
+        let link = link.filter(|_| !drafts.gone.contains(&group))?;
+        Some(Self { applied: &link.applied & &people.present, ..nothing })
     }
 
-    fn adopted(inputs: &Inputs<'_>, drafts: &Drafts, found: Option<&BTreeSet<TargetId>>) -> Self {
-        let mut by_id: BTreeMap<&TargetId, LinkNo> = BTreeMap::new();
-        for link in inputs.known.links.values().filter(|l| l.kind == Kind::User) {
-            by_id.extend(link.target_id.as_ref().map(|id| (id, link.no)));
-        }
-        for (no, draft) in drafts.list.iter().filter(|(_, d)| d.kind == Kind::User) {
-            by_id.extend(draft.adopt.as_ref().map(|id| (id, *no)));
-        }
-        let mut before =
-            Self { applied: RoaringBitmap::new(), strangers: Vec::new(), present: Some(BTreeSet::new()) };
+    fn adopted(inputs: &Inputs<'_>, people: &People, found: Option<&BTreeSet<TargetId>>) -> Self {
+        let mut applied = RoaringBitmap::new();
+        let mut strangers = Vec::new();
         for id in found.into_iter().flatten() {
-            if let Some(no) = by_id.get(id) {
-                before.applied.insert(no.0);
-                before.present.get_or_insert_default().insert(*no);
+            if let Some(no) = people.by_target_id.get(id) {
+                applied.insert(no.0);
                 continue;
             }
-            let seen = inputs.observed.users.get(id);
-            let name = seen.and_then(|u| u.attributes.get(&crate::model::UserAttribute::UserName));
-            let email = seen.and_then(|u| u.attributes.get(&crate::model::UserAttribute::Email));
-            let names = [name.map(String::as_str), email.map(String::as_str), Some(id.as_str())];
-            if !draft::is_protected(inputs, &names) {
-                before.strangers.push((id.clone(), name.map_or_else(|| id.to_string(), Clone::clone)));
+            // Someone who could not be looked up might be protected.
+            let Some(user) = inputs.observed.users.get(id) else { continue };
+            if !people.protect.covers_user(id, user) {
+                let name = user.attributes.get(&UserAttribute::UserName);
+                strangers.push((id.clone(), name.map_or_else(|| id.to_string(), Clone::clone)));
             }
         }
-        before
+        let present = Some(applied.iter().map(LinkNo).collect());
+        Self { applied, strangers, present }
     }
 }

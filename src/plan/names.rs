@@ -7,9 +7,8 @@ use petgraph::algo::kosaraju_scc;
 use petgraph::graph::DiGraph;
 
 use super::Inputs;
-use super::desire::fold;
-use super::draft::{self, Content, Draft, Drafts, Key};
-use super::step::Change;
+use super::draft::{self, Content, Draft, Drafts, Key, changed};
+use super::step::{Change, hex};
 use crate::ids::{Anchor, LinkNo, TargetId};
 use crate::model::{
     Code, Finding, GroupAttributes, Kind, RenameSupport, Subject, UserAttribute, UserAttributes,
@@ -17,15 +16,21 @@ use crate::model::{
 
 /// Drafts that can all be carried out, and in which order.
 pub struct Settled {
-    /// A step waits for the steps of these objects.
-    pub waits: BTreeMap<LinkNo, BTreeSet<LinkNo>>,
-    /// Objects that step aside first, with what they are called meanwhile. Whoever waits for one of them waits
-    /// for this step.
+    /// An object waits for others, each because of the keys that it gives up.
+    pub waits: BTreeMap<LinkNo, BTreeMap<LinkNo, BTreeSet<Key>>>,
+    /// Objects that step aside first, with what they are called meanwhile.
     pub parked: BTreeMap<LinkNo, Parked>,
 }
 
 #[derive(Clone, Debug)]
-pub enum Parked {
+pub struct Parked {
+    /// Whoever waits for these alone waits for the step aside, not for the object's new values.
+    pub frees: BTreeSet<Key>,
+    pub change: ParkedAs,
+}
+
+#[derive(Clone, Debug)]
+pub enum ParkedAs {
     User { changes: Vec<Change>, after: UserAttributes },
     Group { before: GroupAttributes, after: GroupAttributes },
 }
@@ -33,32 +38,20 @@ pub enum Parked {
 /// Drops drafts whose names cannot be had (each with a finding), adds those that yield, and orders the rest.
 pub fn settle(inputs: &Inputs<'_>, drafts: &mut Drafts) -> Settled {
     let holders = Holders::of(inputs, drafts);
-    // Dropping one draft leaves its old name taken, which may cost another draft its new one.
-    while let Some((no, verdict)) = first_obstacle(inputs, drafts, &holders) {
-        match verdict {
-            Obstacle::Yield(holder, draft) => {
-                drafts.list.insert(holder, *draft);
-            }
-            Obstacle::Drop(finding) => {
-                drafts.list.remove(&no);
-                drafts.findings.push(*finding);
-            }
-        }
-    }
-    let mut settled = Settled { waits: BTreeMap::new(), parked: BTreeMap::new() };
+    drop_obstructed(inputs, drafts, &holders);
+    add_yielding(inputs, drafts, &holders);
+    let mut waits: BTreeMap<LinkNo, BTreeMap<LinkNo, BTreeSet<Key>>> = BTreeMap::new();
     for (no, draft) in &drafts.list {
-        let waits: BTreeSet<LinkNo> =
-            draft.takes.iter().filter_map(|k| holders.ours.get(k)).copied().filter(|h| h != no).collect();
-        if !waits.is_empty() {
-            settled.waits.insert(*no, waits);
+        for key in &draft.takes {
+            let Some(holder) = holders.ours.get(key).filter(|h| *h != no && drafts.list.contains_key(h))
+            else {
+                continue;
+            };
+            waits.entry(*no).or_default().entry(*holder).or_default().insert(key.clone());
         }
     }
-    while let Some(no) = first_in_cycle(&settled) {
-        if let Some(draft) = drafts.list.get(&no) {
-            settled.parked.insert(no, park(inputs, no, draft));
-        }
-    }
-    settled
+    let parked = park_rings(inputs, drafts, &waits);
+    Settled { waits, parked }
 }
 
 /// Who holds which key in the target now.
@@ -74,29 +67,18 @@ impl Holders {
         for link in inputs.known.links.values() {
             let Some(id) = &link.target_id else { continue };
             ids.insert(id.clone());
-            if drafts.gone.contains(&link.no) {
-                continue;
-            }
-            // What was just looked up counts more than what was once applied.
+            // Whoever is recorded under a name that is to be taken has been asked for; who did not answer is gone
+            // and holds nothing.
             let keys = match link.kind {
                 Kind::User => inputs.observed.users.get(id).map(|u| draft::user_keys(&u.attributes)),
                 Kind::Group => inputs.observed.groups.get(id).map(|g| draft::group_keys(&g.attributes)),
             };
-            let recorded = || match link.kind {
-                Kind::User => {
-                    let name = link.name.as_deref().map(|n| Key::UserName(fold(n)));
-                    let email = link.email.as_deref().map(|e| Key::Email(fold(e)));
-                    name.into_iter().chain(email).collect()
-                }
-                Kind::Group => link.name.as_deref().map(|n| Key::GroupName(fold(n))).into_iter().collect(),
-            };
-            ours.extend(keys.unwrap_or_else(recorded).into_iter().map(|k| (k, link.no)));
+            ours.extend(keys.into_iter().flatten().map(|k| (k, link.no)));
         }
         for (no, draft) in &drafts.list {
-            let Some(id) = &draft.adopt else { continue };
-            ids.insert(id.clone());
-            ours.extend(draft.frees.iter().map(|k| (k.clone(), *no)));
-            ours.extend(kept_keys(draft).into_iter().map(|k| (k, *no)));
+            let Some(adoption) = &draft.adopt else { continue };
+            ids.insert(adoption.id.clone());
+            ours.extend(held_keys(draft).into_iter().map(|k| (k, *no)));
         }
         let mut others = BTreeMap::new();
         for (id, user) in inputs.observed.users.iter().filter(|(id, _)| !ids.contains(*id)) {
@@ -109,7 +91,7 @@ impl Holders {
     }
 }
 
-fn kept_keys(draft: &Draft) -> BTreeSet<Key> {
+fn held_keys(draft: &Draft) -> BTreeSet<Key> {
     match &draft.content {
         Content::User { before, .. } => draft::user_keys(before),
         Content::Group { before, .. } => draft::group_keys(before),
@@ -117,39 +99,49 @@ fn kept_keys(draft: &Draft) -> BTreeSet<Key> {
     }
 }
 
-enum Obstacle {
-    Yield(LinkNo, Box<Draft>),
-    Drop(Box<Finding>),
-}
-
-fn first_obstacle(inputs: &Inputs<'_>, drafts: &Drafts, holders: &Holders) -> Option<(LinkNo, Obstacle)> {
-    for (no, draft) in &drafts.list {
-        for key in &draft.takes {
-            if let Some(holder) = holders.ours.get(key).filter(|h| *h != no) {
-                if drafts.list.get(holder).is_some_and(|d| d.frees.contains(key)) {
-                    continue;
-                }
-                let label = inputs.label(*no);
-                let verdict = match yielding(inputs, drafts, *holder, &label) {
-                    Some(yielding) if yielding.frees.contains(key) => {
-                        Obstacle::Yield(*holder, Box::new(yielding))
-                    }
-                    _ => Obstacle::Drop(Box::new(claimed(inputs, *no, key, *holder))),
-                };
-                return Some((*no, verdict));
-            }
-            if let Some(other) = holders.others.get(key) {
-                let (what, value) = match key {
-                    Key::UserName(v) => ("userName", v),
-                    Key::Email(v) => ("primary address", v),
-                    Key::GroupName(v) => ("displayName", v),
-                };
-                let finding = draft::conflict(subject_of(inputs, *no), what, value, other);
-                return Some((*no, Obstacle::Drop(Box::new(finding))));
-            }
+/// Dropping one draft leaves its old names taken, which may cost others their new ones: each of those is looked
+/// at again.
+fn drop_obstructed(inputs: &Inputs<'_>, drafts: &mut Drafts, holders: &Holders) {
+    let mut takers: BTreeMap<&Key, Vec<LinkNo>> = BTreeMap::new();
+    let taken: Vec<(Key, LinkNo)> =
+        drafts.list.iter().flat_map(|(no, d)| d.takes.iter().map(|k| (k.clone(), *no))).collect();
+    for (key, no) in &taken {
+        takers.entry(key).or_default().push(*no);
+    }
+    let mut open: BTreeSet<LinkNo> = taken.iter().map(|(_, no)| *no).collect();
+    while let Some(no) = open.pop_first() {
+        let Some(draft) = drafts.list.get(&no) else { continue };
+        let Some(finding) = draft.takes.iter().find_map(|key| obstacle(inputs, drafts, holders, no, key))
+        else {
+            continue;
+        };
+        drafts.findings.push(finding);
+        if let Some(dropped) = drafts.list.remove(&no) {
+            open.extend(dropped.frees.iter().filter_map(|k| takers.get(k)).flatten());
         }
     }
-    None
+}
+
+/// Why an object cannot have a name.
+fn obstacle(
+    inputs: &Inputs<'_>,
+    drafts: &Drafts,
+    holders: &Holders,
+    no: LinkNo,
+    key: &Key,
+) -> Option<Finding> {
+    if let Some(holder) = holders.ours.get(key).filter(|h| **h != no) {
+        let freed = drafts.list.get(holder).is_some_and(|d| d.frees.contains(key));
+        return (!freed && !may_yield(inputs, drafts, *holder, key))
+            .then(|| claimed(inputs, no, key, *holder));
+    }
+    let other = holders.others.get(key)?;
+    let (what, value) = match key {
+        Key::UserName(v) => ("userName", v),
+        Key::Email(v) => ("primary address", v),
+        Key::GroupName(v) => ("displayName", v),
+    };
+    Some(draft::conflict(subject_of(inputs, no), what, value, other))
 }
 
 fn claimed(inputs: &Inputs<'_>, no: LinkNo, key: &Key, holder: LinkNo) -> Finding {
@@ -183,131 +175,167 @@ fn subject_of(inputs: &Inputs<'_>, no: LinkNo) -> Subject {
 }
 
 /// A linked object that is proven to be desired no longer gives up its names; nobody else does.
-fn yielding(inputs: &Inputs<'_>, drafts: &Drafts, no: LinkNo, newcomer: &str) -> Option<Draft> {
-    let link = inputs.known.links.get(&no)?;
-    let id = link.target_id.as_ref()?;
+fn may_yield(inputs: &Inputs<'_>, drafts: &Drafts, no: LinkNo, key: &Key) -> bool {
+    let Some(link) = inputs.known.links.get(&no).filter(|l| l.target_id.is_some()) else { return false };
     let stays = inputs.desired.users.contains_key(&no)
         || inputs.desired.groups.contains_key(&no)
         || inputs.kept.contains(&no)
-        || drafts.protected.contains(&no)
-        || draft::is_protected(inputs, &[link.name.as_deref(), link.email.as_deref()]);
+        || drafts.protected.contains(&no);
     if stays {
-        return None;
+        return false;
     }
-    let former = |name: &str| format!("former-{}-{name}", short(link.anchor));
     match link.kind {
         Kind::User => {
             let filtered = inputs.scope.users().get(&no).is_some_and(|u| !u.matches_filter);
-            if !filtered && inputs.scope.whole().out_of_scope(no).is_none() {
-                return None;
-            }
-            let before = inputs.observed.users.get(id)?.attributes.clone();
-            let mut changes = Vec::new();
-            if let Some(old) = before.get(&UserAttribute::UserName)
-                && inputs.known.rename_support != RenameSupport::Refused
-            {
-                let new: String = former(old).chars().take(128).collect();
-                changes.push(change(UserAttribute::UserName, old, Some(new)));
-            }
-            if let Some(old) = before.get(&UserAttribute::Email) {
-                changes.push(change(UserAttribute::Email, old, None));
-            }
-            let after = changed(&before, &changes);
-            Some(Draft {
-                kind: Kind::User,
-                frees: &draft::user_keys(&before) - &draft::user_keys(&after),
-                content: Content::User { changes, before, after, digest: None },
-                adopt: None,
-                takes: BTreeSet::new(),
-                yields_to: Some(newcomer.to_owned()),
-            })
+            let out = filtered || inputs.scope.whole().out_of_scope(no).is_some();
+            let renameable =
+                !matches!(key, Key::UserName(_)) || inputs.known.rename_support != RenameSupport::Refused;
+            out && renameable
         }
-        Kind::Group => {
-            if !inputs.scope.whole().is_complete() || inputs.scope.written().contains_key(&no) {
-                return None;
+        Kind::Group => inputs.scope.whole().is_complete() && !inputs.scope.written().contains_key(&no),
+    }
+}
+
+/// Whoever stands in the way of a newcomer and may be moved gives up exactly the names that are taken.
+fn add_yielding(inputs: &Inputs<'_>, drafts: &mut Drafts, holders: &Holders) {
+    let mut yields: BTreeMap<LinkNo, (String, BTreeSet<Key>)> = BTreeMap::new();
+    for (no, draft) in &drafts.list {
+        for key in &draft.takes {
+            if let Some(holder) = holders.ours.get(key).filter(|h| !drafts.list.contains_key(h)) {
+                let (_, keys) = yields.entry(*holder).or_insert_with(|| (inputs.label(*no), BTreeSet::new()));
+                keys.insert(key.clone());
             }
-            let before = inputs.observed.groups.get(id)?.attributes.clone();
-            let after = GroupAttributes { display_name: former(&before.display_name), ..before.clone() };
-            Some(Draft {
-                kind: Kind::Group,
-                frees: draft::group_keys(&before),
-                content: Content::Group { before, after, digest: None },
-                adopt: None,
-                takes: BTreeSet::new(),
-                yields_to: Some(newcomer.to_owned()),
-            })
         }
     }
+    for (holder, (newcomer, keys)) in yields {
+        if let Some(draft) = yielding(inputs, holder, &keys, newcomer) {
+            drafts.list.insert(holder, draft);
+        }
+    }
+}
+
+fn yielding(inputs: &Inputs<'_>, no: LinkNo, keys: &BTreeSet<Key>, newcomer: String) -> Option<Draft> {
+    let link = inputs.known.links.get(&no)?;
+    let id = link.target_id.as_ref()?;
+    let former = |name: &str, limit: usize| {
+        format!("former-{}-{name}", short(link.anchor)).chars().take(limit).collect::<String>()
+    };
+    let content = match link.kind {
+        Kind::User => {
+            let before = inputs.observed.users.get(id)?.attributes.clone();
+            let changes = vacate(&before, keys, |name| former(name, USER_NAME_LIMIT));
+            let after = changed(&before, &changes);
+            Content::User { changes, before, after, digest: None }
+        }
+        Kind::Group => {
+            let before = inputs.observed.groups.get(id)?.attributes.clone();
+            let display_name = former(&before.display_name, GROUP_NAME_LIMIT);
+            Content::Group { after: GroupAttributes { display_name, ..before.clone() }, before, digest: None }
+        }
+    };
+    Some(Draft {
+        kind: link.kind,
+        frees: keys.clone(),
+        content,
+        adopt: None,
+        takes: BTreeSet::new(),
+        yields_to: Some(newcomer),
+    })
+}
+
+/// "CreateUser" and "CreateGroup" of the Identity Store API, in characters.
+const USER_NAME_LIMIT: usize = 128;
+const GROUP_NAME_LIMIT: usize = 1024;
+
+/// The changes that free the keys: another userName, and no address (nor a type of one).
+fn vacate(before: &UserAttributes, keys: &BTreeSet<Key>, rename: impl Fn(&str) -> String) -> Vec<Change> {
+    let mut changes = Vec::new();
+    for key in keys {
+        match key {
+            Key::UserName(_) => {
+                if let Some(old) = before.get(&UserAttribute::UserName) {
+                    changes.push(change(UserAttribute::UserName, old, Some(rename(old))));
+                }
+            }
+            Key::Email(_) => {
+                for attribute in [UserAttribute::Email, UserAttribute::EmailType] {
+                    changes.extend(before.get(&attribute).map(|old| change(attribute, old, None)));
+                }
+            }
+            Key::GroupName(_) => {}
+        }
+    }
+    changes
 }
 
 fn change(attribute: UserAttribute, old: &str, new: Option<String>) -> Change {
     Change { attribute, old: Some(old.to_owned()), new }
 }
 
-fn changed(before: &UserAttributes, changes: &[Change]) -> UserAttributes {
-    let mut after = before.clone();
-    for change in changes {
-        match &change.new {
-            Some(value) => after.insert(change.attribute, value.clone()),
-            None => after.remove(&change.attribute),
-        };
-    }
-    after
-}
-
-/// Enough of an anchor to tell former holders of one name apart.
+/// Enough to tell objects of one name apart. Not the anchor's own digits: some servers count those up.
 fn short(anchor: Anchor) -> String {
-    anchor.to_string().chars().filter(|c| *c != '-').take(8).collect()
+    use sha2::{Digest as _, Sha256};
+    hex(&Sha256::digest(anchor.as_bytes())[..4])
 }
 
-/// The lowest-numbered object of a ring of names that has not been parked yet; with it aside, the ring is a chain.
-fn first_in_cycle(settled: &Settled) -> Option<LinkNo> {
-    let mut graph = DiGraph::<LinkNo, ()>::new();
-    let mut nodes = BTreeMap::new();
-    for (from, waits) in &settled.waits {
-        for no in waits.iter().chain([from]) {
-            nodes.entry(*no).or_insert_with(|| graph.add_node(*no));
+type Waits = BTreeMap<LinkNo, BTreeMap<LinkNo, BTreeSet<Key>>>;
+
+/// The lowest-numbered object of each ring of names steps aside; what is left of the ring may have rings in it.
+fn park_rings(inputs: &Inputs<'_>, drafts: &Drafts, waits: &Waits) -> BTreeMap<LinkNo, Parked> {
+    let mut parked: BTreeMap<LinkNo, Parked> = BTreeMap::new();
+    let mut open = rings(waits.keys().copied(), waits, &parked);
+    while let Some(ring) = open.pop() {
+        let Some(first) = ring.first().copied() else { continue };
+        let within = ring.iter().filter_map(|m| waits.get(m)?.get(&first)).flatten();
+        let keys: BTreeSet<Key> = within.cloned().collect();
+        if let Some(aside) = drafts.list.get(&first).and_then(|d| park(inputs, first, d, keys)) {
+            parked.insert(first, aside);
+            open.extend(rings(ring.into_iter(), waits, &parked));
         }
     }
-    for (from, waits) in &settled.waits {
-        for to in waits.iter().filter(|to| !settled.parked.contains_key(to)) {
-            graph.add_edge(nodes[from], nodes[to], ());
+    parked
+}
+
+/// Sets of objects that wait for each other, apart from those who need only wait for a step aside.
+fn rings(
+    among: impl Iterator<Item = LinkNo>,
+    waits: &Waits,
+    parked: &BTreeMap<LinkNo, Parked>,
+) -> Vec<BTreeSet<LinkNo>> {
+    let mut graph = DiGraph::<LinkNo, ()>::new();
+    let nodes: BTreeMap<LinkNo, _> = among.map(|no| (no, graph.add_node(no))).collect();
+    for (from, node) in &nodes {
+        for (to, keys) in waits.get(from).into_iter().flatten() {
+            let aside = parked.get(to).is_some_and(|p| keys.is_subset(&p.frees));
+            if let Some(to) = nodes.get(to).filter(|_| !aside) {
+                graph.add_edge(*node, *to, ());
+            }
         }
     }
     kosaraju_scc(&graph)
         .into_iter()
         .filter(|component| component.len() > 1)
-        .flatten()
-        .map(|node| graph[node])
-        .min()
+        .map(|component| component.into_iter().map(|node| graph[node]).collect())
+        .collect()
 }
 
-/// Where an object waits while its old names are taken: without an address, or under a name of its own.
-fn park(inputs: &Inputs<'_>, no: LinkNo, draft: &Draft) -> Parked {
+/// Where an object waits while its old names are taken: without an address, or under a name of its own. `None` for
+/// something new, which frees nothing and so is in no ring.
+fn park(inputs: &Inputs<'_>, no: LinkNo, draft: &Draft, frees: BTreeSet<Key>) -> Option<Parked> {
     let place = format!("parked-{}", short(inputs.anchor(no)));
-    match &draft.content {
-        Content::Group { before, .. } => Parked::Group {
+    let change = match &draft.content {
+        Content::Group { before, .. } => ParkedAs::Group {
             before: before.clone(),
             after: GroupAttributes { display_name: place, ..before.clone() },
         },
         Content::User { before, .. } => {
-            let mut changes = Vec::new();
-            for key in &draft.frees {
-                match (key, before.get(&UserAttribute::UserName), before.get(&UserAttribute::Email)) {
-                    (Key::UserName(_), Some(old), _) => {
-                        let domain = old.split_once('@').map(|(_, d)| format!("@{d}")).unwrap_or_default();
-                        let new = format!("{place}{domain}").chars().take(128).collect();
-                        changes.push(change(UserAttribute::UserName, old, Some(new)));
-                    }
-                    (Key::Email(_), _, Some(old)) => changes.push(change(UserAttribute::Email, old, None)),
-                    _ => {}
-                }
-            }
-            Parked::User { after: changed(before, &changes), changes }
+            let changes = vacate(before, &frees, |old| {
+                let domain = old.split_once('@').map(|(_, d)| format!("@{d}")).unwrap_or_default();
+                format!("{place}{domain}").chars().take(USER_NAME_LIMIT).collect()
+            });
+            ParkedAs::User { after: changed(before, &changes), changes }
         }
-        // Something new frees nothing and so is in no ring.
-        Content::NewUser { .. } | Content::NewGroup { .. } => {
-            Parked::User { changes: Vec::new(), after: UserAttributes::new() }
-        }
-    }
+        Content::NewUser { .. } | Content::NewGroup { .. } => return None,
+    };
+    Some(Parked { frees, change })
 }

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Inputs;
-use super::draft::{Content, Draft, Drafts};
+use super::draft::{Adoption, Content, Draft, Drafts};
 use super::members::Member;
-use super::names::{Parked, Settled};
+use super::names::{ParkedAs, Settled};
 use super::step::{Action, Purpose, Reason, Step, StepNo};
 use crate::ids::LinkNo;
 use crate::model::{EntryOutcome, EntryRead, Kind};
@@ -167,12 +167,9 @@ impl<'a> Order<'a> {
             Piece::Park(_) => adopt.into_iter().collect(),
             Piece::Main(_) => {
                 let park = self.settled.parked.contains_key(&no).then_some(Piece::Park(no));
-                let waits = self.settled.waits.get(&no).into_iter().flatten().map(|other| {
-                    if self.settled.parked.contains_key(other) {
-                        Piece::Park(*other)
-                    } else {
-                        Piece::Main(*other)
-                    }
+                let waits = self.settled.waits.get(&no).into_iter().flatten().map(|(other, keys)| {
+                    let aside = self.settled.parked.get(other).is_some_and(|p| keys.is_subset(&p.frees));
+                    if aside { Piece::Park(*other) } else { Piece::Main(*other) }
                 });
                 adopt.into_iter().chain(park).chain(waits).collect()
             }
@@ -186,23 +183,24 @@ impl<'a> Order<'a> {
         let why = |again: bool| if again { Reason::GoneFromTarget } else { in_scope() };
         match piece {
             Piece::Adopt(_) => {
-                let id = draft.adopt.clone()?;
-                let reason = Reason::SameName(self.inputs.label(no));
+                let Adoption { id, same_anchor, found } = draft.adopt.clone()?;
+                let reason =
+                    if same_anchor { Reason::SameAnchor } else { Reason::SameName(self.inputs.label(no)) };
                 let action = match draft.kind {
-                    Kind::User => Action::AdoptUser { user: no, id },
+                    Kind::User => Action::AdoptUser { user: no, id, same_anchor, found },
                     Kind::Group => {
                         let present = self.present.get(&no).cloned().unwrap_or_default();
-                        Action::AdoptGroup { group: no, id, present }
+                        Action::AdoptGroup { group: no, id, same_anchor, found, present }
                     }
                 };
                 Some((action, reason))
             }
             Piece::Park(_) => {
-                let action = match self.settled.parked.get(&no)?.clone() {
-                    Parked::User { changes, after } => {
+                let action = match self.settled.parked.get(&no)?.change.clone() {
+                    ParkedAs::User { changes, after } => {
                         Action::UpdateUser { user: no, purpose: Purpose::Park, changes, after, digest: None }
                     }
-                    Parked::Group { before, after } => {
+                    ParkedAs::Group { before, after } => {
                         Action::UpdateGroup { group: no, purpose: Purpose::Park, before, after, digest: None }
                     }
                 };
@@ -220,9 +218,11 @@ impl<'a> Order<'a> {
                     Content::NewGroup { attributes, again } => {
                         Some((Action::CreateGroup { group: no, attributes, again }, why(again)))
                     }
-                    Content::User { changes, after, digest, .. } => (!changes.is_empty())
-                        .then(|| (Action::UpdateUser { user: no, purpose, changes, after, digest }, changed)),
-                    Content::Group { before, after, digest } => (before != after).then(|| {
+                    Content::User { changes, after, digest, .. } => (!changes.is_empty()).then_some((
+                        Action::UpdateUser { user: no, purpose, changes, after, digest },
+                        changed,
+                    )),
+                    Content::Group { before, after, digest } => (before != after).then_some({
                         (Action::UpdateGroup { group: no, purpose, before, after, digest }, changed)
                     }),
                 }

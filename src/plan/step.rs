@@ -24,7 +24,7 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Removals that would follow from the read if it were complete.
     pub withheld: Vec<Withheld>,
-    /// Objects that were found to be as desired already: only their digest is to be recorded.
+    /// Linked objects that were found to be as desired already: only this is to be recorded.
     pub confirmed: BTreeMap<LinkNo, Confirmed>,
     pub base: Base,
     pub findings: Vec<Finding>,
@@ -53,6 +53,26 @@ pub struct PlanObject {
     pub filled: bool,
 }
 
+/// What an object that is to be taken over has in the target now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    pub name: String,
+    pub email: Option<String>,
+    /// Where it is as desired already.
+    pub digest: Option<Digest>,
+}
+
+impl Found {
+    pub(super) fn of_user(attributes: &UserAttributes) -> Self {
+        Self {
+            name: attributes.get(&UserAttribute::UserName).cloned().unwrap_or_default(),
+            email: attributes.get(&UserAttribute::Email).cloned(),
+            digest: None,
+        }
+    }
+}
+
+/// A linked object that was looked up and is as desired.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Confirmed {
     pub digest: Digest,
@@ -98,6 +118,8 @@ pub enum Action {
     AdoptUser {
         user: LinkNo,
         id: TargetId,
+        same_anchor: bool,
+        found: Found,
     },
     /// `digest`: of what is desired, where the step brings that about.
     UpdateUser {
@@ -116,6 +138,8 @@ pub enum Action {
     AdoptGroup {
         group: LinkNo,
         id: TargetId,
+        same_anchor: bool,
+        found: Found,
         present: BTreeSet<LinkNo>,
     },
     UpdateGroup {
@@ -173,6 +197,8 @@ pub enum Reason {
     NameTakenBy(String),
     SwapOfNames,
     SameName(String),
+    /// The target shows the object's anchor as the external id.
+    SameAnchor,
     DirectMember,
     /// Through the nested group with this number.
     MemberThrough(LinkNo),
@@ -269,6 +295,15 @@ impl Action {
         }
     }
 
+    /// Whether it serves only steps that come after it: nobody is to be moved aside for those that are held.
+    pub fn makes_room(&self) -> bool {
+        matches!(
+            self,
+            Self::UpdateUser { purpose: Purpose::Park | Purpose::Yield, .. }
+                | Self::UpdateGroup { purpose: Purpose::Park | Purpose::Yield, .. }
+        )
+    }
+
     /// Whether a linked object that was gone is made anew.
     pub fn recreates(&self) -> bool {
         matches!(self, Self::CreateUser { again: true, .. } | Self::CreateGroup { again: true, .. })
@@ -312,12 +347,14 @@ impl Plan {
             }
         }
         match &step.action {
-            Action::RebindEntry { name, from, to, .. } => {
+            Action::RebindEntry { kind, name, from, to } => {
+                add(&kind.to_string());
                 add(name);
                 add(&from.to_string());
                 add(&to.to_string());
             }
-            Action::CreateUser { attributes, .. } => {
+            Action::CreateUser { attributes, again, .. } => {
+                add(if *again { "again" } else { "" });
                 for (attribute, value) in attributes {
                     add(attribute.path());
                     add(value);
@@ -331,7 +368,10 @@ impl Plan {
                     add(change.new.as_deref().unwrap_or_default());
                 }
             }
-            Action::CreateGroup { attributes, .. } => add_group(&mut add, attributes),
+            Action::CreateGroup { attributes, again, .. } => {
+                add(if *again { "again" } else { "" });
+                add_group(&mut add, attributes);
+            }
             Action::UpdateGroup { before, after, .. } => {
                 add_group(&mut add, before);
                 add_group(&mut add, after);

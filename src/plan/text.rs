@@ -36,13 +36,20 @@ impl Colors {
 pub fn shown(text: &str) -> String {
     text.chars()
         .flat_map(|c| {
-            let hidden = c.is_control()
-                || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
-            let escaped: Box<dyn Iterator<Item = char>> =
-                if hidden { Box::new(c.escape_default()) } else { Box::new(std::iter::once(c)) };
-            escaped
+            let (escaped, plain) =
+                if is_hidden(c) { (Some(c.escape_default()), None) } else { (None, Some(c)) };
+            escaped.into_iter().flatten().chain(plain)
         })
         .collect()
+}
+
+/// Control characters, and what a terminal shows as nothing, as a new line or as a change of direction
+/// (Unicode's categories Cc, Cf, Zl and Zp).
+fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 impl fmt::Display for Reason {
@@ -55,6 +62,7 @@ impl fmt::Display for Reason {
             Self::NameTakenBy(label) => write!(f, "out of scope: gives its name to {label}"),
             Self::SwapOfNames => f.write_str("steps aside for a swap of names"),
             Self::SameName(name) => write!(f, "the target has {name} already"),
+            Self::SameAnchor => f.write_str("the target shows it with this object's id in the directory"),
             Self::DirectMember => f.write_str("a direct member"),
             Self::MemberThrough(_) => f.write_str("a member through a nested group"),
             Self::Proof(proof) => proof.fmt(f),
@@ -114,7 +122,11 @@ impl Page<'_> {
             return writeln!(self.text, "Nothing to do, as far as the directory could be read.");
         }
         if plan.steps.is_empty() {
-            return writeln!(self.text, "Nothing to do: the target is as the directory has it.");
+            return if plan.withheld.is_empty() {
+                writeln!(self.text, "Nothing to do: the target is as the directory has it.")
+            } else {
+                writeln!(self.text, "Nothing to do for now.")
+            };
         }
         let counts = plan.counts();
         let of = |sort| counts.get(&sort).copied().unwrap_or_default();
@@ -134,13 +146,17 @@ impl Page<'_> {
                 parts.push(counted(count, one, many));
             }
         }
-        writeln!(self.text, "Plan {} for profile {}: {}.", plan.id, plan.profile, parts.join(", "))?;
+        writeln!(self.text, "Plan {} for profile {}: {}.", plan.id, shown(&plan.profile), parts.join(", "))?;
         let held = self.approved.held();
         if !held.is_empty() {
             let line = format!("{} held:", counted(held.len() as u64, "step is", "steps are"));
             writeln!(self.text, "{}", self.colors.paint('!', &line))?;
             let mut by_reason: BTreeMap<String, u64> = BTreeMap::new();
-            for hold in held.values().flatten().filter(|h| !matches!(h, Hold::DependsOn { .. })) {
+            for hold in held
+                .values()
+                .flatten()
+                .filter(|h| !matches!(h, Hold::DependsOn { .. } | Hold::OnlyFor { .. }))
+            {
                 *by_reason.entry(shown(&hold.to_string())).or_default() += 1;
             }
             for (why, count) in by_reason {
@@ -306,7 +322,8 @@ fn purpose_word(purpose: Purpose) -> &'static str {
 }
 
 fn quoted(value: &str) -> String {
-    format!("\"{}\"", shown(value))
+    // A value cannot close its own quotes.
+    format!("\"{}\"", shown(&value.replace('\\', "\\\\").replace('"', "\\\"")))
 }
 
 fn optional(value: Option<&str>) -> String {

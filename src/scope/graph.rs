@@ -145,8 +145,12 @@ impl Graph {
         }
         // One object may be named twice, once by a name that is now another's: the sound entry counts.
         for read in &snapshot.entries {
-            if let EntryOutcome::Resolved { object: ObjectRef::Group(ix), .. } = &read.outcome {
-                self.frozen_roots.remove(&numbers[&snapshot.group(*ix).anchor]);
+            if let EntryOutcome::Resolved { object, .. } = &read.outcome {
+                let anchor = match object {
+                    ObjectRef::User(ix) => snapshot.user(*ix).anchor,
+                    ObjectRef::Group(ix) => snapshot.group(*ix).anchor,
+                };
+                self.frozen_roots.remove(&numbers[&anchor]);
             }
         }
         self.nodes.push(root);
@@ -183,6 +187,27 @@ impl Graph {
 
     pub fn record(&self, group: LinkNo) -> Option<GroupRecord> {
         self.by_number.get(&group).and_then(|node| self.nodes[*node].record.clone())
+    }
+
+    /// Everyone whom no sound entry reaches. `people` gives everyone below a group.
+    pub fn only_frozen<'p>(
+        &self,
+        everyone: &RoaringBitmap,
+        people: impl Fn(Node) -> &'p RoaringBitmap,
+    ) -> RoaringBitmap {
+        if self.frozen_roots.is_empty() {
+            return RoaringBitmap::new();
+        }
+        let mut left = everyone.clone();
+        for (_, no) in self.roots.iter().filter(|(_, no)| !self.frozen_roots.contains(no)) {
+            match self.by_number.get(no) {
+                Some(node) => left -= people(*node),
+                None => {
+                    left.remove(no.0);
+                }
+            }
+        }
+        left
     }
 
     /// Every group reached from the entries, and whether only through a frozen one.

@@ -42,6 +42,7 @@ pub struct Scope<'a> {
     /// Who would be in if the groups that suddenly read as empty still had their recorded members.
     doubted: BTreeMap<LinkNo, Doubt>,
     shortfall_groups: BTreeSet<LinkNo>,
+    only_frozen: RoaringBitmap,
 }
 
 /// A group that is written to the target.
@@ -128,7 +129,8 @@ impl<'a> Scope<'a> {
         let shortfall_groups =
             groups.iter().filter(|(_, g)| !g.members.completeness.is_complete()).map(|(no, _)| *no).collect();
         let tree = path::Tree::of(&graph, whole.certain());
-        Self { numbers, users, groups, graph, tree, written, whole, doubted, shortfall_groups }
+        let only_frozen = graph.only_frozen(whole.certain(), |node| flat.people(node));
+        Self { numbers, users, groups, graph, tree, written, whole, doubted, shortfall_groups, only_frozen }
     }
 
     /// The number of an object that was read.
@@ -153,6 +155,11 @@ impl<'a> Scope<'a> {
     /// Everyone reached from any entry.
     pub fn whole(&self) -> &Closure {
         &self.whole
+    }
+
+    /// In scope only by entries whose name is now on another object: nobody is created on the strength of those.
+    pub fn only_frozen(&self) -> &RoaringBitmap {
+        &self.only_frozen
     }
 
     /// Groups whose own member list was not read to the end.

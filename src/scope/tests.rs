@@ -63,6 +63,7 @@ impl World {
                     anchor: group_anchor(n),
                     dn: dn(format!("cn=g{n},dc=x")),
                     sid: None,
+                    created: None,
                     attributes: Attributes::default(),
                     members,
                 }

@@ -49,10 +49,10 @@ impl Walk<'_> {
         };
         self.by_anchor.insert(anchor, slot);
         let sid = entry::sid(&raw);
+        let created = entry::created(self.kind, &raw);
         let owner = Owner { slot, anchor, name };
         if sort == Sort::Person {
             let account = entry::account(self.kind, &raw, self.request.now);
-            let created = entry::created(self.kind, &raw);
             let (attributes, fault) = self.keep(raw.attributes, owner);
             // An attribute that is known to be a part only is no attribute: the person counts as not read.
             let matches = fault.map_or(Verdict::Matches, |fault| Verdict::Failed(self.fault(fault)));
@@ -91,7 +91,7 @@ impl Walk<'_> {
             ));
         }
         let primary = Vec::new();
-        self.groups.push(Group { anchor, name, sid, attributes, members, primary, completeness });
+        self.groups.push(Group { anchor, name, sid, created, attributes, members, primary, completeness });
         slot
     }
 

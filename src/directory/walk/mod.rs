@@ -9,6 +9,8 @@ mod fetch;
 mod resolve;
 mod snapshot;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -112,6 +114,7 @@ struct Group {
     anchor: Anchor,
     name: NameId,
     sid: Option<Sid>,
+    created: Option<Timestamp>,
     attributes: Vec<(Arc<str>, Vec<Vec<u8>>)>,
     members: Vec<NameId>,
     /// People whose primary group this is, by index.

@@ -187,6 +187,7 @@ impl Walk<'_> {
             anchor: group.anchor,
             dn,
             sid: group.sid,
+            created: group.created,
             attributes: Attributes::new(group.attributes),
             members,
         }
