@@ -1,5 +1,6 @@
 //! `idcsync sync`: one cycle, and its dry run.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -278,13 +279,20 @@ fn summary(report: &CycleReport) -> String {
     format!("\nApplied: {}.\n", parts.join(", "))
 }
 
+/// The gravest first, then by name.
+fn for_people(findings: &[Finding]) -> Vec<&Finding> {
+    let mut sorted: Vec<&Finding> = findings.iter().collect();
+    sorted.sort_by_key(|f| (Reverse(f.code.severity()), f.code, &f.subject.label, &f.message));
+    sorted
+}
+
 pub fn findings_text(findings: &[Finding]) -> String {
     use std::fmt::Write as _;
     if findings.is_empty() {
         return String::new();
     }
     let mut text = format!("\nFindings ({}):\n", findings.len());
-    for finding in findings {
+    for finding in for_people(findings) {
         // Writing to a String cannot fail.
         let _ = writeln!(
             text,

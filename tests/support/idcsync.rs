@@ -218,7 +218,9 @@ impl Sandbox {
     /// Every request so far, those of [`Self::store`] too.
     pub fn requests(&self) -> Vec<Value> {
         let text = fs::read_to_string(&self.log).expect("the request log");
-        text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
+        // The last one may be on its way into the file.
+        let lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        lines.map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
     }
 
     /// The requests that were sent while `work` ran.
