@@ -152,7 +152,7 @@ fn somebody_else_changing_the_same_group_is_waited_out() {
 
 #[test]
 fn out_of_time_the_rest_is_left_for_the_next_cycle() {
-    let bench = Bench::new(&["--latency-ms", "700"], "max-apply = \"1s\"\n");
+    let bench = Bench::new(&["--latency-ms", "1100"], "max-apply = \"1s\"\n");
     let begun = Instant::now();
     bench
         .idcsync

@@ -9,7 +9,6 @@ use crate::cycle::{self, CycleError, chain};
 use crate::ids::{Fingerprint, PlanId};
 use crate::plan::shown;
 use crate::state::CycleWord;
-use crate::telemetry;
 
 #[derive(Debug, Args)]
 pub struct ApproveArgs {
@@ -33,7 +32,7 @@ pub async fn run(context: &Context, args: &ApproveArgs) -> Exit {
 
 async fn approve(context: &Context, args: &ApproveArgs) -> Result<(), Exit> {
     let config = context.load_config()?;
-    telemetry::start(&telemetry::Settings::of(&config.log, context.global.verbose, context.global.quiet));
+    context.start_log(&config);
     let failed = |error| {
         let error = CycleError::State(error);
         context.complain(&format!("error: {}", chain(&error)));

@@ -8,7 +8,6 @@ use crate::directory;
 use crate::model::{CheckLine, CheckState};
 use crate::plan::shown;
 use crate::target::{self, Access};
-use crate::telemetry;
 
 pub async fn run(context: &Context) -> Exit {
     match check(context).await {
@@ -18,7 +17,7 @@ pub async fn run(context: &Context) -> Exit {
 
 async fn check(context: &Context) -> Result<Exit, Exit> {
     let config = context.load_config()?;
-    telemetry::start(&telemetry::Settings::of(&config.log, context.global.verbose, context.global.quiet));
+    context.start_log(&config);
     let wanted = config.scope.wanted(config.mapping.attributes_needed());
 
     let place = context.global.config.display().to_string();

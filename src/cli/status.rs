@@ -10,7 +10,6 @@ use crate::cycle::{CycleError, chain};
 use crate::model::{Finding, Kind, Known};
 use crate::plan::shown;
 use crate::state::{Cycle, CycleWord, HeldPlan, Pause, StateError};
-use crate::telemetry;
 
 pub async fn run(context: &Context) -> Exit {
     match status(context).await {
@@ -31,7 +30,7 @@ struct Status {
 
 async fn status(context: &Context) -> Result<(), Exit> {
     let config = context.load_config()?;
-    telemetry::start(&telemetry::Settings::of(&config.log, context.global.verbose, context.global.quiet));
+    context.start_log(&config);
     let state = open::state_copy(context, &config).await?;
     let read = async {
         Ok::<_, StateError>(Status {

@@ -50,7 +50,7 @@ pub async fn run(context: &Context, args: &SyncArgs) -> Exit {
 
 async fn sync(context: &Context, args: &SyncArgs) -> Result<Exit, Exit> {
     let config = context.load_config()?;
-    telemetry::start(&telemetry::Settings::of(&config.log, context.global.verbose, context.global.quiet));
+    context.start_log(&config);
     if args.dry_run { dry_run(context, args, &config).await } else { real(context, args, &config).await }
 }
 
@@ -123,8 +123,14 @@ async fn with_state(
         context.say(&format!("The profile is paused since {}{reason}: nothing was done.", pause.at));
         return Ok(if args.strict { Exit::Paused } else { Exit::Done });
     }
-    let target = open::target(context, config, Access::ReadWrite).await?;
-    let store = identity_store(context, target.as_ref()).await?;
+    // The lease first, where it can be told what it is of: an in-process sandbox is locked by whoever is at work.
+    let (store, opened) = match config.target.identity_store() {
+        Some(store) => (store, None),
+        None => {
+            let target = open::target(context, config, Access::ReadWrite).await?;
+            (identity_store(context, target.as_ref()).await?, Some(target))
+        }
+    };
 
     let holder = Holder::current().map_err(state_failed)?;
     let lease = state.acquire_lease(&store, &holder, clock(), LEASE).await.map_err(state_failed)?;
@@ -139,7 +145,14 @@ async fn with_state(
     let keeper = tokio::spawn(keep_lease(state.clone(), store.clone(), holder.clone(), Arc::clone(&stop)));
     let signals = tokio::spawn(stop_on_signal(stop));
 
-    let result = cycles(context, args, config, state, target, store.clone(), &stopped).await;
+    let target = match opened {
+        Some(target) => Ok(target),
+        None => open::target(context, config, Access::ReadWrite).await,
+    };
+    let result = match target {
+        Ok(target) => cycles(context, args, config, state, target, store.clone(), &stopped).await,
+        Err(exit) => Err(exit),
+    };
     keeper.abort();
     signals.abort();
     if let Err(error) = state.release_lease(&store, &holder).await {

@@ -35,7 +35,11 @@ fn json_is_one_document_with_its_schema() {
     fewer.members("Team").truncate(13);
     idcsync.write("directory.ldif", &fewer.text());
     let held = idcsync.run_json(&["sync"]).exits(4).json();
-    let id = held["plan"]["id"].as_str().or_else(|| held["plan"]["plan"].as_str()).expect("a plan's id").to_owned();
+    let id = held["plan"]["id"]
+        .as_str()
+        .or_else(|| held["plan"]["plan"].as_str())
+        .expect("a plan's id")
+        .to_owned();
     let shown = idcsync.run_json(&["approve", &id, "--show"]).exits(0).json();
     assert_eq!((&shown["schema"], &shown["approvedUntil"]), (&"idcsync/approval/v1".into(), &Value::Null));
     assert_eq!(shown["steps"].as_array().map(Vec::len), Some(7));
@@ -87,7 +91,9 @@ fn colours_are_for_terminals_and_for_those_who_ask() {
 #[test]
 fn a_reader_who_has_seen_enough_is_no_failure() {
     let idcsync = offline(&Export::of(3_000).group("Team", people(0..3_000)), &["Team"]);
-    for arguments in [&["sync", "--dry-run"][..], &["sync", "--dry-run", "--output", "json"], &["completions", "bash"]] {
+    for arguments in
+        [&["sync", "--dry-run"][..], &["sync", "--dry-run", "--output", "json"], &["completions", "bash"]]
+    {
         let mut command = idcsync.command(arguments);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         drop(child.stdout.take());

@@ -47,6 +47,10 @@ impl<'a> Opener<'a> {
         {
             return Err(DirectoryError::External("name its files"));
         }
+        // A password that is not there is said before a server is tried.
+        if let Bind::Simple { password, .. } = &settings.bind {
+            password.read().map_err(DirectoryError::Secret)?;
+        }
         Ok(Self { settings, tls: tls::config(settings)? })
     }
 
