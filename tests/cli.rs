@@ -1,4 +1,5 @@
 //! The command line as a stranger meets it: wrong files, missing places, approvals, colours, JSON, closed pipes.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, a panic is the report")]
 
 mod support;
 

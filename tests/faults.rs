@@ -1,5 +1,6 @@
 //! A target that throttles, fails, loses its answers or refuses: what can be done is done, once; the rest is said, and
 //! tried again when that makes sense.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, a panic is the report")]
 
 mod support;
 

@@ -1,5 +1,6 @@
 //! Ended in the middle, and started again: by SIGKILL, by SIGTERM, and by the target's end. Whatever was under way, the
 //! target ends as the directory has it, with nothing there twice and nothing lost.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, a panic is the report")]
 
 mod support;
 

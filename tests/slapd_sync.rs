@@ -1,5 +1,6 @@
 //! A company in a real OpenLDAP, anchored by entryUUID and read over StartTLS, with the state in SQLite and in
 //! PostgreSQL: the target ends as an independent reading of the directory says, and what was not read is not lost.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, a panic is the report")]
 
 mod support;
 
