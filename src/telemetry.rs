@@ -22,15 +22,16 @@ pub struct Settings {
     /// 0: one line a cycle; 1: what is asked and how often; 2: everything.
     verbose: u8,
     quiet: bool,
+    color: bool,
 }
 
 impl Settings {
-    pub fn of(log: &LogSettings, verbose: u8, quiet: bool) -> Self {
-        Self { format: log.format, verbose, quiet }
+    pub fn of(log: &LogSettings, verbose: u8, quiet: bool, color: bool) -> Self {
+        Self { format: log.format, verbose, quiet, color }
     }
 
-    pub fn plain(verbose: u8, quiet: bool) -> Self {
-        Self { format: LogFormat::Auto, verbose, quiet }
+    pub fn plain(verbose: u8, quiet: bool, color: bool) -> Self {
+        Self { format: LogFormat::Auto, verbose, quiet, color }
     }
 }
 
@@ -38,7 +39,8 @@ impl Settings {
 pub fn start(settings: &Settings) {
     let level = match (settings.quiet, settings.verbose) {
         (true, _) => "error",
-        (false, 0) => "warn,idcsync=info",
+        // What the LDAP library says of a lost connection is in our own error.
+        (false, 0) => "warn,ldap3=off,idcsync=info",
         (false, 1) => "warn,idcsync=debug",
         (false, _) => "info,idcsync=trace",
     };
@@ -53,7 +55,7 @@ pub fn start(settings: &Settings) {
     let started = if json {
         builder.json().flatten_event(true).with_current_span(true).try_init()
     } else {
-        builder.with_ansi(terminal).with_target(false).try_init()
+        builder.with_ansi(settings.color).with_target(false).try_init()
     };
     drop(started);
 }

@@ -9,7 +9,6 @@ use crate::cycle::{self, CycleError, chain};
 use crate::ids::{Fingerprint, PlanId};
 use crate::plan::shown;
 use crate::state::CycleWord;
-use crate::telemetry;
 
 #[derive(Debug, Args)]
 pub struct ApproveArgs {
@@ -33,7 +32,7 @@ pub async fn run(context: &Context, args: &ApproveArgs) -> Exit {
 
 async fn approve(context: &Context, args: &ApproveArgs) -> Result<(), Exit> {
     let config = context.load_config()?;
-    telemetry::start(&telemetry::Settings::of(&config.log, context.global.verbose, context.global.quiet));
+    context.start_log(&config);
     let failed = |error| {
         let error = CycleError::State(error);
         context.complain(&format!("error: {}", chain(&error)));
@@ -48,10 +47,14 @@ async fn approve(context: &Context, args: &ApproveArgs) -> Result<(), Exit> {
             let prepared = sync::plan(context, &config).await?;
             let now = &prepared.approved.plan().id;
             if *now != id {
-                context.complain(&format!(
-                    "error: there is no plan {id} with held steps; the plan as of now is {now}. Look at it with \
-                     `idcsync sync --dry-run`"
-                ));
+                let held = prepared.approved.held().len();
+                context.complain(&match held {
+                    0 => format!("error: there is no plan {id} with held steps, and no step would be held now"),
+                    _ => format!(
+                        "error: there is no plan {id} with held steps; as of now, plan {now} holds {held}. Look at \
+                         it with `idcsync sync --dry-run`"
+                    ),
+                });
                 return Err(Exit::Usage);
             }
             let approved = &prepared.approved;

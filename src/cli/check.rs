@@ -8,7 +8,6 @@ use crate::directory;
 use crate::model::{CheckLine, CheckState};
 use crate::plan::shown;
 use crate::target::{self, Access};
-use crate::telemetry;
 
 pub async fn run(context: &Context) -> Exit {
     match check(context).await {
@@ -18,7 +17,7 @@ pub async fn run(context: &Context) -> Exit {
 
 async fn check(context: &Context) -> Result<Exit, Exit> {
     let config = context.load_config()?;
-    telemetry::start(&telemetry::Settings::of(&config.log, context.global.verbose, context.global.quiet));
+    context.start_log(&config);
     let wanted = config.scope.wanted(config.mapping.attributes_needed());
 
     let place = context.global.config.display().to_string();
@@ -57,13 +56,14 @@ async fn check(context: &Context) -> Result<Exit, Exit> {
 }
 
 async fn state(context: &Context, config: &crate::config::Config) -> Vec<CheckLine> {
-    // Opening has already said on stderr what is wrong.
-    let Ok(copy) = open::state_copy(context, config).await else {
-        return vec![CheckLine::fail(
-            "state database",
-            "cannot be read",
-            "see the error above, and [state] url",
-        )];
+    const NAME: &str = "state database";
+    // A url that is none has been said on stderr.
+    let Ok(url) = open::url(context, config) else {
+        return vec![CheckLine::fail(NAME, "its url cannot be used", "correct [state] url")];
+    };
+    let copy = match open::try_state_copy(&url, config).await {
+        Ok(copy) => copy,
+        Err(error) => return vec![CheckLine::fail(NAME, chain(&error), "see [state] url")],
     };
     let place = copy.place().to_owned();
     match copy.cycles(1).await {

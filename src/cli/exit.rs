@@ -51,6 +51,7 @@ impl Exit {
     pub fn of_error(error: &CycleError) -> Self {
         match error {
             CycleError::OtherBinding { .. } => Self::Usage,
+            CycleError::Directory(error) if error.lies_with_the_config() => Self::Usage,
             CycleError::Directory(_)
             | CycleError::Target(_)
             | CycleError::Recover(_)

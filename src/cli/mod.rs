@@ -136,6 +136,11 @@ impl Context {
         self.global.output == Output::Json
     }
 
+    fn start_log(&self, config: &Config) {
+        let Global { verbose, quiet, .. } = self.global;
+        telemetry::start(&telemetry::Settings::of(&config.log, verbose, quiet, self.stderr_color()));
+    }
+
     fn load_config(&self) -> Result<Config, Exit> {
         let config = Config::load(&self.global.config).map_err(|error| {
             self.explain_config(&error);
@@ -211,7 +216,8 @@ async fn run(context: &Context, command: Command) -> Exit {
         Command::Check => Box::pin(check::run(context)).await,
         #[cfg(feature = "sandbox")]
         Command::Sandbox(args) => {
-            telemetry::start(&telemetry::Settings::plain(context.global.verbose, context.global.quiet));
+            let Global { verbose, quiet, .. } = context.global;
+            telemetry::start(&telemetry::Settings::plain(verbose, quiet, context.stderr_color()));
             match crate::sandbox::run(args).await {
                 Ok(()) => Exit::Done,
                 Err(error) => {

@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::cycle::{Profile, chain};
 use crate::directory::{self, Directory};
 use crate::scope::NestedGroups;
-use crate::state::{State, StateCopy, StateUrl};
+use crate::state::{State, StateCopy, StateError, StateUrl};
 use crate::target::{self, Access, Target};
 
 pub fn profile(config: &Config) -> Profile<'_> {
@@ -33,7 +33,7 @@ pub async fn target(context: &Context, config: &Config, access: Access) -> Resul
     })
 }
 
-fn url(context: &Context, config: &Config) -> Result<StateUrl, Exit> {
+pub fn url(context: &Context, config: &Config) -> Result<StateUrl, Exit> {
     StateUrl::parse(&config.state.url, &config.state.base_dir)
         .and_then(|url| url.with_password(config.state.password.clone()))
         .map_err(|error| {
@@ -53,8 +53,12 @@ pub async fn state(context: &Context, config: &Config) -> Result<State, Exit> {
 /// What a dry run reads: the database itself stays untouched.
 pub async fn state_copy(context: &Context, config: &Config) -> Result<StateCopy, Exit> {
     let url = url(context, config)?;
-    State::open_copy(&url, &config.profile).await.map_err(|error| {
+    try_state_copy(&url, config).await.map_err(|error| {
         context.complain(&format!("error: the state database cannot be read: {}", chain(&error)));
         Exit::Unreachable
     })
+}
+
+pub async fn try_state_copy(url: &StateUrl, config: &Config) -> Result<StateCopy, StateError> {
+    State::open_copy(url, &config.profile).await
 }

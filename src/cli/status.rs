@@ -9,8 +9,7 @@ use super::{Context, Exit, open};
 use crate::cycle::{CycleError, chain};
 use crate::model::{Finding, Kind, Known};
 use crate::plan::shown;
-use crate::state::{Cycle, HeldPlan, Pause, StateError};
-use crate::telemetry;
+use crate::state::{Cycle, CycleWord, HeldPlan, Pause, StateError};
 
 pub async fn run(context: &Context) -> Exit {
     match status(context).await {
@@ -31,7 +30,7 @@ struct Status {
 
 async fn status(context: &Context) -> Result<(), Exit> {
     let config = context.load_config()?;
-    telemetry::start(&telemetry::Settings::of(&config.log, context.global.verbose, context.global.quiet));
+    context.start_log(&config);
     let state = open::state_copy(context, &config).await?;
     let read = async {
         Ok::<_, StateError>(Status {
@@ -55,6 +54,13 @@ async fn status(context: &Context) -> Result<(), Exit> {
         context.complain(&format!("error: stdout cannot be written: {error}"));
         Exit::Unexpected
     })
+}
+
+fn ending(word: CycleWord) -> &'static str {
+    match word {
+        CycleWord::Nothing => "nothing to do",
+        other => other.word(),
+    }
 }
 
 impl Status {
@@ -129,7 +135,7 @@ impl Status {
             None => writeln!(text, "  no cycle yet: run `idcsync sync --dry-run`")?,
             Some(cycle) => {
                 let how = match &cycle.outcome {
-                    Some(o) => format!("{} at {}", o.word.word(), o.finished),
+                    Some(o) => format!("{} at {}", ending(o.word), o.finished),
                     None => "running, or killed before its end".to_owned(),
                 };
                 writeln!(text, "  last cycle {} began {}: {how}", cycle.id, cycle.started)?;

@@ -1,5 +1,6 @@
 //! `idcsync sync`: one cycle, and its dry run.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use tracing::{debug, info, warn};
 
 use super::progress::Progress;
 use super::{Context, Exit, open};
+use crate::apply::Stop;
 use crate::config::Config;
 use crate::cycle::{
     self, CycleError, CycleReport, NoJournal, Outcome, Parts, Prepared, Profile, StateJournal, carry_out,
@@ -48,7 +50,7 @@ pub async fn run(context: &Context, args: &SyncArgs) -> Exit {
 
 async fn sync(context: &Context, args: &SyncArgs) -> Result<Exit, Exit> {
     let config = context.load_config()?;
-    telemetry::start(&telemetry::Settings::of(&config.log, context.global.verbose, context.global.quiet));
+    context.start_log(&config);
     if args.dry_run { dry_run(context, args, &config).await } else { real(context, args, &config).await }
 }
 
@@ -57,14 +59,11 @@ fn clock() -> Timestamp {
 }
 
 async fn identity_store(context: &Context, target: &dyn Target) -> Result<IdentityStoreId, Exit> {
-    target.identity_store().await.map_err(|error| {
-        context.complain(&format!("error: the target cannot be used: {}: {error}", error.code));
-        Exit::Unreachable
-    })
+    target.identity_store().await.map_err(|error| explain(context, &CycleError::Target(error)))
 }
 
 fn explain(context: &Context, error: &CycleError) -> Exit {
-    context.complain(&format!("error: {}", chain(error)));
+    context.complain(&format!("error: {}", error.with_remedy()));
     Exit::of_error(error)
 }
 
@@ -84,6 +83,9 @@ async fn dry_run(context: &Context, args: &SyncArgs, config: &Config) -> Result<
         context.print(&text)
     };
     print.map_err(|error| write_failed(context, &error))?;
+    if prepared.cut_short {
+        context.complain(CUT_SHORT);
+    }
     context.say("Dry run: nothing was written.");
     Ok(Exit::of_cycle(&outcome, args.strict, args.detailed_exitcode))
 }
@@ -122,8 +124,14 @@ async fn with_state(
         context.say(&format!("The profile is paused since {}{reason}: nothing was done.", pause.at));
         return Ok(if args.strict { Exit::Paused } else { Exit::Done });
     }
-    let target = open::target(context, config, Access::ReadWrite).await?;
-    let store = identity_store(context, target.as_ref()).await?;
+    // The lease first, where it can be told what it is of: an in-process sandbox is locked by whoever is at work.
+    let (store, opened) = match config.target.identity_store() {
+        Some(store) => (store, None),
+        None => {
+            let target = open::target(context, config, Access::ReadWrite).await?;
+            (identity_store(context, target.as_ref()).await?, Some(target))
+        }
+    };
 
     let holder = Holder::current().map_err(state_failed)?;
     let lease = state.acquire_lease(&store, &holder, clock(), LEASE).await.map_err(state_failed)?;
@@ -138,7 +146,14 @@ async fn with_state(
     let keeper = tokio::spawn(keep_lease(state.clone(), store.clone(), holder.clone(), Arc::clone(&stop)));
     let signals = tokio::spawn(stop_on_signal(stop));
 
-    let result = cycles(context, args, config, state, target, store.clone(), &stopped).await;
+    let target = match opened {
+        Some(target) => Ok(target),
+        None => open::target(context, config, Access::ReadWrite).await,
+    };
+    let result = match target {
+        Ok(target) => cycles(context, args, config, state, target, store.clone(), &stopped).await,
+        Err(exit) => Err(exit),
+    };
     keeper.abort();
     signals.abort();
     if let Err(error) = state.release_lease(&store, &holder).await {
@@ -233,8 +248,32 @@ fn tell(context: &Context, config: &Config, report: &CycleReport) -> Result<(), 
     } else {
         context.print(&(findings_text(&report.findings) + &summary(report)))
     };
-    print.map_err(|error| write_failed(context, &error))
+    print.map_err(|error| write_failed(context, &error))?;
+    tell_why_short(context, report);
+    Ok(())
 }
+
+/// On stderr, for whoever reads nothing else: why not all was done.
+fn tell_why_short(context: &Context, report: &CycleReport) {
+    let left = report.applied.left;
+    let steps = if left == 1 { "1 step is".to_owned() } else { format!("{left} steps are") };
+    match &report.applied.stop {
+        Some(Stop::OutOfTime) => {
+            context.say(&format!("Out of time (target.max-apply): {steps} left for the next cycle."));
+        }
+        Some(Stop::Asked) => context.say(&format!("Stopped as asked: {steps} left for the next cycle.")),
+        Some(Stop::TargetUnavailable(why)) => context.complain(&format!(
+            "error: the target failed again and again, so {steps} left for the next cycle: {why}"
+        )),
+        None => {}
+    }
+    if report.outcome.cut_short {
+        context.complain(CUT_SHORT);
+    }
+}
+
+const CUT_SHORT: &str = "error: the directory was not read to its end: nobody is removed on the strength of what is \
+    missing (see GroupReadIncomplete and ScopeEntryUnread among the findings)";
 
 /// What was done, in one or two lines.
 fn summary(report: &CycleReport) -> String {
@@ -254,13 +293,20 @@ fn summary(report: &CycleReport) -> String {
     format!("\nApplied: {}.\n", parts.join(", "))
 }
 
+/// The gravest first, then by name.
+fn for_people(findings: &[Finding]) -> Vec<&Finding> {
+    let mut sorted: Vec<&Finding> = findings.iter().collect();
+    sorted.sort_by_key(|f| (Reverse(f.code.severity()), f.code, &f.subject.label, &f.message));
+    sorted
+}
+
 pub fn findings_text(findings: &[Finding]) -> String {
     use std::fmt::Write as _;
     if findings.is_empty() {
         return String::new();
     }
     let mut text = format!("\nFindings ({}):\n", findings.len());
-    for finding in findings {
+    for finding in for_people(findings) {
         // Writing to a String cannot fail.
         let _ = writeln!(
             text,

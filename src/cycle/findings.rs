@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::CHECK_TARGET;
 use crate::apply::{Applied, Stop};
 use crate::model::{Code, Finding, Kind, Snapshot, Subject};
 use crate::plan::{ApprovedPlan, Plan};
@@ -37,7 +38,7 @@ pub fn of_apply(approved: &ApprovedPlan, applied: &Applied) -> Vec<Finding> {
         all.push(Finding::new(Code::StepsHeld, of_profile(&plan.profile), message));
     }
     if let Some(Stop::TargetUnavailable(why)) = &applied.stop {
-        let message = format!("the target failed again and again, so the cycle ended: {why}");
+        let message = format!("the target failed again and again, so the cycle ended: {why}; {CHECK_TARGET}");
         all.push(Finding::new(Code::TargetUnavailable, of_profile(&plan.profile), message));
     }
     all

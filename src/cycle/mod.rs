@@ -7,6 +7,7 @@ mod findings;
 mod journal;
 mod outcome;
 mod record;
+mod unread;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -26,8 +27,9 @@ use crate::model::{Binding, Code, Finding, Kind, Known, Link, Observed, Pin, Rea
 use crate::plan::{Action, ApprovedPlan, Inputs, Policy, desire, guard, plan, wants};
 use crate::scope::{NestedGroups, Scope};
 use crate::state::{CycleKind, CycleOutcome, Reader, State, StateError};
-use crate::target::{Target, TargetError};
+use crate::target::{Target, TargetError, TargetErrorKind};
 use record::Record;
+use unread::ReadIds;
 
 /// What a profile is, as far as a cycle needs to know.
 pub struct Profile<'a> {
@@ -60,6 +62,23 @@ pub enum CycleError {
     OtherBinding { profile: String, what: &'static str, bound: String, found: String },
 }
 
+impl CycleError {
+    /// The error with its causes, and what to do about it where they do not say.
+    pub fn with_remedy(&self) -> String {
+        let denied = |e: &TargetError| e.kind == TargetErrorKind::AccessDenied;
+        let remedy = match self {
+            Self::Target(e) | Self::Recover(RecoverError::Target(e)) if denied(e) => Some(GIVE_PERMISSION),
+            Self::Target(_) | Self::Recover(RecoverError::Target(_)) => Some(CHECK_TARGET),
+            _ => None,
+        };
+        remedy.map_or_else(|| chain(self), |remedy| format!("{}; {remedy}", chain(self)))
+    }
+}
+
+const GIVE_PERMISSION: &str =
+    "give the caller's role that permission, then run `idcsync check`, which tries the others too";
+const CHECK_TARGET: &str = "`idcsync check` tells what of the target can be reached";
+
 /// The parts that a cycle runs between.
 pub struct Parts<'a> {
     pub directory: &'a dyn Directory,
@@ -79,6 +98,7 @@ pub struct Prepared {
     pub requests: u64,
     /// Something was not read to its end.
     pub cut_short: bool,
+    read: Option<ReadIds>,
     record: Record,
     links: Links,
 }
@@ -134,9 +154,10 @@ pub async fn prepare(
 
     let record = Record::of(&snapshot, &scope, &known, &approved, parts.identity_store.clone(), now);
     let cut_short = record::cut_short(&snapshot);
+    let read = cut_short.then(|| ReadIds::of(&snapshot));
     let requests = snapshot.source.requests;
     let links = Links::new(known.links);
-    Ok(Prepared { approved, findings, recovered, requests, cut_short, record, links })
+    Ok(Prepared { approved, findings, recovered, requests, cut_short, read, record, links })
 }
 
 /// What the plan depends on, and then the names of members of groups that are to be adopted: `protect` goes by
@@ -190,7 +211,8 @@ pub async fn carry_out(
     progress: &(dyn Fn(u64, u64) + Sync),
 ) -> Result<CycleReport, CycleError> {
     let clock = parts.clock;
-    let Prepared { approved, mut findings, record, mut links, cut_short, requests, recovered } = prepared;
+    let Prepared { approved, mut findings, record, mut links, cut_short, read, requests, recovered } =
+        prepared;
     record.write(&mut links, state, cycle, clock()).await?;
     let rebound = follow_rebinds(&approved, state, clock()).await?;
 
@@ -215,6 +237,10 @@ pub async fn carry_out(
     fill(&approved, &applied, &mut links, &journal).await?;
 
     findings.extend(findings::of_apply(&approved, &applied));
+    if let Some(read) = &read {
+        let standing = state.standing_findings().await?;
+        findings = read.with_those_of_unread_objects(findings, standing.into_iter().map(|(f, _)| f));
+    }
     let changes = state.replace_findings(clock(), &findings).await?;
     let outcome = Outcome::of(&approved, &applied, &changes, cut_short, clock());
     let report = CycleReport { outcome, applied, approved, changes, findings, requests, recovered, rebound };
@@ -253,7 +279,7 @@ pub async fn failed(
     let mut now_standing = standing;
     if let Some(code) = code {
         now_standing.retain(|f| f.code != code);
-        now_standing.push(Finding::new(code, findings::of_profile(profile), chain(error)));
+        now_standing.push(Finding::new(code, findings::of_profile(profile), error.with_remedy()));
     }
     state.replace_findings(now, &now_standing).await?;
     let word = outcome::failed_word(error);
