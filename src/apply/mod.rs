@@ -299,3 +299,6 @@ impl<'a> Run<'a> {
         Ok(self.applied)
     }
 }
+
+#[cfg(test)]
+mod tests;
