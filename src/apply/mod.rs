@@ -303,3 +303,6 @@ impl<'a> Run<'a> {
         Ok(self.applied)
     }
 }
+
+#[cfg(test)]
+mod tests;

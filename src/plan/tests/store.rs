@@ -18,7 +18,11 @@ pub struct Store {
     book: Arc<Book>,
     inner: Mutex<Inner>,
     crash: Notify,
+    hook: Mutex<Option<Hook>>,
 }
+
+/// After the write with this number, once.
+type Hook = (usize, Box<dyn FnOnce() + Send>);
 
 #[derive(Clone, Default)]
 struct Inner {
@@ -29,6 +33,7 @@ struct Inner {
     log: Vec<String>,
     faults: Vec<Fault>,
     refuses_renames: bool,
+    missed: BTreeSet<String>,
     /// The write with this number (from 0) never answers.
     crash_at: Option<(usize, Effect)>,
     writes: usize,
@@ -130,12 +135,13 @@ pub struct Contents {
 
 impl Store {
     pub fn new(book: Arc<Book>) -> Self {
-        Self { book, inner: Mutex::default(), crash: Notify::new() }
+        Self { book, inner: Mutex::default(), crash: Notify::new(), hook: Mutex::default() }
     }
 
     /// The same store beside another journal.
     pub fn copy(&self, book: Arc<Book>) -> Self {
-        Self { book, inner: Mutex::new(self.inner.lock().unwrap().clone()), crash: Notify::new() }
+        let inner = Mutex::new(self.inner.lock().unwrap().clone());
+        Self { book, inner, crash: Notify::new(), hook: Mutex::default() }
     }
 
     pub fn contents(&self) -> Contents {
@@ -230,6 +236,17 @@ impl Store {
         inner.writes = 0;
     }
 
+    /// Runs something right after the write with this number from now on.
+    pub fn on_write(&self, write: usize, hook: impl FnOnce() + Send + 'static) {
+        self.inner.lock().unwrap().writes = 0;
+        *self.hook.lock().unwrap() = Some((write, Box::new(hook)));
+    }
+
+    /// The next look for this userName finds nobody.
+    pub fn miss_once(&self, user_name: &str) {
+        self.inner.lock().unwrap().missed.insert(user_name.to_owned());
+    }
+
     pub async fn crashed(&self) {
         self.crash.notified().await;
     }
@@ -284,6 +301,11 @@ impl Store {
         // Others get their turn, as they would during a request.
         tokio::task::yield_now().await;
         let (result, hangs) = self.carry_out(operation, &about, perform);
+        let done = self.inner.lock().unwrap().writes - 1;
+        let hook = self.hook.lock().unwrap().take_if(|(at, _)| *at == done);
+        if let Some((_, hook)) = hook {
+            hook();
+        }
         if hangs {
             self.crash.notify_one();
             std::future::pending::<()>().await;
@@ -465,7 +487,10 @@ impl Target for Store {
 
     async fn find_user(&self, user_name: &str) -> Result<Option<(TargetId, ObservedUser)>, TargetError> {
         self.read("find-user", user_name)?;
-        let inner = self.inner.lock().unwrap();
+        let mut inner = self.inner.lock().unwrap();
+        if inner.missed.remove(user_name) {
+            return Ok(None);
+        }
         let found = inner.users.iter().find(|(_, user)| {
             user.attributes.get(&UserAttribute::UserName).is_some_and(|n| fold(n) == fold(user_name))
         });

@@ -427,12 +427,31 @@ impl World {
 
     /// `None` where the store crashed the run.
     pub fn run_until(&self, stop: &tokio::sync::watch::Receiver<bool>, time: Duration) -> Option<Ran> {
+        self.run_all(stop, time, &|_, _| {})
+    }
+
+    pub fn run_with_progress(&self, progress: &(dyn Fn(u64, u64) + Sync)) {
+        let (_keep, stop) = tokio::sync::watch::channel(false);
+        self.run_all(&stop, Duration::from_secs(60), progress).unwrap();
+    }
+
+    /// What a cycle writes down before it applies.
+    pub fn register(&self, prepared: &Prepared) {
+        self.book.write_links(&prepared.record);
+    }
+
+    fn run_all(
+        &self,
+        stop: &tokio::sync::watch::Receiver<bool>,
+        time: Duration,
+        progress: &(dyn Fn(u64, u64) + Sync),
+    ) -> Option<Ran> {
         let pending = self.book.pending();
         let mut links = Links::new(self.book.known().links);
         let target: &dyn Target = self.store.as_ref();
         block_on(recover(&pending, target, self.book.as_ref(), &mut links, self.now)).unwrap();
         let prepared = self.prepare();
-        self.book.write_links(&prepared.record);
+        self.register(&prepared);
         let mut links = Links::new(self.book.known().links);
         let pace = Pace { in_flight: self.in_flight, deadline: Instant::now() + time };
         let now = self.now;
@@ -446,7 +465,7 @@ impl World {
                 pace,
                 &clock,
                 stop,
-                &|_, _| {},
+                progress,
             );
             tokio::select! {
                 applied = work => Some(applied.unwrap()),
