@@ -211,7 +211,12 @@ fn failed(name: impl Into<String>, error: &DirectoryError) -> CheckLine {
     let mut detail = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(inner) = source {
-        detail.push_str(&format!(": {inner}"));
+        let text = inner.to_string();
+        // Some libraries repeat their source's words.
+        if !detail.ends_with(&text) {
+            detail.push_str(": ");
+            detail.push_str(&text);
+        }
         source = inner.source();
     }
     CheckLine { name: name.into(), state: CheckState::Fail, detail, remedy: None }
