@@ -14,6 +14,7 @@
 //! `state` know `model` and never each other; `apply` knows `plan` and the traits; only `cycle` knows the order.
 
 pub mod apply;
+pub mod cli;
 pub mod config;
 pub mod cycle;
 pub mod directory;
@@ -27,3 +28,4 @@ pub mod scope;
 pub mod secret;
 pub mod state;
 pub mod target;
+pub mod telemetry;

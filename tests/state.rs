@@ -1,4 +1,5 @@
 //! The state database: the same tests on SQLite and on PostgreSQL, and what only one of them has.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "this is test code, where a panic is the report")]
 
 mod support;
 

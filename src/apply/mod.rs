@@ -296,6 +296,10 @@ impl<'a> Run<'a> {
         }
         self.flush(journal).await?;
         self.applied.left = self.total - self.settled;
+        // Time ran out, or someone asked, while the last steps were under way: nothing was stopped.
+        if self.applied.left == 0 && matches!(self.applied.stop, Some(Stop::OutOfTime | Stop::Asked)) {
+            self.applied.stop = None;
+        }
         Ok(self.applied)
     }
 }

@@ -3,32 +3,33 @@
 //! A dry run is the same path, stopped after the guard: [`prepare`] writes nothing and [`carry_out`] is not
 //! called.
 
+mod findings;
+mod journal;
 mod outcome;
 mod record;
+mod unread;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
 use jiff::Timestamp;
 use tracing::{Instrument as _, debug, info, info_span};
 
+pub use journal::{NoJournal, StateJournal};
 pub use outcome::{CycleReport, Outcome};
 
-use crate::apply::{Applied, Journal, JournalError, Links, Pace, RecoverError, Stop, apply, recover};
+use crate::apply::{Applied, Journal, JournalError, Links, Pace, RecoverError, apply, recover};
 use crate::directory::{Directory, DirectoryError};
 use crate::ids::{CycleId, Fingerprint, IdentityStoreId};
 use crate::mapping::Mapping;
-use crate::model::{
-    Binding, Code, Finding, Intent, Known, Link, Outcome as StepOutcome, ReadRequest, Snapshot, Subject,
-    Wanted, Wants,
-};
+use crate::model::{Binding, Code, Finding, Kind, Known, Link, Observed, Pin, ReadRequest, Wanted, Wants};
 use crate::plan::{Action, ApprovedPlan, Inputs, Policy, desire, guard, plan, wants};
 use crate::scope::{NestedGroups, Scope};
 use crate::state::{CycleKind, CycleOutcome, Reader, State, StateError};
-use crate::target::{Target, TargetError};
+use crate::target::{Target, TargetError, TargetErrorKind};
 use record::Record;
+use unread::ReadIds;
 
 /// What a profile is, as far as a cycle needs to know.
 pub struct Profile<'a> {
@@ -61,6 +62,23 @@ pub enum CycleError {
     OtherBinding { profile: String, what: &'static str, bound: String, found: String },
 }
 
+impl CycleError {
+    /// The error with its causes, and what to do about it where they do not say.
+    pub fn with_remedy(&self) -> String {
+        let denied = |e: &TargetError| e.kind == TargetErrorKind::AccessDenied;
+        let remedy = match self {
+            Self::Target(e) | Self::Recover(RecoverError::Target(e)) if denied(e) => Some(GIVE_PERMISSION),
+            Self::Target(_) | Self::Recover(RecoverError::Target(_)) => Some(CHECK_TARGET),
+            _ => None,
+        };
+        remedy.map_or_else(|| chain(self), |remedy| format!("{}; {remedy}", chain(self)))
+    }
+}
+
+const GIVE_PERMISSION: &str =
+    "give the caller's role that permission, then run `idcsync check`, which tries the others too";
+const CHECK_TARGET: &str = "`idcsync check` tells what of the target can be reached";
+
 /// The parts that a cycle runs between.
 pub struct Parts<'a> {
     pub directory: &'a dyn Directory,
@@ -80,6 +98,7 @@ pub struct Prepared {
     pub requests: u64,
     /// Something was not read to its end.
     pub cut_short: bool,
+    read: Option<ReadIds>,
     record: Record,
     links: Links,
 }
@@ -129,22 +148,23 @@ pub async fn prepare(
         now,
     };
     let plan = plan(&inputs, &snapshot.entries);
-    let findings = gather_findings(&snapshot, desire.findings, &plan.findings, &plan.withheld, profile.name);
+    let findings = findings::of_plan(&snapshot, desire.findings, &plan);
     let approved = guard(plan, profile.policy, &known.approvals, known.rename_support);
     debug!(plan = %approved.plan().id, steps = approved.plan().steps.len(), held = approved.held().len(), "planned");
 
     let record = Record::of(&snapshot, &scope, &known, &approved, parts.identity_store.clone(), now);
     let cut_short = record::cut_short(&snapshot);
+    let read = cut_short.then(|| ReadIds::of(&snapshot));
     let requests = snapshot.source.requests;
     let links = Links::new(known.links);
-    Ok(Prepared { approved, findings, recovered, requests, cut_short, record, links })
+    Ok(Prepared { approved, findings, recovered, requests, cut_short, read, record, links })
 }
 
 /// What the plan depends on, and then the names of members of groups that are to be adopted: `protect` goes by
 /// name.
-async fn observe(target: &dyn Target, wants: &Wants) -> Result<crate::model::Observed, CycleError> {
+async fn observe(target: &dyn Target, wants: &Wants) -> Result<Observed, CycleError> {
     if wants.is_empty() {
-        return Ok(crate::model::Observed::default());
+        return Ok(Observed::default());
     }
     let mut observed = target.observe(wants).await.map_err(CycleError::Target)?;
     let unnamed: BTreeSet<_> = observed
@@ -180,34 +200,6 @@ fn check_binding(
     }
 }
 
-fn gather_findings(
-    snapshot: &Snapshot,
-    mapped: Vec<Finding>,
-    planned: &[Finding],
-    withheld: &[crate::plan::Withheld],
-    profile: &str,
-) -> Vec<Finding> {
-    let mut all: BTreeSet<Finding> = snapshot.findings.iter().cloned().collect();
-    all.extend(mapped);
-    all.extend(planned.iter().cloned());
-    all.extend(withheld.iter().map(|w| {
-        Finding::new(
-            Code::RemovalWithheld,
-            Subject {
-                kind: Some(crate::model::Kind::Group),
-                id: w.group_id.clone(),
-                label: w.group_label.clone(),
-            },
-            format!(
-                "{} members may have left, which is not proven: {}. Mend the read; nothing is taken away before",
-                w.members, w.why
-            ),
-        )
-    }));
-    let _ = profile;
-    all.into_iter().collect()
-}
-
 /// Carries a prepared plan out: records the read, applies, records how it ended.
 pub async fn carry_out(
     profile: &Profile<'_>,
@@ -219,7 +211,8 @@ pub async fn carry_out(
     progress: &(dyn Fn(u64, u64) + Sync),
 ) -> Result<CycleReport, CycleError> {
     let clock = parts.clock;
-    let Prepared { approved, findings, record, mut links, cut_short, requests, recovered } = prepared;
+    let Prepared { approved, mut findings, record, mut links, cut_short, read, requests, recovered } =
+        prepared;
     record.write(&mut links, state, cycle, clock()).await?;
     let rebound = follow_rebinds(&approved, state, clock()).await?;
 
@@ -243,15 +236,10 @@ pub async fn carry_out(
     }
     fill(&approved, &applied, &mut links, &journal).await?;
 
-    let mut findings = findings;
-    findings.extend(applied.findings.iter().cloned());
-    findings.extend(held_finding(&approved));
-    if let Some(Stop::TargetUnavailable(why)) = &applied.stop {
-        findings.push(Finding::new(
-            Code::TargetUnavailable,
-            Subject { kind: None, id: profile.name.to_owned(), label: profile.name.to_owned() },
-            format!("the target failed again and again, so the cycle ended: {why}"),
-        ));
+    findings.extend(findings::of_apply(&approved, &applied));
+    if let Some(read) = &read {
+        let standing = state.standing_findings().await?;
+        findings = read.with_those_of_unread_objects(findings, standing.into_iter().map(|(f, _)| f));
     }
     let changes = state.replace_findings(clock(), &findings).await?;
     let outcome = Outcome::of(&approved, &applied, &changes, cut_short, clock());
@@ -288,13 +276,12 @@ pub async fn failed(
         CycleError::Target(_) | CycleError::Recover(_) => Some(Code::TargetUnavailable),
         CycleError::State(_) | CycleError::Journal(_) | CycleError::OtherBinding { .. } => None,
     };
-    let mut findings = standing;
+    let mut now_standing = standing;
     if let Some(code) = code {
-        findings.retain(|f| f.code != code);
-        let subject = Subject { kind: None, id: profile.to_owned(), label: profile.to_owned() };
-        findings.push(Finding::new(code, subject, chain(error)));
+        now_standing.retain(|f| f.code != code);
+        now_standing.push(Finding::new(code, findings::of_profile(profile), error.with_remedy()));
     }
-    state.replace_findings(now, &findings).await?;
+    state.replace_findings(now, &now_standing).await?;
     let word = outcome::failed_word(error);
     let counts = serde_json::json!({ "error": chain(error) });
     state.finish_cycle(cycle, &CycleOutcome { word, counts, finished: now }).await
@@ -320,7 +307,7 @@ async fn follow_rebinds(approved: &ApprovedPlan, state: &State, now: Timestamp) 
     let mut any = false;
     for (no, step) in approved.runnable() {
         if let Action::RebindEntry { kind, name, to, .. } = &step.action {
-            let pin = crate::model::Pin { anchor: *to, name: name.clone() };
+            let pin = Pin { anchor: *to, name: name.clone() };
             state.set_pin(*kind, name, &pin, now).await?;
             state.consume_approval(&approved.plan().fingerprint(approved.plan().step(no)), now).await?;
             any = true;
@@ -348,7 +335,7 @@ async fn fill(
     let filled: Vec<_> = links
         .iter()
         .filter(|l| {
-            l.kind == crate::model::Kind::Group
+            l.kind == Kind::Group
                 && l.target_id.is_some()
                 && !l.filled
                 && !lacking.contains(&l.no)
@@ -363,51 +350,4 @@ async fn fill(
     }
     let changed: Vec<&Link> = filled.iter().filter_map(|no| links.get(*no)).collect();
     if changed.is_empty() { Ok(()) } else { journal.record(&[], &changed).await }
-}
-
-fn held_finding(approved: &ApprovedPlan) -> Option<Finding> {
-    let count = approved.held().len();
-    let plan = approved.plan();
-    (count > 0).then(|| {
-        Finding::new(
-            Code::StepsHeld,
-            Subject { kind: None, id: plan.profile.clone(), label: plan.profile.clone() },
-            format!(
-                "{count} steps wait for an approval: see them with `idcsync approve {} --show`, and approve them \
-                 without --show",
-                plan.id
-            ),
-        )
-    })
-}
-
-/// The journal of one cycle in the state database.
-pub struct StateJournal<'a> {
-    pub state: &'a State,
-    pub cycle: CycleId,
-}
-
-#[async_trait]
-impl Journal for StateJournal<'_> {
-    async fn intend(&self, intents: &[Intent]) -> Result<Vec<i64>, JournalError> {
-        self.state.intend(self.cycle, intents).await.map_err(|e| JournalError(Box::new(e)))
-    }
-
-    async fn record(&self, outcomes: &[StepOutcome], links: &[&Link]) -> Result<(), JournalError> {
-        self.state.record(outcomes, links).await.map_err(|e| JournalError(Box::new(e)))
-    }
-}
-
-/// Of a dry run: nothing is written, and nothing is ever sent.
-pub struct NoJournal;
-
-#[async_trait]
-impl Journal for NoJournal {
-    async fn intend(&self, _: &[Intent]) -> Result<Vec<i64>, JournalError> {
-        Err(JournalError("a dry run sends nothing".into()))
-    }
-
-    async fn record(&self, _: &[StepOutcome], _: &[&Link]) -> Result<(), JournalError> {
-        Ok(())
-    }
 }

@@ -313,9 +313,9 @@ pub(super) mod tests {
         let expires = |at: &str| state(&[("userAccountControl", &["512"]), ("accountExpires", &[at])]);
         assert_eq!(expires("0"), AccountState::Enabled);
         assert_eq!(expires("9223372036854775807"), AccountState::Enabled);
-        // 2026-11-03T12:00:00Z is 134221824000000000.
-        assert_eq!(expires("134221824000000000"), AccountState::Expired);
-        assert_eq!(expires("134221824010000000"), AccountState::Enabled);
+        // 2026-11-03T12:00:00Z is 134381808000000000.
+        assert_eq!(expires("134381808000000000"), AccountState::Expired);
+        assert_eq!(expires("134381808010000000"), AccountState::Enabled);
         assert_eq!(expires("soon"), AccountState::Unknown);
         let lock = |v: &str| {
             let e = raw("uid=a", &[("objectClass", &["person"]), ("nsAccountLock", &[v])]);

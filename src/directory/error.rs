@@ -63,6 +63,21 @@ impl DirectoryError {
         }
     }
 
+    /// Whether it is the config that has to be corrected, whatever the servers do.
+    pub fn lies_with_the_config(&self) -> bool {
+        matches!(
+            self,
+            Self::Secret(_)
+                | Self::Plaintext(_)
+                | Self::BadUrl(_)
+                | Self::Pem { .. }
+                | Self::TlsSettings(_)
+                | Self::External(_)
+                | Self::NoGssapi
+                | Self::UserFilter { .. }
+        )
+    }
+
     /// The servers that were tried, in order.
     pub fn attempts(&self) -> &[Attempt] {
         match self {

@@ -8,7 +8,6 @@ use std::fmt;
 use roaring::RoaringBitmap;
 use serde::{Deserialize, Serialize};
 
-use super::snapshot::AccountState;
 use crate::ids::LinkNo;
 
 /// One thing that was not read, and why.
@@ -80,6 +79,17 @@ impl Completeness {
             }
         }
     }
+}
+
+/// Whether the directory lets the person sign in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AccountState {
+    Enabled,
+    Disabled,
+    Expired,
+    /// The attribute that tells could not be read: nothing is concluded.
+    Unknown,
 }
 
 /// Everyone reached from one group, or from the whole scope: who certainly is, and who might be.

@@ -101,8 +101,6 @@ codes! {
     DirectoryUnavailable: Error,
     /// The target could not be reached, or refused everything.
     TargetUnavailable: Error,
-    /// The clock is behind the last cycle or far from the directory's.
-    ClockUntrusted: Error,
 }
 
 impl Code {

@@ -15,15 +15,15 @@ mod snapshot;
 pub use attributes::{GroupAttribute, GroupAttributes, UserAttribute, UserAttributes};
 pub use check::{CheckLine, CheckState};
 pub use desired::{Desired, DesiredGroup, DesiredUser};
-pub use evidence::{Absence, Closure, Completeness, Shortfall, ShortfallKind};
+pub use evidence::{Absence, AccountState, Closure, Completeness, Shortfall, ShortfallKind};
 pub use finding::{Code, Finding, Severity, Subject};
 pub use journal::{Intent, Outcome, PendingIntent, StepResult};
 pub use known::{Binding, Digest, Known, Link, Origin, Pin, RenameSupport, Retry};
 pub use observed::{Capabilities, Observed, ObservedGroup, ObservedUser, Wants};
 pub use snapshot::{
-    AccountState, Attributes, DirectoryGroup, DirectoryKind, DirectoryUser, EntryOutcome, EntryRead, GroupIx,
-    MemberRead, NameForm, ObjectRef, ReadRequest, ScopeEntry, Snapshot, SourceInfo, Unreadable,
-    UnreadableMember, UserIx, Wanted,
+    Attributes, DirectoryGroup, DirectoryKind, DirectoryUser, EntryOutcome, EntryRead, GroupIx, MemberRead,
+    NameForm, ObjectRef, ReadRequest, ScopeEntry, Snapshot, SourceInfo, Unreadable, UnreadableMember, UserIx,
+    Wanted,
 };
 
 /// What an object is, on either side.

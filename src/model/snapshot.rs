@@ -9,7 +9,7 @@ use roaring::RoaringBitmap;
 use serde::{Deserialize, Serialize};
 
 use super::Kind;
-use super::evidence::{Completeness, Shortfall};
+use super::evidence::{AccountState, Completeness, Shortfall};
 use super::finding::Finding;
 use super::known::Pin;
 use crate::ids::{Anchor, Dn, Sid};
@@ -201,17 +201,6 @@ pub struct DirectoryUser {
     /// `whenCreated` or `createTimestamp`.
     pub created: Option<Timestamp>,
     pub attributes: Attributes,
-}
-
-/// Whether the directory lets the person sign in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum AccountState {
-    Enabled,
-    Disabled,
-    Expired,
-    /// The attribute that tells could not be read: nothing is concluded.
-    Unknown,
 }
 
 #[derive(Clone, Debug)]

@@ -29,8 +29,8 @@ pub fn desire(scope: &Scope<'_>, mapping: &Mapping, known: &Known, target: Capab
     let mut users = BTreeMap::new();
     for (no, user) in in_scope(scope, scope.whole().certain()) {
         if !eligible.contains(no.0) {
-            desire.findings.extend(account_finding(user, linked(&no)));
             if linked(&no) && user.matches_filter {
+                desire.findings.extend(account_finding(user));
                 desire.kept.insert(no);
             }
             continue;
@@ -89,17 +89,13 @@ fn in_scope<'s>(
     scope.users().iter().filter(|(no, _)| certain.contains(no.0)).map(|(no, user)| (*no, *user))
 }
 
-/// What the directory says of an account that is not written. An unreadable one is the directory's finding.
-fn account_finding(user: &DirectoryUser, linked: bool) -> Option<Finding> {
+/// A linked account that the directory has shut: an unlinked one is simply not created, and an unreadable one is the
+/// directory's finding.
+fn account_finding(user: &DirectoryUser) -> Option<Finding> {
     let state = match user.account {
         AccountState::Disabled => "disabled",
         AccountState::Expired => "expired",
         AccountState::Enabled | AccountState::Unknown => return None,
-    };
-    let what = if linked {
-        "it is taken out of every managed group; this version does not disable it in the target"
-    } else {
-        "it is not created"
     };
     Some(Finding::new(
         Code::AccountDisabled,
@@ -108,7 +104,10 @@ fn account_finding(user: &DirectoryUser, linked: bool) -> Option<Finding> {
             id: user.sid.as_ref().map_or_else(|| user.anchor.to_string(), ToString::to_string),
             label: user.dn.leaf(),
         },
-        format!("the account is {state} in the directory: {what}"),
+        format!(
+            "the account is {state} in the directory: it is taken out of every managed group; this version does not \
+             disable it in the target"
+        ),
     ))
 }
 

@@ -118,6 +118,9 @@ impl Page<'_> {
 
     fn counts(&mut self) -> fmt::Result {
         let plan = self.approved.plan();
+        if plan.steps.is_empty() && !plan.withheld.is_empty() {
+            return writeln!(self.text, "Nothing to do, as far as the directory could be read.");
+        }
         if plan.steps.is_empty() {
             return if plan.withheld.is_empty() {
                 writeln!(self.text, "Nothing to do: the target is as the directory has it.")

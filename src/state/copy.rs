@@ -181,3 +181,42 @@ fn stamp(path: &Path) -> Result<Option<(SystemTime, u64, Vec<u8>)>> {
         Err(source) => Err(place::file_error("read", path, source)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_copy_is_private_whole_and_gone_afterwards() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.db");
+        std::fs::write(&path, "file").unwrap();
+        std::fs::write(dir.path().join("state.db-wal"), "log").unwrap();
+        std::fs::write(dir.path().join("state.db-shm"), "shared memory").unwrap();
+        let private = copy(&path).unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&private.0), mode(&private.file())), (0o700, 0o600));
+        let names = std::fs::read_dir(&private.0).unwrap().map(|e| e.unwrap().file_name());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        assert_eq!(names, ["state.db", "state.db-wal"]);
+        assert_eq!(std::fs::read(private.0.join("state.db-wal")).unwrap(), b"log");
+        let at = private.0.clone();
+        drop(private);
+        assert!(!at.exists());
+    }
+
+    #[test]
+    fn what_was_just_changed_is_not_settled() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.db");
+        std::fs::write(&path, "a").unwrap();
+        let stamps = stamps(&path).unwrap();
+        let later = Stamps { at: stamps.at + TICK * 50, ..stamps };
+        assert!(later.settled());
+        let earlier = Stamps { at: later.files[0].as_ref().unwrap().0, ..later };
+        assert!(!earlier.settled());
+    }
+}

@@ -184,7 +184,8 @@ impl Tx {
         debug_assert_eq!(values.len() % width, 0, "whole rows");
         let mut count = 0;
         let mut values = values.into_iter().peekable();
-        let full = sql.replace("{rows}", &placeholders(CHUNK, width));
+        let numbered = matches!(self, Self::Postgres(..));
+        let full = sql.replace("{rows}", &placeholders(CHUNK, width, numbered));
         while values.peek().is_some() {
             let chunk: Vec<_> = values.by_ref().take(CHUNK * width).collect();
             let rows = chunk.len() / width;
@@ -192,7 +193,7 @@ impl Tx {
             count += if rows == CHUNK {
                 self.run_text(AssertSqlSafe(full.clone()).into_sql_str(), true, chunk).await?
             } else {
-                let text = sql.replace("{rows}", &placeholders(rows, width));
+                let text = sql.replace("{rows}", &placeholders(rows, width, numbered));
                 self.run_text(AssertSqlSafe(text).into_sql_str(), rows == 1, chunk).await?
             };
         }
@@ -303,8 +304,9 @@ impl Row {
     }
 }
 
-/// `($1,$2),($3,$4)` for two rows of two.
-fn placeholders(rows: usize, width: usize) -> String {
+/// `($1,$2),($3,$4)` for two rows of two, or `(?,?),(?,?)`. SQLite has no quick way from one of many thousands of
+/// numbered parameters to its place.
+fn placeholders(rows: usize, width: usize, numbered: bool) -> String {
     let mut text = String::with_capacity(rows * width * 6);
     for row in 0..rows {
         text.push_str(if row == 0 { "(" } else { ",(" });
@@ -312,8 +314,12 @@ fn placeholders(rows: usize, width: usize) -> String {
             if column > 0 {
                 text.push(',');
             }
-            text.push('$');
-            text.push_str(&(row * width + column + 1).to_string());
+            if numbered {
+                text.push('$');
+                text.push_str(&(row * width + column + 1).to_string());
+            } else {
+                text.push('?');
+            }
         }
         text.push(')');
     }
@@ -435,8 +441,8 @@ mod tests {
 
     #[test]
     fn placeholders_are_numbered_through() {
-        assert_eq!(placeholders(2, 3), "($1,$2,$3),($4,$5,$6)");
-        assert_eq!(placeholders(1, 1), "($1)");
+        assert_eq!(placeholders(2, 3, true), "($1,$2,$3),($4,$5,$6)");
+        assert_eq!(placeholders(2, 1, false), "(?),(?)");
     }
 
     #[test]

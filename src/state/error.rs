@@ -110,6 +110,8 @@ impl StateError {
                 | Self::Owned { .. }
                 | Self::NotBound { .. }
                 | Self::BoundElsewhere { .. }
+                | Self::Bitmap { .. }
+                | Self::OpenHere { .. }
                 | Self::NotRunning { .. }
                 | Self::NoSuchStep { .. }
         )

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Executor};
+use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
 
 use super::db::{Db, Pool, args};
 use super::schema;
@@ -70,6 +70,7 @@ impl State {
                 if !place::check(path)? {
                     place::create(path)?;
                 }
+                place::warn_if_everyone_may_read(path);
                 let db = connect_sqlite(path, url.to_string()).await?;
                 // Before the first write: what is not ours stays as it is.
                 schema::look(&db).await?;
@@ -196,6 +197,13 @@ pub(super) async fn connect_postgres(
     if options.get_application_name().is_none() {
         options = options.application_name("idcsync");
     }
+    // By itself first: the pool would try a server that refuses again and again, and not say why at the end.
+    let first = tokio::time::timeout(CONNECT, PgConnection::connect_with(&options)).await;
+    match first {
+        Ok(Ok(connection)) => drop(connection.close().await),
+        Ok(Err(source)) => return Err(StateError::from_engine(&shown, source)),
+        Err(_) => return Err(StateError::Silent { place: shown, seconds: CONNECT.as_secs() }),
+    }
     let pool = PgPoolOptions::new()
         .max_connections(POSTGRES_CONNECTIONS)
         .acquire_timeout(CONNECT)
@@ -209,9 +217,7 @@ pub(super) async fn connect_postgres(
                 Ok(())
             })
         })
-        .connect_with(options)
-        .await
-        .map_err(|source| StateError::from_engine(&shown, source))?;
+        .connect_lazy_with(options);
     Ok(Db { pool: Pool::Postgres(pool), place: shown.into() })
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::{Result, StateError};
@@ -30,6 +30,13 @@ pub(super) fn check(path: &Path) -> Result<bool> {
         Ok(_) => Err(StateError::NotAFile { path: path.to_owned() }),
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
         Err(source) => Err(file_error("look at", path, source)),
+    }
+}
+
+/// It holds who is who, and what was done to whom.
+pub(super) fn warn_if_everyone_may_read(path: &Path) {
+    if std::fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o007 != 0) {
+        tracing::warn!(path = %path.display(), "every user of this machine has access to the state database: chmod o= it");
     }
 }
 
@@ -97,8 +104,6 @@ fn unescape(field: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     #[test]

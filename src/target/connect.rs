@@ -50,8 +50,6 @@ mod stand_in {
     use tracing::error;
 
     use super::{Access, Arc, IdentityStoreTarget, SandboxSettings, TargetError};
-    use crate::ids::IdentityStoreId;
-    use crate::sandbox::handler::DEFAULT_IDENTITY_STORE_ID;
     use crate::sandbox::{InProcess, Sandbox, SandboxError, Settings};
     use crate::target::{Pacing, TargetErrorKind, causes};
 
@@ -59,10 +57,7 @@ mod stand_in {
         settings: &SandboxSettings,
         access: Access,
     ) -> Result<IdentityStoreTarget, TargetError> {
-        let id = settings
-            .identity_store_id
-            .clone()
-            .unwrap_or_else(|| IdentityStoreId::new(DEFAULT_IDENTITY_STORE_ID));
+        let id = settings.identity_store();
         let read_only = access == Access::ReadOnly;
         let sandbox = Sandbox::open(Settings {
             identity_store_id: id.as_str().to_owned(),

@@ -10,9 +10,9 @@ use std::error::Error as StdError;
 
 use async_trait::async_trait;
 
-use crate::ids::TargetId;
+use crate::ids::{IdentityStoreId, TargetId};
 use crate::model::{
-    Capabilities, GroupAttributes, Kind, Observed, ObservedGroup, ObservedUser, UserAttribute,
+    Capabilities, CheckLine, GroupAttributes, Kind, Observed, ObservedGroup, ObservedUser, UserAttribute,
     UserAttributes, Wants,
 };
 
@@ -27,6 +27,12 @@ pub use settings::{IdentityStoreSettings, SandboxSettings, TargetSettings};
 #[async_trait]
 pub trait Target: Send + Sync {
     fn capabilities(&self) -> Capabilities;
+
+    /// Of the store that is written to; found out at the first call where the settings do not name it.
+    async fn identity_store(&self) -> Result<IdentityStoreId, TargetError>;
+
+    /// What `idcsync check` can say of the target. Changes nothing.
+    async fn check(&self) -> Vec<CheckLine>;
 
     /// Looks up what a plan needs, one by one or by listing, whichever takes fewer requests. An empty `wants`
     /// sends nothing.

@@ -63,6 +63,8 @@ pub(super) enum Effect {
     Refused(TargetErrorKind),
     /// Refused because of the rate.
     Throttled,
+    /// Refused because somebody else was changing the same thing at that moment.
+    Contended,
     /// Never left: no connection, no credentials yet.
     Unsent,
     /// Sent, and no clear answer came: a time-out, a cut connection, an internal error of the service.
@@ -87,7 +89,7 @@ impl Failure {
     fn may_repeat(&self, repeat: Repeat) -> bool {
         match self.effect {
             Effect::Refused(_) => false,
-            Effect::Throttled | Effect::Unsent => true,
+            Effect::Throttled | Effect::Contended | Effect::Unsent => true,
             Effect::Unknown => repeat != Repeat::Create,
         }
     }
@@ -100,7 +102,7 @@ impl Failure {
             Effect::Unknown => TargetErrorKind::Ambiguous,
             _ if unknown_before && repeat != Repeat::Read => TargetErrorKind::Ambiguous,
             Effect::Throttled => TargetErrorKind::Throttled,
-            Effect::Unsent => TargetErrorKind::Unavailable,
+            Effect::Contended | Effect::Unsent => TargetErrorKind::Unavailable,
         };
         TargetError { kind, code: self.code, message: self.message }
     }
@@ -286,13 +288,16 @@ mod tests {
 
     #[tokio::test]
     async fn only_what_is_safe_is_sent_again() {
-        use Effect::{Refused, Throttled, Unknown, Unsent};
+        use Effect::{Contended, Refused, Throttled, Unknown, Unsent};
         let pacer = quick(10_000);
         let conflict = Refused(TargetErrorKind::Conflict);
         for repeat in [Repeat::Read, Repeat::Write, Repeat::Create] {
             assert_eq!(outcome(&pacer, repeat, &[Throttled, Unsent]).await, (3, None));
             assert_eq!(outcome(&pacer, repeat, &[conflict]).await, (1, Some(TargetErrorKind::Conflict)));
             assert_eq!(outcome(&pacer, repeat, &[Throttled; 9]).await, (4, Some(TargetErrorKind::Throttled)));
+            assert_eq!(outcome(&pacer, repeat, &[Contended; 2]).await, (3, None));
+            let contended = outcome(&pacer, repeat, &[Contended; 9]).await;
+            assert_eq!(contended, (4, Some(TargetErrorKind::Unavailable)));
             assert_eq!(outcome(&pacer, repeat, &[Unsent; 9]).await, (4, Some(TargetErrorKind::Unavailable)));
         }
         assert_eq!(outcome(&pacer, Repeat::Read, &[Unknown, Unknown]).await, (3, None));

@@ -11,6 +11,25 @@ pub enum TargetSettings {
     Sandbox(SandboxSettings),
 }
 
+impl TargetSettings {
+    /// Where it can be told without asking anybody.
+    pub fn identity_store(&self) -> Option<IdentityStoreId> {
+        match self {
+            Self::IdentityStore(settings) => settings.identity_store_id.clone(),
+            Self::Sandbox(settings) => Some(settings.identity_store()),
+        }
+    }
+}
+
+impl SandboxSettings {
+    pub fn identity_store(&self) -> IdentityStoreId {
+        self.identity_store_id.clone().unwrap_or_else(|| IdentityStoreId::new(SANDBOX_IDENTITY_STORE_ID))
+    }
+}
+
+/// What the sandbox calls its identity store unless it is told otherwise.
+const SANDBOX_IDENTITY_STORE_ID: &str = "d-1234567890";
+
 #[derive(Clone, Debug)]
 pub struct IdentityStoreSettings {
     /// Found through `sso:ListInstances` where absent.

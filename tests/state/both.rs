@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use idcsync::ids::{Anchor, CycleId, Fingerprint, IdentityStoreId, LinkNo, PlanId, TargetId};
-use idcsync::model::{Code, Finding, Kind, Link, Pin, RenameSupport, Subject};
+use idcsync::model::{
+    Code, Finding, Intent, Kind, Link, Outcome, PendingIntent, Pin, RenameSupport, StepResult, Subject,
+};
 use idcsync::state::{
-    Cycle, CycleKind, CycleOutcome, CycleWord, Holder, Intent, LeaseAnswer, Outcome, Pause, PendingIntent,
-    Pruned, ReadRecord, State, StateError, StepResult,
+    Cycle, CycleKind, CycleOutcome, CycleWord, Holder, LeaseAnswer, Pause, Pruned, ReadRecord, State,
+    StateError,
 };
 use serde_json::json;
 
@@ -219,7 +221,7 @@ fn intent(step: u32) -> Intent {
         step,
         action: "add-member".to_owned(),
         link: LinkNo(7),
-        member: (step % 2 == 0).then_some(LinkNo(1)),
+        member: step.is_multiple_of(2).then_some(LinkNo(1)),
         detail: json!({"userName": "jürg", "n": step}),
         at: at("01T00:01:00"),
     }
@@ -263,7 +265,7 @@ async fn outcomes_and_links_are_recorded_together_or_not_at_all(engine: Engine) 
     assert_eq!(state.load(at("02T00:00:00")).await.unwrap().links[&LinkNo(1)].target_id, None);
 
     // Said twice, as after a connection that was lost on the way back.
-    state.record(&[outcome.clone()], &[&linked]).await.unwrap();
+    state.record(std::slice::from_ref(&outcome), &[&linked]).await.unwrap();
     state.record(&[outcome], &[&linked]).await.unwrap();
     let steps = state.steps(cycle).await.unwrap();
     assert_eq!((steps.len(), &steps[0].intent), (1, &intent(4)));

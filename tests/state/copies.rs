@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use idcsync::ids::LinkNo;
 use idcsync::state::{State, StateError, StateUrl};
 
-use crate::bed::{Bed, Engine, at, cluster, full_group, shown, user, with_links};
+use crate::bed::{Bed, Engine, at, full_group, shown, user, with_links};
 
 /// Name, time of change and bytes of all files in a directory.
 fn files(dir: &Path) -> BTreeMap<String, (SystemTime, Vec<u8>)> {
@@ -19,19 +19,6 @@ fn files(dir: &Path) -> BTreeMap<String, (SystemTime, Vec<u8>)> {
             (entry.file_name().into_string().unwrap(), (changed, std::fs::read(entry.path()).unwrap()))
         })
         .collect()
-}
-
-/// Private directories of copies in the place for temporary files.
-fn left_behind() -> usize {
-    let entries = std::fs::read_dir(std::env::temp_dir()).unwrap().flatten();
-    entries
-        .filter(|entry| {
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            name.strip_prefix("idcsync-").is_some_and(|rest| rest.len() == 32)
-                && entry.path().join("state.db").exists()
-        })
-        .count()
 }
 
 async fn same_links(url: &StateUrl) {
@@ -62,7 +49,6 @@ async fn a_copy_of_a_file_leaves_every_byte_and_time() {
     assert_eq!(before.keys().collect::<Vec<_>>(), ["state.db"]);
     same_links(&bed.url).await;
     assert_eq!(files(bed.dir()), before);
-    assert_eq!(left_behind(), 0);
 }
 
 #[tokio::test]
@@ -97,11 +83,6 @@ async fn where_there_is_nothing_a_copy_makes_nothing() {
     let bed = Bed::new(Engine::Postgres);
     let copy = State::open_copy(&bed.url, "corp").await.unwrap();
     assert!(copy.load(at("01T00:00:00")).await.unwrap().links.is_empty());
-    let database = bed.text.rsplit_once('/').unwrap().1;
-    let tables = cluster().psql(&format!(
-        "SELECT xact_rollback, tup_inserted, tup_updated, tup_deleted FROM pg_stat_database WHERE datname = '{database}'"
-    ));
-    assert!(!tables.is_empty());
     let pool = sqlx::PgPool::connect(&bed.text).await.unwrap();
     let count: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')",

@@ -11,6 +11,8 @@
 //! | [`moto`], [`postgres`] | a stand-in for the AWS APIs, a state database |
 //! | [`oracle`] | what a target should hold, from plain `ldapsearch` output by naive means |
 //! | [`store`] | what a target does hold, by raw requests |
+//! | [`export`] | a small directory in a chosen state, as LDIF |
+//! | [`idcsync`] | the program under test, and its sandbox as a server |
 //! | [`contents`] | the form in which both say it |
 #![allow(dead_code, reason = "each test crate uses its own part of the rig")]
 #![allow(
@@ -23,6 +25,8 @@
 pub mod company;
 pub mod contents;
 pub mod dirs;
+pub mod export;
+pub mod idcsync;
 pub mod ldap;
 pub mod moto;
 pub mod oracle;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::config::raw::{Reader, Section, Span, shown};
-use crate::config::values::{DAY, MINUTE, Url, is_identity_store_id, is_region};
+use crate::config::values::{DAY, SECOND, Url, is_identity_store_id, is_region};
 use crate::ids::IdentityStoreId;
 use crate::plan::{Adopt, GuardLimits};
 use crate::target::{IdentityStoreSettings, SandboxSettings, TargetSettings};
@@ -48,7 +48,7 @@ pub(super) fn read<'t>(r: &mut Reader<'t>, section: &Section<'t>) -> Target {
         settings: settings(r, section),
         adopt: adopt.map_or(Adopt::Approve, |(adopt, _)| adopt),
         protect: protect(r, section),
-        max_apply: section.duration(r, "max-apply", MINUTE..=DAY).unwrap_or(DEFAULT_MAX_APPLY),
+        max_apply: section.duration(r, "max-apply", SECOND..=DAY).unwrap_or(DEFAULT_MAX_APPLY),
     }
 }
 

@@ -47,6 +47,10 @@ impl<'a> Opener<'a> {
         {
             return Err(DirectoryError::External("name its files"));
         }
+        // A password that is not there is said before a server is tried.
+        if let Bind::Simple { password, .. } = &settings.bind {
+            password.read().map_err(DirectoryError::Secret)?;
+        }
         Ok(Self { settings, tls: tls::config(settings)? })
     }
 
@@ -179,6 +183,10 @@ fn connect_failure(error: LdapError, url: &str, limit: Duration) -> Setback {
         )),
         LdapError::UrlParsing { .. } | LdapError::UnknownScheme(_) => {
             return Setback::Final(DirectoryError::BadUrl(url.to_owned()));
+        }
+        // The library's words for it name its channels.
+        LdapError::ResultRecv { .. } | LdapError::OpSend { .. } => {
+            ServerFailure::Connect("the server closed the connection".to_owned())
         }
         other => ServerFailure::Connect(printable(&other.to_string())),
     })

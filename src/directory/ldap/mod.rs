@@ -38,7 +38,7 @@ impl Directory for LdapDirectory {
             let reader = match opener.open(&url, names_a_domain(request)).await {
                 Ok(Opened { reader, .. }) => reader,
                 Err(Setback::Next(why)) => {
-                    info!(server = url, %why, "trying the next server");
+                    info!(server = url, %why, "this server cannot be used");
                     attempts.push(Attempt { server: url, why });
                     continue;
                 }

@@ -9,6 +9,8 @@ mod fetch;
 mod resolve;
 mod snapshot;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;

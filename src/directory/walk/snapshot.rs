@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tracing::info;
+use tracing::debug;
 
 use super::resolve::Resolved;
 use super::table::NameId;
@@ -75,7 +75,7 @@ impl Walk<'_> {
             .map(|(entry, resolved)| self.outcome(entry.clone(), resolved, &places, &users, &groups))
             .collect();
         let source = self.source();
-        info!(
+        debug!(
             server = source.server,
             requests = source.requests,
             received = source.received,

@@ -218,7 +218,7 @@ fn a_protected_object_that_left_gives_up_nothing() {
 
 #[test]
 fn an_address_of_another_one_stands_in_the_way_of_an_adoption() {
-    let mut w = populated();
+    let w = populated();
     w.store.put_user("other@x.example", Some("anna@x.example"));
     let prepared = w.prepare();
     assert!(prepared.codes().contains(&Code::ConflictError));

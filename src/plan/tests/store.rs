@@ -7,9 +7,9 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 
 use super::journal::{Book, Written};
-use crate::ids::TargetId;
+use crate::ids::{IdentityStoreId, TargetId};
 use crate::model::{
-    Capabilities, GroupAttributes, Kind, Observed, ObservedGroup, ObservedUser, UserAttribute,
+    Capabilities, CheckLine, GroupAttributes, Kind, Observed, ObservedGroup, ObservedUser, UserAttribute,
     UserAttributes, Wants,
 };
 use crate::target::{Target, TargetError, TargetErrorKind, Usage};
@@ -352,6 +352,14 @@ fn take_fault(inner: &mut Inner, operation: &str, about: &str) -> Option<Fault> 
 impl Target for Store {
     fn capabilities(&self) -> Capabilities {
         Capabilities { writes_external_id: false, has_group_description: true }
+    }
+
+    async fn identity_store(&self) -> Result<IdentityStoreId, TargetError> {
+        Ok(IdentityStoreId::new("d-1234567890"))
+    }
+
+    async fn check(&self) -> Vec<CheckLine> {
+        Vec::new()
     }
 
     async fn observe(&self, wants: &Wants) -> Result<Observed, TargetError> {

@@ -140,6 +140,10 @@ fn of_answer(status: u16, details: Details) -> Failure {
             Effect::Refused(AccessDenied),
             Some("the identity store's customer managed key cannot be used; allow kms:Decrypt on it"),
         ),
+        // Nothing is wrong with the request: the next attempt meets the other change done.
+        "ConflictException" if details.reason.as_deref() == Some("CONCURRENT_MODIFICATION") => {
+            (Effect::Contended, None)
+        }
         "ConflictException" => (Effect::Refused(Conflict), None),
         "ValidationException" | "SerializationException" | "UnknownOperationException" => {
             (Effect::Refused(Validation), None)
@@ -300,6 +304,17 @@ mod tests {
         ] {
             assert_eq!(of_answer(status, Details::default()).effect, effect, "{status}");
         }
+    }
+
+    #[test]
+    fn a_concurrent_change_is_not_a_conflict_of_values() {
+        let conflict = |reason: &str| {
+            let details = Details { reason: Some(reason.to_owned()), ..details("ConflictException") };
+            of_answer(400, details).effect
+        };
+        assert_eq!(conflict("CONCURRENT_MODIFICATION"), Effect::Contended);
+        let taken = conflict("UNIQUENESS_CONSTRAINT_VIOLATION");
+        assert_eq!(taken, Effect::Refused(TargetErrorKind::Conflict));
     }
 
     #[test]

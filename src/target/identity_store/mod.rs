@@ -24,7 +24,8 @@ use super::pacing::Pacer;
 use super::{Capabilities, Target, TargetError, TargetErrorKind, Usage};
 use crate::ids::{IdentityStoreId, TargetId};
 use crate::model::{
-    GroupAttributes, Kind, Observed, ObservedGroup, ObservedUser, UserAttribute, UserAttributes, Wants,
+    CheckLine, GroupAttributes, Kind, Observed, ObservedGroup, ObservedUser, UserAttribute, UserAttributes,
+    Wants,
 };
 
 /// One identity store, reached by one client that all callers share.
@@ -41,6 +42,14 @@ pub struct IdentityStoreTarget {
 impl Target for IdentityStoreTarget {
     fn capabilities(&self) -> Capabilities {
         Capabilities { writes_external_id: false, has_group_description: true }
+    }
+
+    async fn identity_store(&self) -> Result<IdentityStoreId, TargetError> {
+        self.identity_store_id().await.cloned()
+    }
+
+    async fn check(&self) -> Vec<CheckLine> {
+        IdentityStoreTarget::check(self).await
     }
 
     async fn observe(&self, wants: &Wants) -> Result<Observed, TargetError> {

@@ -1,0 +1,150 @@
+//! `idcsync approve`: lets held steps through.
+
+use clap::Args;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use super::{Context, Exit, open, sync};
+use crate::cycle::{self, CycleError, chain};
+use crate::ids::{Fingerprint, PlanId};
+use crate::plan::shown;
+use crate::state::CycleWord;
+
+#[derive(Debug, Args)]
+pub struct ApproveArgs {
+    /// As the plan's first line and `idcsync status` show it
+    plan_id: String,
+
+    /// Only show the held steps
+    #[arg(long)]
+    show: bool,
+}
+
+/// How long an approval counts.
+const VALID: SignedDuration = SignedDuration::from_hours(72);
+
+pub async fn run(context: &Context, args: &ApproveArgs) -> Exit {
+    match approve(context, args).await {
+        Ok(()) => Exit::Done,
+        Err(exit) => exit,
+    }
+}
+
+async fn approve(context: &Context, args: &ApproveArgs) -> Result<(), Exit> {
+    let config = context.load_config()?;
+    context.start_log(&config);
+    let failed = |error| {
+        let error = CycleError::State(error);
+        context.complain(&format!("error: {}", chain(&error)));
+        Exit::of_error(&error)
+    };
+    let id = PlanId::new(args.plan_id.trim());
+    let recorded = open::state_copy(context, &config).await?.held(&id).await.map_err(failed)?;
+    let steps = match recorded {
+        Some(held) => held.steps,
+        // Shown by a dry run, which records nothing: the plan is made again, and must be the same.
+        None => {
+            let prepared = sync::plan(context, &config).await?;
+            let now = &prepared.approved.plan().id;
+            if *now != id {
+                let held = prepared.approved.held().len();
+                context.complain(&match held {
+                    0 => format!("error: there is no plan {id} with held steps, and no step would be held now"),
+                    _ => format!(
+                        "error: there is no plan {id} with held steps; as of now, plan {now} holds {held}. Look at \
+                         it with `idcsync sync --dry-run`"
+                    ),
+                });
+                return Err(Exit::Usage);
+            }
+            let approved = &prepared.approved;
+            approved.held_fingerprints().into_iter().map(|(no, f)| (f, approved.step_json(no))).collect()
+        }
+    };
+    if steps.is_empty() {
+        context.complain(&format!("error: plan {id} holds no steps, so there is nothing to approve"));
+        return Err(Exit::Usage);
+    }
+    let expires = if args.show { None } else { Some(record(context, &config, &id, &steps).await?) };
+    let print = if context.is_json() {
+        context.print_json(&json!({
+            "schema": "idcsync/approval/v1",
+            "plan": id,
+            "approvedUntil": expires,
+            "steps": steps.iter().map(|(_, step)| step).collect::<Vec<_>>(),
+        }))
+    } else {
+        context.print(&text(&id, &steps, expires))
+    };
+    print.map_err(|error| {
+        context.complain(&format!("error: stdout cannot be written: {error}"));
+        Exit::Unexpected
+    })
+}
+
+async fn record(
+    context: &Context,
+    config: &crate::config::Config,
+    id: &PlanId,
+    steps: &[(Fingerprint, Value)],
+) -> Result<Timestamp, Exit> {
+    let now = Timestamp::now();
+    let expires = now.saturating_add(VALID).unwrap_or(now);
+    let state = open::state(context, config).await?;
+    let write = async {
+        if state.held(id).await?.is_none() {
+            // An approval belongs to a plan on record.
+            let cycle = cycle::begin(&state, now).await?;
+            state.save_held(id, cycle, steps, now).await?;
+            let outcome = crate::state::CycleOutcome {
+                word: CycleWord::Held,
+                counts: json!({ "planned": steps.len(), "held": steps.len(), "approvedFromDryRun": true }),
+                finished: now,
+            };
+            state.finish_cycle(cycle, &outcome).await?;
+        }
+        let fingerprints: Vec<Fingerprint> = steps.iter().map(|(f, _)| f.clone()).collect();
+        state.approve(id, &fingerprints, &who(), now, expires).await
+    };
+    let result = write.await;
+    state.close().await;
+    result.map_err(|error| {
+        let error = CycleError::State(error);
+        context.complain(&format!("error: {}", chain(&error)));
+        Exit::of_error(&error)
+    })?;
+    Ok(expires)
+}
+
+/// Whom the approval is recorded for.
+fn who() -> String {
+    ["SUDO_USER", "USER", "LOGNAME"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()))
+        .unwrap_or_else(|| "unknown".to_owned())
+}
+
+fn text(id: &PlanId, steps: &[(Fingerprint, Value)], expires: Option<Timestamp>) -> String {
+    use std::fmt::Write as _;
+    let mut text = format!("Held steps of plan {id}:\n");
+    for (_, step) in steps {
+        let of = |key: &str| step.get(key).and_then(Value::as_str).unwrap_or_default();
+        let label = |key: &str| {
+            step.get(key).and_then(|o| o.get("label")).and_then(Value::as_str).unwrap_or_default()
+        };
+        let entry = step.get("entry").and_then(|e| e.get("name")).and_then(Value::as_str).unwrap_or_default();
+        let object = if label("object").is_empty() { entry } else { label("object") };
+        let member = label("member");
+        let to = if member.is_empty() { String::new() } else { format!(": {}", shown(member)) };
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  {} {}{to}  ({})", of("action"), shown(object), shown(of("reason")));
+    }
+    let _ = match expires {
+        Some(until) => writeln!(
+            text,
+            "Approved until {until}: the next cycle does those of them that it plans again identically."
+        ),
+        None => writeln!(text, "Not approved yet: run the command without --show."),
+    };
+    text
+}

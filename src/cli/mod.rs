@@ -1,0 +1,248 @@
+//! The command line: arguments, one thin file for each command, and the exit codes that scripts rely on.
+
+mod approve;
+mod check;
+mod exit;
+mod open;
+mod progress;
+mod status;
+mod sync;
+
+use std::io::{IsTerminal as _, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+
+pub use exit::Exit;
+
+use crate::config::{Config, ConfigError};
+use crate::plan::Colors;
+use crate::telemetry;
+
+/// Keeps AWS IAM Identity Center in step with Active Directory and other LDAP directories
+#[derive(Debug, Parser)]
+#[command(name = "idcsync", version, propagate_version = true, arg_required_else_help = true)]
+#[command(after_long_help = EXIT_CODES)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done, nothing to do, or rightly not done (said on stderr)
+  1  unexpected failure
+  2  usage or config
+  3  finished, but something failed that a retry may mend, or something that ought to be taken away has been
+     withheld for more than 24 hours
+  4  the guard held steps
+  6  directory, target or state database could not be read or reached, or a read was cut short
+  8  changes are pending (only with --dry-run --detailed-exitcode)
+With --strict: findings give 3, paused gives 5, the lease elsewhere gives 7.";
+
+#[derive(Debug, Args)]
+struct Global {
+    /// The config file of the profile
+    #[arg(long, global = true, value_name = "PATH", env = "IDCSYNC_CONFIG", default_value = "idcsync.toml")]
+    config: PathBuf,
+
+    /// How data is written to stdout
+    #[arg(long, global = true, value_name = "FORMAT", value_enum, default_value_t = Output::Text)]
+    output: Output,
+
+    /// When to use colours (NO_COLOR is heeded too)
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t = ColorChoice::Auto)]
+    color: ColorChoice,
+
+    /// Say more on stderr (twice: everything)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+
+    /// Say nothing on stderr but errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    Text,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ColorChoice {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run one cycle: read, plan, guard, apply
+    Sync(sync::SyncArgs),
+    /// Approve the held steps of a plan for 72 hours
+    Approve(approve::ApproveArgs),
+    /// Show the profile: last cycle, counts, held steps, findings
+    Status,
+    /// Try everything that can be tried without changing anything
+    Check,
+    /// A strict local stand-in for the Identity Store API, to rehearse against
+    #[cfg(feature = "sandbox")]
+    Sandbox(crate::sandbox::SandboxArgs),
+    /// Print the completions of a shell
+    Completions {
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+}
+
+/// What every command is given.
+struct Context {
+    global: Global,
+    colors: Colors,
+}
+
+impl Context {
+    /// Writes data. A closed pipe is no error: whoever read had enough.
+    fn print(&self, text: &str) -> std::io::Result<()> {
+        let mut out = std::io::stdout().lock();
+        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            other => other,
+        }
+    }
+
+    fn print_json(&self, value: &impl serde::Serialize) -> std::io::Result<()> {
+        let text = serde_json::to_string_pretty(value).map_err(std::io::Error::other)?;
+        self.print(&(text + "\n"))
+    }
+
+    /// A line for a person, on stderr.
+    fn say(&self, text: &str) {
+        if !self.global.quiet {
+            self.complain(text);
+        }
+    }
+
+    fn complain(&self, text: &str) {
+        // Nobody is left to tell that stderr is gone.
+        let _ = writeln!(std::io::stderr().lock(), "{text}");
+    }
+
+    fn is_json(&self) -> bool {
+        self.global.output == Output::Json
+    }
+
+    fn start_log(&self, config: &Config) {
+        let Global { verbose, quiet, .. } = self.global;
+        telemetry::start(&telemetry::Settings::of(&config.log, verbose, quiet, self.stderr_color()));
+    }
+
+    fn load_config(&self) -> Result<Config, Exit> {
+        let config = Config::load(&self.global.config).map_err(|error| {
+            self.explain_config(&error);
+            Exit::Usage
+        })?;
+        if !config.warnings.is_empty() {
+            self.say(config.warnings.render(self.stderr_color(), self.width()).trim_end());
+        }
+        Ok(config)
+    }
+
+    fn explain_config(&self, error: &ConfigError) {
+        match error {
+            ConfigError::Read { .. } => self.complain(&format!("error: {}", crate::cycle::chain(error))),
+            ConfigError::Invalid(diagnostics) if self.is_json() => {
+                for diagnostic in diagnostics.list() {
+                    self.complain(&diagnostic.to_string());
+                }
+            }
+            ConfigError::Invalid(diagnostics) => {
+                self.complain(diagnostics.render(self.stderr_color(), self.width()).trim_end());
+                self.complain(&error.to_string());
+            }
+        }
+    }
+
+    fn stderr_color(&self) -> bool {
+        wants_color(self.global.color, std::io::stderr().is_terminal())
+    }
+
+    fn width(&self) -> usize {
+        std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok()).unwrap_or(100)
+    }
+}
+
+fn wants_color(choice: ColorChoice, terminal: bool) -> bool {
+    match choice {
+        ColorChoice::Always => true,
+        ColorChoice::Never => false,
+        ColorChoice::Auto => terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),
+    }
+}
+
+/// Parses the arguments and runs the command.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are asked for; anything else is a mistake in usage. clap's own code is 2 as well.
+            let code = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            let _ = error.print();
+            return code.into();
+        }
+    };
+    let colors =
+        if wants_color(cli.global.color, std::io::stdout().is_terminal()) { Colors::On } else { Colors::Off };
+    let context = Context { global: cli.global, colors };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            context.complain(&format!("error: the runtime could not be started: {error}"));
+            return Exit::Unexpected.into();
+        }
+    };
+    runtime.block_on(run(&context, cli.command)).into()
+}
+
+async fn run(context: &Context, command: Command) -> Exit {
+    match command {
+        Command::Sync(args) => Box::pin(sync::run(context, &args)).await,
+        Command::Approve(args) => Box::pin(approve::run(context, &args)).await,
+        Command::Status => status::run(context).await,
+        Command::Check => Box::pin(check::run(context)).await,
+        #[cfg(feature = "sandbox")]
+        Command::Sandbox(args) => {
+            let Global { verbose, quiet, .. } = context.global;
+            telemetry::start(&telemetry::Settings::plain(verbose, quiet, context.stderr_color()));
+            match crate::sandbox::run(args).await {
+                Ok(()) => Exit::Done,
+                Err(error) => {
+                    context.complain(&format!("error: {}", crate::cycle::chain(&error)));
+                    Exit::Unexpected
+                }
+            }
+        }
+        Command::Completions { shell } => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "idcsync", &mut text);
+            match context.print(&String::from_utf8_lossy(&text)) {
+                Ok(()) => Exit::Done,
+                Err(_) => Exit::Unexpected,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+}

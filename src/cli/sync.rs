@@ -1,0 +1,376 @@
+//! `idcsync sync`: one cycle, and its dry run.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use jiff::Timestamp;
+use serde_json::json;
+use tracing::{debug, info, warn};
+
+use super::progress::Progress;
+use super::{Context, Exit, open};
+use crate::apply::Stop;
+use crate::config::Config;
+use crate::cycle::{
+    self, CycleError, CycleReport, NoJournal, Outcome, Parts, Prepared, Profile, StateJournal, carry_out,
+    chain, prepare,
+};
+use crate::ids::IdentityStoreId;
+use crate::model::Finding;
+use crate::plan::{PlanView, render, shown};
+use crate::state::{Holder, LeaseAnswer, State};
+use crate::target::{Access, Target};
+use crate::telemetry;
+
+#[derive(Debug, Args)]
+pub struct SyncArgs {
+    /// Stop before the first write: nothing is written, not to the target, not to the state database
+    #[arg(long)]
+    dry_run: bool,
+
+    /// With --dry-run: exit with 8 if there are changes
+    #[arg(long, requires = "dry_run")]
+    detailed_exitcode: bool,
+
+    /// Findings give exit code 3, paused gives 5, the lease elsewhere gives 7
+    #[arg(long)]
+    strict: bool,
+}
+
+/// How long a lease lasts if its holder falls silent.
+const LEASE: Duration = Duration::from_secs(60);
+
+pub async fn run(context: &Context, args: &SyncArgs) -> Exit {
+    match sync(context, args).await {
+        Ok(exit) | Err(exit) => exit,
+    }
+}
+
+async fn sync(context: &Context, args: &SyncArgs) -> Result<Exit, Exit> {
+    let config = context.load_config()?;
+    context.start_log(&config);
+    if args.dry_run { dry_run(context, args, &config).await } else { real(context, args, &config).await }
+}
+
+fn clock() -> Timestamp {
+    Timestamp::now()
+}
+
+async fn identity_store(context: &Context, target: &dyn Target) -> Result<IdentityStoreId, Exit> {
+    target.identity_store().await.map_err(|error| explain(context, &CycleError::Target(error)))
+}
+
+fn explain(context: &Context, error: &CycleError) -> Exit {
+    context.complain(&format!("error: {}", error.with_remedy()));
+    Exit::of_error(error)
+}
+
+async fn dry_run(context: &Context, args: &SyncArgs, config: &Config) -> Result<Exit, Exit> {
+    let prepared = plan(context, config).await?;
+    let outcome = Outcome {
+        steps: prepared.approved.plan().steps.len() as u64,
+        held: prepared.approved.held().len() as u64,
+        cut_short: prepared.cut_short,
+        findings: prepared.findings.len() as u64,
+        ..Outcome::default()
+    };
+    let print = if context.is_json() {
+        context.print_json(&PlanView { approved: &prepared.approved, findings: &prepared.findings })
+    } else {
+        let text = render(&prepared.approved, context.colors) + &findings_text(&prepared.findings);
+        context.print(&text)
+    };
+    print.map_err(|error| write_failed(context, &error))?;
+    if prepared.cut_short {
+        context.complain(CUT_SHORT);
+    }
+    context.say("Dry run: nothing was written.");
+    Ok(Exit::of_cycle(&outcome, args.strict, args.detailed_exitcode))
+}
+
+/// The plan that a cycle would make now. Writes nothing anywhere.
+pub async fn plan(context: &Context, config: &Config) -> Result<Prepared, Exit> {
+    let target = open::target(context, config, Access::ReadOnly).await?;
+    let identity_store = identity_store(context, target.as_ref()).await?;
+    let state = open::state_copy(context, config).await?;
+    let directory = open::directory(config);
+    let parts = Parts { directory: directory.as_ref(), target, identity_store, clock: &clock };
+    let bar = Progress::new("reading and planning", context.global.quiet);
+    let prepared = Box::pin(prepare(&open::profile(config), &parts, state.reader(), &NoJournal)).await;
+    bar.end();
+    prepared.map_err(|error| explain(context, &error))
+}
+
+async fn real(context: &Context, args: &SyncArgs, config: &Config) -> Result<Exit, Exit> {
+    let state = open::state(context, config).await?;
+    let result = with_state(context, args, config, &state).await;
+    state.close().await;
+    result
+}
+
+async fn with_state(
+    context: &Context,
+    args: &SyncArgs,
+    config: &Config,
+    state: &State,
+) -> Result<Exit, Exit> {
+    let state_failed = |error| explain(context, &CycleError::State(error));
+    if let Some(pause) = state.pause().await.map_err(state_failed)?
+        && pause.until.is_none_or(|until| until > clock())
+    {
+        let reason = pause.reason.map(|r| format!(" ({})", shown(&r))).unwrap_or_default();
+        context.say(&format!("The profile is paused since {}{reason}: nothing was done.", pause.at));
+        return Ok(if args.strict { Exit::Paused } else { Exit::Done });
+    }
+    // The lease first, where it can be told what it is of: an in-process sandbox is locked by whoever is at work.
+    let (store, opened) = match config.target.identity_store() {
+        Some(store) => (store, None),
+        None => {
+            let target = open::target(context, config, Access::ReadWrite).await?;
+            (identity_store(context, target.as_ref()).await?, Some(target))
+        }
+    };
+
+    let holder = Holder::current().map_err(state_failed)?;
+    let lease = state.acquire_lease(&store, &holder, clock(), LEASE).await.map_err(state_failed)?;
+    if let LeaseAnswer::HeldBy { holder, until } = lease {
+        context.say(&format!(
+            "Another cycle is at work on {store} ({holder}, until {until}): nothing was done."
+        ));
+        return Ok(if args.strict { Exit::LeaseElsewhere } else { Exit::Done });
+    }
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let stop = Arc::new(stop);
+    let keeper = tokio::spawn(keep_lease(state.clone(), store.clone(), holder.clone(), Arc::clone(&stop)));
+    let signals = tokio::spawn(stop_on_signal(stop));
+
+    let target = match opened {
+        Some(target) => Ok(target),
+        None => open::target(context, config, Access::ReadWrite).await,
+    };
+    let result = match target {
+        Ok(target) => cycles(context, args, config, state, target, store.clone(), &stopped).await,
+        Err(exit) => Err(exit),
+    };
+    keeper.abort();
+    signals.abort();
+    if let Err(error) = state.release_lease(&store, &holder).await {
+        warn!("the lease could not be given back; it ends by itself: {}", chain(&error));
+    }
+    result
+}
+
+/// One cycle; and another where an approved scope entry follows another object from now on.
+async fn cycles(
+    context: &Context,
+    args: &SyncArgs,
+    config: &Config,
+    state: &State,
+    target: Arc<dyn Target>,
+    store: IdentityStoreId,
+    stopped: &tokio::sync::watch::Receiver<bool>,
+) -> Result<Exit, Exit> {
+    let directory = open::directory(config);
+    let parts = Parts { directory: directory.as_ref(), target, identity_store: store, clock: &clock };
+    let profile = open::profile(config);
+    loop {
+        let report = one(context, config, state, &profile, &parts, stopped).await?;
+        tell(context, config, &report)?;
+        if !report.rebound {
+            return Ok(Exit::of_cycle(&report.outcome, args.strict, false));
+        }
+        context.say("A scope entry follows another object from now on: reading again.");
+    }
+}
+
+async fn one(
+    context: &Context,
+    config: &Config,
+    state: &State,
+    profile: &Profile<'_>,
+    parts: &Parts<'_>,
+    stopped: &tokio::sync::watch::Receiver<bool>,
+) -> Result<CycleReport, Exit> {
+    let state_failed = |error| explain(context, &CycleError::State(error));
+    let cycle = cycle::begin(state, clock()).await.map_err(state_failed)?;
+    let bar = Progress::new("reading and planning", context.global.quiet);
+    let journal = StateJournal { state, cycle };
+    let run = async {
+        let prepared = prepare(profile, parts, state.reader(), &journal).await?;
+        if !context.is_json() {
+            // Shown before it is done: whoever watches can still interrupt.
+            let text = render(&prepared.approved, context.colors);
+            if let Err(error) = bar.aside(|| context.print(&text)) {
+                debug!("the plan could not be printed: {error}");
+            }
+        }
+        carry_out(profile, parts, state, cycle, prepared, stopped, &|done, total| bar.set(done, total)).await
+    };
+    let result = Box::pin(run).await;
+    bar.end();
+    match result {
+        Ok(report) => {
+            telemetry::record_findings(config, &parts.identity_store, &report.changes, clock());
+            info!(
+                cycle = cycle.0,
+                outcome = report.outcome.word().word(),
+                steps = report.outcome.steps,
+                done = report.applied.done.values().sum::<u64>(),
+                held = report.outcome.held,
+                findings = report.outcome.findings,
+                requests = parts.target.usage().requests,
+                throttled = parts.target.usage().throttled,
+                "cycle finished"
+            );
+            Ok(report)
+        }
+        Err(error) => {
+            if let Err(second) = cycle::failed(state, cycle, profile.name, &error, clock()).await {
+                warn!("how the cycle failed could not be recorded: {}", chain(&second));
+            }
+            Err(explain(context, &error))
+        }
+    }
+}
+
+fn tell(context: &Context, config: &Config, report: &CycleReport) -> Result<(), Exit> {
+    let print = if context.is_json() {
+        context.print_json(&json!({
+            "schema": "idcsync/cycle/v1",
+            "profile": config.profile,
+            "outcome": report.outcome.word().word(),
+            "facts": report.outcome,
+            "counts": report.counts(),
+            "plan": PlanView { approved: &report.approved, findings: &report.findings },
+        }))
+    } else {
+        context.print(&(findings_text(&report.findings) + &summary(report)))
+    };
+    print.map_err(|error| write_failed(context, &error))?;
+    tell_why_short(context, report);
+    Ok(())
+}
+
+/// On stderr, for whoever reads nothing else: why not all was done.
+fn tell_why_short(context: &Context, report: &CycleReport) {
+    let left = report.applied.left;
+    let steps = if left == 1 { "1 step is".to_owned() } else { format!("{left} steps are") };
+    match &report.applied.stop {
+        Some(Stop::OutOfTime) => {
+            context.say(&format!("Out of time (target.max-apply): {steps} left for the next cycle."));
+        }
+        Some(Stop::Asked) => context.say(&format!("Stopped as asked: {steps} left for the next cycle.")),
+        Some(Stop::TargetUnavailable(why)) => context.complain(&format!(
+            "error: the target failed again and again, so {steps} left for the next cycle: {why}"
+        )),
+        None => {}
+    }
+    if report.outcome.cut_short {
+        context.complain(CUT_SHORT);
+    }
+}
+
+const CUT_SHORT: &str = "error: the directory was not read to its end: nobody is removed on the strength of what is \
+    missing (see GroupReadIncomplete and ScopeEntryUnread among the findings)";
+
+/// What was done, in one or two lines.
+fn summary(report: &CycleReport) -> String {
+    let done: u64 = report.applied.done.values().sum();
+    let failed: u64 = report.applied.failed.values().sum();
+    if report.outcome.steps == 0 {
+        return String::new();
+    }
+    let mut parts = vec![format!("{done} done")];
+    for (count, word) in
+        [(failed, "failed"), (report.outcome.held, "held"), (report.applied.left, "left for the next cycle")]
+    {
+        if count > 0 {
+            parts.push(format!("{count} {word}"));
+        }
+    }
+    format!("\nApplied: {}.\n", parts.join(", "))
+}
+
+/// The gravest first, then by name.
+fn for_people(findings: &[Finding]) -> Vec<&Finding> {
+    let mut sorted: Vec<&Finding> = findings.iter().collect();
+    sorted.sort_by_key(|f| (Reverse(f.code.severity()), f.code, &f.subject.label, &f.message));
+    sorted
+}
+
+pub fn findings_text(findings: &[Finding]) -> String {
+    use std::fmt::Write as _;
+    if findings.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("\nFindings ({}):\n", findings.len());
+    for finding in for_people(findings) {
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            text,
+            "  {} {}: {}",
+            finding.code,
+            shown(&finding.subject.label),
+            shown(&finding.message)
+        );
+    }
+    text
+}
+
+fn write_failed(context: &Context, error: &std::io::Error) -> Exit {
+    context.complain(&format!("error: stdout cannot be written: {error}"));
+    Exit::Unexpected
+}
+
+/// Prolongs the lease while the cycle runs; without it, no further step is begun.
+async fn keep_lease(
+    state: State,
+    store: IdentityStoreId,
+    holder: Holder,
+    stop: Arc<tokio::sync::watch::Sender<bool>>,
+) {
+    let mut failures = 0;
+    loop {
+        tokio::time::sleep(LEASE / 6).await;
+        match state.renew_lease(&store, &holder, clock(), LEASE).await {
+            Ok(true) => failures = 0,
+            Ok(false) => {
+                warn!("the lease was taken over by another cycle: no further step is begun");
+                let _ = stop.send(true);
+                return;
+            }
+            Err(error) => {
+                failures += 1;
+                warn!("the lease could not be prolonged: {}", chain(&error));
+                if failures >= 3 {
+                    let _ = stop.send(true);
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// The first SIGINT or SIGTERM ends the cycle between two steps, with everything journalled.
+async fn stop_on_signal(stop: Arc<tokio::sync::watch::Sender<bool>>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    info!("asked to stop: what is under way is finished, nothing new is begun");
+    let _ = stop.send(true);
+    // A second one ends at once; the journal knows what was under way.
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    std::process::exit(i32::from(Exit::Unexpected.code()));
+}

@@ -1,0 +1,52 @@
+//! The command line as a stranger meets it: wrong files, missing places, approvals, colours, JSON, closed pipes.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, a panic is the report")]
+
+mod support;
+
+#[path = "cli/approvals.rs"]
+mod approvals;
+#[path = "cli/output.rs"]
+mod output;
+#[path = "cli/places.rs"]
+mod places;
+#[path = "cli/usage.rs"]
+mod usage;
+
+use support::contents::Contents;
+use support::export::Export;
+use support::idcsync::{IDENTITY_STORE_ID, Idcsync, Sandbox};
+
+/// An export, the in-process sandbox, SQLite: everything beside the config.
+fn offline(export: &Export, scope: &[&str]) -> Idcsync {
+    let idcsync = Idcsync::new(&offline_config(scope));
+    idcsync.write("directory.ldif", &export.text());
+    idcsync
+}
+
+fn offline_config(scope: &[&str]) -> String {
+    format!(
+        "profile = \"p\"\n{}\n[target]\nkind = \"sandbox\"\nstore = \"store.json\"\nrequests-per-second = 100000\n\n\
+         [state]\nurl = \"sqlite:state.db\"\n",
+        Export::config(scope)
+    )
+}
+
+/// The same with a sandbox over HTTP.
+fn online(export: &Export, scope: &[&str], sandbox: &Sandbox) -> Idcsync {
+    let idcsync = Idcsync::new(&online_config(scope, &sandbox.target()));
+    idcsync.write("directory.ldif", &export.text());
+    idcsync
+}
+
+fn online_config(scope: &[&str], target: &str) -> String {
+    format!("profile = \"p\"\n{}\n{target}\n[state]\nurl = \"sqlite:state.db\"\n", Export::config(scope))
+}
+
+/// What the in-process sandbox's file holds, asked of a sandbox that serves it.
+fn contents_of(idcsync: &Idcsync) -> Contents {
+    let copy = idcsync.path("copy.json");
+    std::fs::copy(idcsync.path("store.json"), &copy).expect("copy the store");
+    let sandbox = Sandbox::start_with(&["--store", copy.to_str().expect("a path of letters")]);
+    assert_eq!(IDENTITY_STORE_ID, "d-1234567890");
+    sandbox.store().contents()
+}
