@@ -28,7 +28,7 @@ use crate::plan::{Action, ApprovedPlan, Inputs, Policy, desire, guard, plan, wan
 use crate::scope::{NestedGroups, Scope};
 use crate::state::{CycleKind, CycleOutcome, Reader, State, StateError};
 use crate::target::{Target, TargetError, TargetErrorKind};
-use record::Record;
+use record::{Record, Suspects};
 use unread::ReadIds;
 
 /// What a profile is, as far as a cycle needs to know.
@@ -148,11 +148,14 @@ pub async fn prepare(
         now,
     };
     let plan = plan(&inputs, &snapshot.entries);
-    let findings = findings::of_plan(&snapshot, desire.findings, &plan);
+    let mut findings = findings::of_plan(&snapshot, desire.findings, &plan);
     let approved = guard(plan, profile.policy, &known.approvals, known.rename_support);
     debug!(plan = %approved.plan().id, steps = approved.plan().steps.len(), held = approved.held().len(), "planned");
 
-    let record = Record::of(&snapshot, &scope, &known, &approved, parts.identity_store.clone(), now);
+    let suspects = Suspects::of(&scope, &known, &approved);
+    findings.extend(findings::of_suspects(&scope, &known, &suspects));
+    let record =
+        Record::of(&snapshot, &scope, &known, &approved, &suspects, parts.identity_store.clone(), now);
     let cut_short = record::cut_short(&snapshot);
     let read = cut_short.then(|| ReadIds::of(&snapshot));
     let requests = snapshot.source.requests;
