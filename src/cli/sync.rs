@@ -227,8 +227,9 @@ async fn one(
             Ok(report)
         }
         Err(error) => {
-            if let Err(second) = cycle::failed(state, cycle, profile.name, &error, clock()).await {
-                warn!("how the cycle failed could not be recorded: {}", chain(&second));
+            match cycle::failed(state, cycle, profile.name, &error, clock()).await {
+                Ok(changes) => telemetry::record_findings(config, &parts.identity_store, &changes, clock()),
+                Err(second) => warn!("how the cycle failed could not be recorded: {}", chain(&second)),
             }
             Err(explain(context, &error))
         }

@@ -26,7 +26,7 @@ use crate::mapping::Mapping;
 use crate::model::{Binding, Code, Finding, Kind, Known, Link, Observed, Pin, ReadRequest, Wanted, Wants};
 use crate::plan::{Action, ApprovedPlan, Inputs, Policy, desire, guard, plan, wants};
 use crate::scope::{NestedGroups, Scope};
-use crate::state::{CycleKind, CycleOutcome, Reader, State, StateError};
+use crate::state::{CycleKind, CycleOutcome, FindingChanges, Reader, State, StateError};
 use crate::target::{Target, TargetError, TargetErrorKind};
 use record::{Record, Suspects};
 use unread::ReadIds;
@@ -272,7 +272,7 @@ pub async fn failed(
     profile: &str,
     error: &CycleError,
     now: Timestamp,
-) -> Result<(), StateError> {
+) -> Result<FindingChanges, StateError> {
     let standing: Vec<Finding> = state.standing_findings().await?.into_iter().map(|(f, _)| f).collect();
     let code = match error {
         CycleError::Directory(e) => Some(e.code()),
@@ -284,10 +284,11 @@ pub async fn failed(
         now_standing.retain(|f| f.code != code);
         now_standing.push(Finding::new(code, findings::of_profile(profile), error.with_remedy()));
     }
-    state.replace_findings(now, &now_standing).await?;
+    let changes = state.replace_findings(now, &now_standing).await?;
     let word = outcome::failed_word(error);
     let counts = serde_json::json!({ "error": chain(error) });
-    state.finish_cycle(cycle, &CycleOutcome { word, counts, finished: now }).await
+    state.finish_cycle(cycle, &CycleOutcome { word, counts, finished: now }).await?;
+    Ok(changes)
 }
 
 /// An error with what caused it, in one line; what only repeats is left out.
