@@ -24,7 +24,7 @@ use crate::directory::{Directory, DirectoryError};
 use crate::ids::{CycleId, Fingerprint, IdentityStoreId};
 use crate::mapping::Mapping;
 use crate::model::{Binding, Code, Finding, Kind, Known, Link, Observed, Pin, ReadRequest, Wanted, Wants};
-use crate::plan::{Action, ApprovedPlan, Inputs, Policy, desire, guard, plan, wants};
+use crate::plan::{Action, ApprovedPlan, Inputs, Policy, Sort, desire, guard, plan, wants};
 use crate::scope::{NestedGroups, Scope};
 use crate::state::{CycleKind, CycleOutcome, FindingChanges, Reader, State, StateError};
 use crate::target::{Target, TargetError, TargetErrorKind};
@@ -218,6 +218,11 @@ pub async fn carry_out(
         prepared;
     record.write(&mut links, state, cycle, clock()).await?;
     let rebound = follow_rebinds(&approved, state, clock()).await?;
+    // Settled by the approval: what it warned of has been decided.
+    findings.retain(|f| {
+        let entry = f.subject.kind.map(|kind| (kind, f.subject.label.as_str()));
+        f.code != Code::ScopeEntryRebound || entry.is_none_or(|entry| !rebound.contains(&entry))
+    });
 
     let held: Vec<(Fingerprint, serde_json::Value)> =
         approved.held_fingerprints().into_iter().map(|(no, f)| (f, approved.step_json(no))).collect();
@@ -225,10 +230,14 @@ pub async fn carry_out(
 
     let pace = Pace { in_flight: IN_FLIGHT, deadline: Instant::now() + profile.max_apply };
     let journal = StateJournal { state, cycle };
-    let applied =
+    let mut applied =
         apply(&approved, Arc::clone(&parts.target), &journal, &mut links, pace, clock, stop, progress)
             .instrument(info_span!("apply"))
             .await?;
+    if !rebound.is_empty() {
+        applied.done.insert(Sort::RebindEntry, rebound.len() as u64);
+    }
+    let rebound = !rebound.is_empty();
     if let Some(support) = applied.rename_support {
         state.set_rename_support(support).await?;
     }
@@ -307,17 +316,22 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// Approved rebinds: the entry is pinned to the object that bears its name now. The next cycle reads through it.
-async fn follow_rebinds(approved: &ApprovedPlan, state: &State, now: Timestamp) -> Result<bool, StateError> {
-    let mut any = false;
+/// Gives these entries.
+async fn follow_rebinds<'a>(
+    approved: &'a ApprovedPlan,
+    state: &State,
+    now: Timestamp,
+) -> Result<BTreeSet<(Kind, &'a str)>, StateError> {
+    let mut followed = BTreeSet::new();
     for (no, step) in approved.runnable() {
         if let Action::RebindEntry { kind, name, to, .. } = &step.action {
             let pin = Pin { anchor: *to, name: name.clone() };
             state.set_pin(*kind, name, &pin, now).await?;
             state.consume_approval(&approved.plan().fingerprint(approved.plan().step(no)), now).await?;
-            any = true;
+            followed.insert((*kind, name.as_str()));
         }
     }
-    Ok(any)
+    Ok(followed)
 }
 
 /// A group counts as filled once all that was planned to be added to it has been.
