@@ -312,7 +312,7 @@ fn summary(report: &CycleReport) -> String {
 }
 
 /// The gravest first; each kind once, with those whom it concerns by name.
-pub fn findings_text(findings: &[Finding]) -> String {
+fn findings_text(findings: &[Finding]) -> String {
     use std::fmt::Write as _;
     if findings.is_empty() {
         return String::new();
