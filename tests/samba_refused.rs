@@ -44,7 +44,7 @@ fn content() -> String {
 }
 
 fn person(number: usize) -> String {
-    format!("CN=User {number},OU={},{BASE}", if number % 2 == 0 { "Here" } else { "There" })
+    format!("CN=User {number},OU={},{BASE}", if number.is_multiple_of(2) { "Here" } else { "There" })
 }
 
 fn group(name: &str) -> String {
