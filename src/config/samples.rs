@@ -40,7 +40,7 @@ fn the_quickstart_stays_within_the_repository() {
     let DirectorySettings::Ldif(ldif) = &config.directory else { panic!("no ldif") };
     assert_eq!(ldif.file, dir().join("../testdata/quickstart.ldif"));
     let TargetSettings::Sandbox(sandbox) = &config.target else { panic!("no sandbox") };
-    assert_eq!(sandbox.store, dir().join("../target/quickstart/store.json"));
+    assert_eq!(sandbox.store, dir().join("../target/quickstart-store.json"));
     assert_eq!(config.state.base_dir, dir());
     let entries: Vec<_> = config.scope.entries.iter().map(|e| (e.name.as_str(), e.write)).collect();
     assert_eq!(entries, [("AWS-Admins", true), ("AWS-Developers", true), ("AWS-All-Users", false)]);
