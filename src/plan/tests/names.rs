@@ -49,10 +49,10 @@ fn a_swap_of_user_names_is_held_until_the_store_has_accepted_a_rename() {
     upn(&mut w, "bob", "anna");
     w.person("carl").set("title", "Smith");
     insta::assert_snapshot!(w.text(), @r#"
-    Plan 0fa2bbd184a7 for profile corp: 3 users to update.
+    Plan 27aa7a81bfe8 for profile corp: 3 users to update.
     3 steps are held:
       1 step: a swap of userNames, and this store has not been seen to accept a changed one
-      Approve with: idcsync approve 0fa2bbd184a7
+      Approve with: idcsync approve 27aa7a81bfe8
 
     Users
       ~ anna@x.example  (the directory has other values)  [held]
@@ -60,7 +60,7 @@ fn a_swap_of_user_names_is_held_until_the_store_has_accepted_a_rename() {
       ~ bob@x.example (parked)  (steps aside for a swap of names)  [held]
           userName "anna@x.example" → "parked-7c3ccd10@x.example"
       ~ bob@x.example  (the directory has other values)  [held]
-          userName "anna@x.example" → "bob@x.example"
+          userName "parked-7c3ccd10@x.example" → "bob@x.example"
       ~ carl@x.example  (the directory has other values)
           title (none) → "Smith"
     "#);
@@ -69,7 +69,7 @@ fn a_swap_of_user_names_is_held_until_the_store_has_accepted_a_rename() {
     assert_eq!(ran.prepared.approved.held().len(), 3);
     accepted(&w);
     insta::assert_snapshot!(w.text(), @r#"
-    Plan 0de732324a56 for profile corp: 2 users to update.
+    Plan de075c419964 for profile corp: 2 users to update.
 
     Users
       ~ anna@x.example  (the directory has other values)
@@ -77,7 +77,7 @@ fn a_swap_of_user_names_is_held_until_the_store_has_accepted_a_rename() {
       ~ bob@x.example (parked)  (steps aside for a swap of names)
           userName "anna@x.example" → "parked-7c3ccd10@x.example"
       ~ bob@x.example  (the directory has other values)
-          userName "anna@x.example" → "bob@x.example"
+          userName "parked-7c3ccd10@x.example" → "bob@x.example"
     "#);
     w.run();
     assert_eq!(w.store.user("anna@x.example")[&UserAttribute::GivenName], "bob");
@@ -120,13 +120,13 @@ fn a_swap_of_addresses_parks_one_without() {
     mail(&mut w, "anna", "bob");
     mail(&mut w, "bob", "anna");
     insta::assert_snapshot!(w.text(), @r#"
-    Plan da5313de2d20 for profile corp: 2 users to update.
+    Plan b9f2f4d3abed for profile corp: 2 users to update.
 
     Users
       ~ anna@x.example (parked)  (steps aside for a swap of names)
           emails[primary].value "anna@x.example" → (none)
       ~ anna@x.example  (the directory has other values)
-          emails[primary].value "anna@x.example" → "bob@x.example"
+          emails[primary].value (none) → "bob@x.example"
       ~ bob@x.example  (the directory has other values)
           emails[primary].value "bob@x.example" → "anna@x.example"
     "#);
@@ -174,13 +174,13 @@ fn groups_swap_their_names_whatever_the_store_thinks_of_user_names() {
     w.groups.get_mut("a").unwrap().name = "B".to_owned();
     w.groups.get_mut("b").unwrap().name = "a".to_owned();
     insta::assert_snapshot!(w.text(), @r#"
-    Plan 390881987fe5 for profile corp: 2 groups to update.
+    Plan ecc40f2ef6e1 for profile corp: 2 groups to update.
 
     Groups
       ~ B (parked)  (steps aside for a swap of names)
           displayName "a" → "parked-692865c9"
       ~ B  (the directory has other values)
-          displayName "a" → "B"
+          displayName "parked-692865c9" → "B"
       ~ a  (the directory has other values)
           displayName "b" → "a"
     "#);
