@@ -19,10 +19,10 @@ fn populated() -> World {
 fn what_has_the_same_name_is_held_with_all_that_depends_on_it() {
     let w = populated();
     insta::assert_snapshot!(w.text(), @r#"
-    Plan 99ae6abc0a8a for profile corp: 1 membership to remove, 1 user to update, 1 group to update, 1 user to adopt, 1 group to adopt, 1 user to create, 1 membership to add.
+    Plan f6321d13b49e for profile corp: 1 membership to remove, 1 user to update, 1 group to update, 1 user to adopt, 1 group to adopt, 1 user to create, 1 membership to add.
     6 steps are held:
       3 steps: it exists in the target already and would be taken over (target.adopt)
-      Approve with: idcsync approve 99ae6abc0a8a
+      Approve with: idcsync approve f6321d13b49e
 
     Users
       ~ anna@x.example (adopt other-1)  (the target has anna@x.example already)  [held]

@@ -10,7 +10,7 @@ fn a_first_run_creates_everything() {
     w.groups.get_mut("devs").unwrap().description = Some("Who writes code".to_owned());
     w.enter("devs");
     insta::assert_snapshot!(w.text(), @r#"
-    Plan c4b3ddc98c58 for profile corp: 2 users to create, 1 group to create, 2 memberships to add.
+    Plan 4e2b1e77ae01 for profile corp: 2 users to create, 1 group to create, 2 memberships to add.
 
     Users
       + anna@x.example  (in scope by devs)
@@ -56,7 +56,7 @@ fn an_update_has_only_what_changed() {
     w.person("bob").set("mail", "Bob@X.example");
     w.groups.get_mut("devs").unwrap().description = Some("d".to_owned());
     insta::assert_snapshot!(w.text(), @r#"
-    Plan 852953704d64 for profile corp: 2 users to update, 1 group to update.
+    Plan 67ad925c2646 for profile corp: 2 users to update, 1 group to update.
 
     Users
       ~ anna@x.example  (the directory has other values)
@@ -104,7 +104,7 @@ fn a_group_is_renamed_and_loses_its_description() {
     w.groups.get_mut("devs").unwrap().description = None;
     w.groups.get_mut("devs").unwrap().name = "developers".to_owned();
     insta::assert_snapshot!(w.text(), @r#"
-    Plan 76f43c06d42b for profile corp: 1 group to update.
+    Plan a21da4b6ba9d for profile corp: 1 group to update.
 
     Groups
       ~ developers  (the directory has other values)
@@ -125,7 +125,7 @@ fn members_come_and_go_through_nested_groups_and_rings() {
     w.leave("all", "root");
     w.join("devs", "root");
     insta::assert_snapshot!(w.text(), @r#"
-    Plan cf552dc61ad0 for profile corp: 2 users to create, 1 group to create, 5 memberships to add.
+    Plan 46771d1f1e36 for profile corp: 2 users to create, 1 group to create, 5 memberships to add.
 
     Users
       + anna@x.example  (in scope by all → devs)
@@ -153,7 +153,7 @@ fn members_come_and_go_through_nested_groups_and_rings() {
     w.settle();
     w.leave("devs", "bob");
     insta::assert_snapshot!(w.text(), @"
-    Plan c08c7a8d4331 for profile corp: 2 memberships to remove.
+    Plan 99998b0d91ec for profile corp: 2 memberships to remove.
 
     Groups
       ~ all
@@ -261,7 +261,7 @@ fn who_stops_matching_the_filter_has_left() {
     let mut w = World::synced(&[("devs", &["anna", "bob"])]);
     w.person("anna").matches_filter = false;
     insta::assert_snapshot!(w.text(), @"
-    Plan 3f3a31e6f9f9 for profile corp: 1 membership to remove.
+    Plan 457074ee2469 for profile corp: 1 membership to remove.
 
     Groups
       ~ devs
@@ -277,7 +277,7 @@ fn a_user_deleted_in_the_target_is_created_again_with_its_memberships() {
     let prepared = w.prepare();
     assert!(prepared.codes().contains(&Code::TargetObjectMissing));
     insta::assert_snapshot!(prepared.text(), @r#"
-    Plan 716c82f7d21b for profile corp: 1 user to create, 2 memberships to add.
+    Plan bf46a51d6452 for profile corp: 1 user to create, 2 memberships to add.
 
     Users
       + anna@x.example  (in scope, and deleted in the target by someone else)

@@ -49,10 +49,10 @@ fn a_swap_of_user_names_is_held_until_the_store_has_accepted_a_rename() {
     upn(&mut w, "bob", "anna");
     w.person("carl").set("title", "Smith");
     insta::assert_snapshot!(w.text(), @r#"
-    Plan 0729726d5b42 for profile corp: 3 users to update.
+    Plan 27aa7a81bfe8 for profile corp: 3 users to update.
     3 steps are held:
       1 step: a swap of userNames, and this store has not been seen to accept a changed one
-      Approve with: idcsync approve 0729726d5b42
+      Approve with: idcsync approve 27aa7a81bfe8
 
     Users
       ~ anna@x.example  (the directory has other values)  [held]
@@ -69,7 +69,7 @@ fn a_swap_of_user_names_is_held_until_the_store_has_accepted_a_rename() {
     assert_eq!(ran.prepared.approved.held().len(), 3);
     accepted(&w);
     insta::assert_snapshot!(w.text(), @r#"
-    Plan d7bd4fe5914e for profile corp: 2 users to update.
+    Plan de075c419964 for profile corp: 2 users to update.
 
     Users
       ~ anna@x.example  (the directory has other values)
@@ -98,7 +98,7 @@ fn a_store_that_refuses_renames_gets_everything_else() {
     let prepared = w.prepare();
     assert!(prepared.codes().contains(&Code::UserNameChangeRefused));
     insta::assert_snapshot!(prepared.text(), @r#"
-    Plan e248155fc110 for profile corp: 1 user to update.
+    Plan eb37fb0e8ce8 for profile corp: 1 user to update.
 
     Users
       ~ dora@x.example  (the directory has other values)
@@ -120,7 +120,7 @@ fn a_swap_of_addresses_parks_one_without() {
     mail(&mut w, "anna", "bob");
     mail(&mut w, "bob", "anna");
     insta::assert_snapshot!(w.text(), @r#"
-    Plan eb228e1001e5 for profile corp: 2 users to update.
+    Plan b9f2f4d3abed for profile corp: 2 users to update.
 
     Users
       ~ anna@x.example (parked)  (steps aside for a swap of names)
@@ -174,7 +174,7 @@ fn groups_swap_their_names_whatever_the_store_thinks_of_user_names() {
     w.groups.get_mut("a").unwrap().name = "B".to_owned();
     w.groups.get_mut("b").unwrap().name = "a".to_owned();
     insta::assert_snapshot!(w.text(), @r#"
-    Plan d0277956069e for profile corp: 2 groups to update.
+    Plan ecc40f2ef6e1 for profile corp: 2 groups to update.
 
     Groups
       ~ B (parked)  (steps aside for a swap of names)
@@ -216,7 +216,7 @@ fn recycled() -> World {
 fn a_recycled_name_goes_to_the_newcomer_who_inherits_nothing() {
     let w = recycled();
     insta::assert_snapshot!(w.text(), @r#"
-    Plan 21416bf7d54a for profile corp: 1 membership to remove, 1 user to update, 1 user to create, 1 membership to add.
+    Plan 5f53290c9f87 for profile corp: 1 membership to remove, 1 user to update, 1 user to create, 1 membership to add.
 
     Users
       ~ anna@x.example (renamed out of the way)  (out of scope: gives its name to anna@x.example)
@@ -311,7 +311,7 @@ fn a_group_that_left_gives_up_its_name() {
     w.group("a2", &["anna"]).name = "A".to_owned();
     w.enter("a2");
     insta::assert_snapshot!(w.text(), @r#"
-    Plan 707647fb8e47 for profile corp: 1 group to update, 1 group to create, 1 membership to add.
+    Plan dd72a9c7a3c1 for profile corp: 1 group to update, 1 group to create, 1 membership to add.
 
     Groups
       + A  (in scope by a2)

@@ -1,6 +1,7 @@
 //! What people and scripts see of a plan.
 
 use super::world::World;
+use crate::model::UserAttribute;
 use crate::plan::{Colors, PlanView, render, shown};
 
 #[test]
@@ -29,24 +30,32 @@ fn what_could_disguise_a_value_is_escaped() {
 
 #[test]
 fn hostile_names_and_values_stay_on_their_line() {
-    let mut w = World::new();
-    w.group("devs", &["anna", "bob"]);
-    w.enter("devs");
-    w.groups.get_mut("devs").unwrap().name = "de\u{202e}vs\n  + root".to_owned();
-    w.person("anna").set("title", "x\" → \"y\\").set("displayname", "A\u{1b}[31m\r\nUsers");
+    let mut w = World::synced(&[("devs", &["anna", "bob"])]);
+    w.group("ops", &["anna"]);
+    w.enter("ops");
+    w.person("anna").set("title", "x\" → \"y\\");
+    // What others put into the target is shown as well.
+    w.store.change_user(&w.id("anna"), UserAttribute::Title, "\u{1b}[31m\r\nUsers");
+    let boss = w.store.put_user("bo\u{202e}ss\n  + member root", None);
+    w.store.put_group("ops", &[&boss]);
     let text = w.text();
     insta::assert_snapshot!(text, @r#"
-    Plan e2ffaadb4f03 for profile corp: 1 user to create.
+    Plan 852d2aaf65c9 for profile corp: 1 membership to remove, 1 user to update, 1 group to adopt, 1 membership to add.
+    3 steps are held:
+      2 steps: it exists in the target already and would be taken over (target.adopt)
+      Approve with: idcsync approve 852d2aaf65c9
 
     Users
-      + bob@x.example  (in scope by devs)
-          userName              = "bob@x.example"
-          displayName           = "BOB"
-          name.givenName        = "bob"
-          name.familyName       = "Doe"
-          emails[primary].value = "bob@x.example"
+      ~ anna@x.example  (the directory has other values)
+          title "\u{1b}[31m\r\nUsers" → "x\" → \"y\\"
+
+    Groups
+      ~ ops (adopt other-5)  (the target has ops already)  [held]
+          - member bo\u{202e}ss\n  + member root  (nobody in the directory: membership of a managed group is authoritative)  [held]
+          + member anna@x.example  (a direct member)  [held]
     "#);
     assert!(text.chars().all(|c| c == '\n' || !c.is_control()));
+    assert!(!text.contains('\u{202e}'));
 }
 
 #[test]
@@ -76,7 +85,7 @@ fn the_shape_of_the_json() {
     insta::assert_snapshot!(json, @r#"
     {
       "schema": "idcsync/plan/v1",
-      "plan": "c3b6c435e747",
+      "plan": "e1af81f153d2",
       "profile": "corp",
       "counts": {
         "add-member": 1,
@@ -107,7 +116,7 @@ fn the_shape_of_the_json() {
           "reason": "no longer a member, directly or nested: every group below was read completely",
           "after": [],
           "approved": false,
-          "fingerprint": "88801fc174a5bf6ed146ee8cda10c96d"
+          "fingerprint": "c350694d9c2f3c5a4c332b1645a5c524"
         },
         {
           "step": 2,
@@ -135,7 +144,7 @@ fn the_shape_of_the_json() {
           "reason": "the directory has other values",
           "after": [],
           "approved": false,
-          "fingerprint": "2b1bb752e3a2f8bb85119f48f6759d7b"
+          "fingerprint": "54c03e75a3fef4f6bc31bf0ba699458f"
         },
         {
           "step": 3,
@@ -155,7 +164,7 @@ fn the_shape_of_the_json() {
             }
           ],
           "approved": false,
-          "fingerprint": "3393ffd3472a3705e5bb0a7a71a394df"
+          "fingerprint": "b93306cfe40795060352fef50251254a"
         },
         {
           "step": 4,
@@ -186,7 +195,7 @@ fn the_shape_of_the_json() {
             }
           ],
           "approved": false,
-          "fingerprint": "9237178cd0cac9a5d3ac021b7dfc01e1"
+          "fingerprint": "dc90f6bcb3187b2d55ac3ae3951b10ea"
         },
         {
           "step": 5,
@@ -216,7 +225,7 @@ fn the_shape_of_the_json() {
             }
           ],
           "approved": false,
-          "fingerprint": "1f8e5ef6f2e375035afa1bf98f6f1641"
+          "fingerprint": "4991fc9d5c2a4423dd2877b6a8baa50c"
         }
       ],
       "withheld": [
