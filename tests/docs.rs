@@ -1,5 +1,7 @@
 //! What the documents say of the program is held to what it is.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;

@@ -132,12 +132,25 @@ fn text(id: &PlanId, steps: &[(Fingerprint, Value)], expires: Option<Timestamp>)
         let label = |key: &str| {
             step.get(key).and_then(|o| o.get("label")).and_then(Value::as_str).unwrap_or_default()
         };
-        let entry = step.get("entry").and_then(|e| e.get("name")).and_then(Value::as_str).unwrap_or_default();
-        let object = if label("object").is_empty() { entry } else { label("object") };
-        let member = label("member");
-        let to = if member.is_empty() { String::new() } else { format!(": {}", shown(member)) };
+        let entry = |key: &str| {
+            step.get("entry").and_then(|e| e.get(key)).and_then(Value::as_str).unwrap_or_default()
+        };
+        let object = if label("object").is_empty() { entry("name") } else { label("object") };
+        let to = match (label("member"), entry("from"), entry("to")) {
+            ("", "", _) => String::new(),
+            ("", from, to) => format!(": {} → {}", shown(from), shown(to)),
+            (member, ..) => format!(": {}", shown(member)),
+        };
         // Writing to a String cannot fail.
         let _ = writeln!(text, "  {} {}{to}  ({})", of("action"), shown(object), shown(of("reason")));
+        for change in step.get("changes").and_then(Value::as_array).into_iter().flatten() {
+            let value = |key: &str| match change.get(key).and_then(Value::as_str) {
+                Some(value) => format!("\"{}\"", shown(value)),
+                None => "(none)".to_owned(),
+            };
+            let attribute = change.get("attribute").and_then(Value::as_str).unwrap_or_default();
+            let _ = writeln!(text, "      {attribute} {} → {}", value("old"), value("new"));
+        }
     }
     let _ = match expires {
         Some(until) => writeln!(

@@ -1,6 +1,7 @@
 //! `idcsync sync`: one cycle, and its dry run.
 
 use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,8 +19,8 @@ use crate::cycle::{
     chain, prepare,
 };
 use crate::ids::IdentityStoreId;
-use crate::model::Finding;
-use crate::plan::{PlanView, render, shown};
+use crate::model::{Code, Finding, Severity};
+use crate::plan::{Action, PlanView, render, shown};
 use crate::state::{Holder, LeaseAnswer, State};
 use crate::target::{Access, Target};
 use crate::telemetry;
@@ -175,11 +176,20 @@ async fn cycles(
     let directory = open::directory(config);
     let parts = Parts { directory: directory.as_ref(), target, identity_store: store, clock: &clock };
     let profile = open::profile(config);
+    let mut followed = Vec::new();
     loop {
         let report = one(context, config, state, &profile, &parts, stopped).await?;
-        tell(context, config, &report)?;
         if !report.rebound {
+            tell(context, config, &report, &followed)?;
             return Ok(Exit::of_cycle(&report.outcome, args.strict, false));
+        }
+        if context.is_json() {
+            // One document, whatever the number of cycles.
+            let plan = &report.approved;
+            let rebinds = plan.runnable().filter(|(_, s)| matches!(s.action, Action::RebindEntry { .. }));
+            followed.extend(rebinds.map(|(no, _)| plan.step_json(no)));
+        } else {
+            tell(context, config, &report, &followed)?;
         }
         context.say("A scope entry follows another object from now on: reading again.");
     }
@@ -227,15 +237,22 @@ async fn one(
             Ok(report)
         }
         Err(error) => {
-            if let Err(second) = cycle::failed(state, cycle, profile.name, &error, clock()).await {
-                warn!("how the cycle failed could not be recorded: {}", chain(&second));
+            match cycle::failed(state, cycle, profile.name, &error, clock()).await {
+                Ok(changes) => telemetry::record_findings(config, &parts.identity_store, &changes, clock()),
+                Err(second) => warn!("how the cycle failed could not be recorded: {}", chain(&second)),
             }
             Err(explain(context, &error))
         }
     }
 }
 
-fn tell(context: &Context, config: &Config, report: &CycleReport) -> Result<(), Exit> {
+/// `followed`: the steps by which scope entries were rebound in a cycle before this one.
+fn tell(
+    context: &Context,
+    config: &Config,
+    report: &CycleReport,
+    followed: &[serde_json::Value],
+) -> Result<(), Exit> {
     let print = if context.is_json() {
         context.print_json(&json!({
             "schema": "idcsync/cycle/v1",
@@ -243,6 +260,7 @@ fn tell(context: &Context, config: &Config, report: &CycleReport) -> Result<(), 
             "outcome": report.outcome.word().word(),
             "facts": report.outcome,
             "counts": report.counts(),
+            "rebound": followed,
             "plan": PlanView { approved: &report.approved, findings: &report.findings },
         }))
     } else {
@@ -293,31 +311,40 @@ fn summary(report: &CycleReport) -> String {
     format!("\nApplied: {}.\n", parts.join(", "))
 }
 
-/// The gravest first, then by name.
-fn for_people(findings: &[Finding]) -> Vec<&Finding> {
-    let mut sorted: Vec<&Finding> = findings.iter().collect();
-    sorted.sort_by_key(|f| (Reverse(f.code.severity()), f.code, &f.subject.label, &f.message));
-    sorted
-}
-
-pub fn findings_text(findings: &[Finding]) -> String {
+/// The gravest first; each kind once, with those whom it concerns by name.
+fn findings_text(findings: &[Finding]) -> String {
     use std::fmt::Write as _;
     if findings.is_empty() {
         return String::new();
     }
+    let mut kinds: BTreeMap<(Reverse<Severity>, Code, &str), BTreeSet<String>> = BTreeMap::new();
+    for finding in findings {
+        let kind = (Reverse(finding.code.severity()), finding.code, finding.message.as_str());
+        kinds.entry(kind).or_default().insert(shown(&finding.subject.label));
+    }
     let mut text = format!("\nFindings ({}):\n", findings.len());
-    for finding in for_people(findings) {
+    for ((_, code, message), labels) in kinds {
+        let (message, count) = (shown(message), labels.len());
         // Writing to a String cannot fail.
-        let _ = writeln!(
-            text,
-            "  {} {}: {}",
-            finding.code,
-            shown(&finding.subject.label),
-            shown(&finding.message)
-        );
+        let _ = match labels.first() {
+            Some(only) if count == 1 => writeln!(text, "  {code} {only}: {message}"),
+            _ => {
+                let some: Vec<_> = labels.into_iter().take(NAMED).collect();
+                let more = count.saturating_sub(NAMED);
+                let rest = if more > 0 {
+                    format!("; and {more} more (--output json has all)")
+                } else {
+                    String::new()
+                };
+                writeln!(text, "  {code} ({count}): {message}\n      {}{rest}", some.join("; "))
+            }
+        };
     }
     text
 }
+
+/// So many objects of one kind of finding are named.
+const NAMED: usize = 10;
 
 fn write_failed(context: &Context, error: &std::io::Error) -> Exit {
     context.complain(&format!("error: stdout cannot be written: {error}"));

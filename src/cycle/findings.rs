@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::CHECK_TARGET;
+use super::record::Suspects;
 use crate::apply::{Applied, Stop};
-use crate::model::{Code, Finding, Kind, Snapshot, Subject};
+use crate::model::{Code, Finding, Kind, Known, Snapshot, Subject};
 use crate::plan::{ApprovedPlan, Plan};
+use crate::scope::Scope;
 
 /// Of the read, the mapping and the plan; in a fixed order.
 pub fn of_plan(snapshot: &Snapshot, mapped: Vec<Finding>, plan: &Plan) -> Vec<Finding> {
@@ -16,8 +18,10 @@ pub fn of_plan(snapshot: &Snapshot, mapped: Vec<Finding>, plan: &Plan) -> Vec<Fi
         let subject =
             Subject { kind: Some(Kind::Group), id: w.group_id.clone(), label: w.group_label.clone() };
         let message = format!(
-            "{} members may have left, which is not proven: {}. Mend the read; nothing is taken away before",
-            w.members, w.why
+            "{} {} may have left, which is not proven: {}. Mend the read; nothing is taken away before",
+            w.members,
+            if w.members == 1 { "member" } else { "members" },
+            w.why
         );
         Finding::new(Code::RemovalWithheld, subject, message)
     }));
@@ -42,6 +46,23 @@ pub fn of_apply(approved: &ApprovedPlan, applied: &Applied) -> Vec<Finding> {
         all.push(Finding::new(Code::TargetUnavailable, of_profile(&plan.profile), message));
     }
     all
+}
+
+/// Groups that suddenly read as empty, for which there is no step that could be held.
+pub fn of_suspects(scope: &Scope<'_>, known: &Known, suspects: &Suspects) -> Vec<Finding> {
+    let groups = suspects.silent.iter().filter_map(|no| Some((no, scope.groups().get(no)?)));
+    groups
+        .map(|(no, group)| {
+            let before = known.links.get(no).map_or(0, |l| l.direct.len());
+            let id = group.sid.as_ref().map_or_else(|| group.anchor.to_string(), ToString::to_string);
+            let subject = Subject { kind: Some(Kind::Group), id, label: group.dn.leaf() };
+            let message = format!(
+                "had {before} members and suddenly reads as having none, so whoever was in the scope through it keeps \
+                 what they have. Let the bind account read its members; if it really is empty, take it out of `scope`"
+            );
+            Finding::new(Code::RemovalWithheld, subject, message)
+        })
+        .collect()
 }
 
 /// What concerns the profile as a whole.

@@ -24,11 +24,11 @@ use crate::directory::{Directory, DirectoryError};
 use crate::ids::{CycleId, Fingerprint, IdentityStoreId};
 use crate::mapping::Mapping;
 use crate::model::{Binding, Code, Finding, Kind, Known, Link, Observed, Pin, ReadRequest, Wanted, Wants};
-use crate::plan::{Action, ApprovedPlan, Inputs, Policy, desire, guard, plan, wants};
+use crate::plan::{Action, ApprovedPlan, Inputs, Policy, Sort, desire, guard, plan, wants};
 use crate::scope::{NestedGroups, Scope};
-use crate::state::{CycleKind, CycleOutcome, Reader, State, StateError};
+use crate::state::{CycleKind, CycleOutcome, FindingChanges, Reader, State, StateError};
 use crate::target::{Target, TargetError, TargetErrorKind};
-use record::Record;
+use record::{Record, Suspects};
 use unread::ReadIds;
 
 /// What a profile is, as far as a cycle needs to know.
@@ -148,11 +148,14 @@ pub async fn prepare(
         now,
     };
     let plan = plan(&inputs, &snapshot.entries);
-    let findings = findings::of_plan(&snapshot, desire.findings, &plan);
+    let mut findings = findings::of_plan(&snapshot, desire.findings, &plan);
     let approved = guard(plan, profile.policy, &known.approvals, known.rename_support);
     debug!(plan = %approved.plan().id, steps = approved.plan().steps.len(), held = approved.held().len(), "planned");
 
-    let record = Record::of(&snapshot, &scope, &known, &approved, parts.identity_store.clone(), now);
+    let suspects = Suspects::of(&scope, &known, &approved);
+    findings.extend(findings::of_suspects(&scope, &known, &suspects));
+    let record =
+        Record::of(&snapshot, &scope, &known, &approved, &suspects, parts.identity_store.clone(), now);
     let cut_short = record::cut_short(&snapshot);
     let read = cut_short.then(|| ReadIds::of(&snapshot));
     let requests = snapshot.source.requests;
@@ -215,6 +218,11 @@ pub async fn carry_out(
         prepared;
     record.write(&mut links, state, cycle, clock()).await?;
     let rebound = follow_rebinds(&approved, state, clock()).await?;
+    // Settled by the approval: what it warned of has been decided.
+    findings.retain(|f| {
+        let entry = f.subject.kind.map(|kind| (kind, f.subject.label.as_str()));
+        f.code != Code::ScopeEntryRebound || entry.is_none_or(|entry| !rebound.contains(&entry))
+    });
 
     let held: Vec<(Fingerprint, serde_json::Value)> =
         approved.held_fingerprints().into_iter().map(|(no, f)| (f, approved.step_json(no))).collect();
@@ -222,10 +230,14 @@ pub async fn carry_out(
 
     let pace = Pace { in_flight: IN_FLIGHT, deadline: Instant::now() + profile.max_apply };
     let journal = StateJournal { state, cycle };
-    let applied =
+    let mut applied =
         apply(&approved, Arc::clone(&parts.target), &journal, &mut links, pace, clock, stop, progress)
             .instrument(info_span!("apply"))
             .await?;
+    if !rebound.is_empty() {
+        applied.done.insert(Sort::RebindEntry, rebound.len() as u64);
+    }
+    let rebound = !rebound.is_empty();
     if let Some(support) = applied.rename_support {
         state.set_rename_support(support).await?;
     }
@@ -269,7 +281,7 @@ pub async fn failed(
     profile: &str,
     error: &CycleError,
     now: Timestamp,
-) -> Result<(), StateError> {
+) -> Result<FindingChanges, StateError> {
     let standing: Vec<Finding> = state.standing_findings().await?.into_iter().map(|(f, _)| f).collect();
     let code = match error {
         CycleError::Directory(e) => Some(e.code()),
@@ -281,10 +293,11 @@ pub async fn failed(
         now_standing.retain(|f| f.code != code);
         now_standing.push(Finding::new(code, findings::of_profile(profile), error.with_remedy()));
     }
-    state.replace_findings(now, &now_standing).await?;
+    let changes = state.replace_findings(now, &now_standing).await?;
     let word = outcome::failed_word(error);
     let counts = serde_json::json!({ "error": chain(error) });
-    state.finish_cycle(cycle, &CycleOutcome { word, counts, finished: now }).await
+    state.finish_cycle(cycle, &CycleOutcome { word, counts, finished: now }).await?;
+    Ok(changes)
 }
 
 /// An error with what caused it, in one line; what only repeats is left out.
@@ -303,17 +316,22 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// Approved rebinds: the entry is pinned to the object that bears its name now. The next cycle reads through it.
-async fn follow_rebinds(approved: &ApprovedPlan, state: &State, now: Timestamp) -> Result<bool, StateError> {
-    let mut any = false;
+/// Gives these entries.
+async fn follow_rebinds<'a>(
+    approved: &'a ApprovedPlan,
+    state: &State,
+    now: Timestamp,
+) -> Result<BTreeSet<(Kind, &'a str)>, StateError> {
+    let mut followed = BTreeSet::new();
     for (no, step) in approved.runnable() {
         if let Action::RebindEntry { kind, name, to, .. } = &step.action {
             let pin = Pin { anchor: *to, name: name.clone() };
             state.set_pin(*kind, name, &pin, now).await?;
             state.consume_approval(&approved.plan().fingerprint(approved.plan().step(no)), now).await?;
-            any = true;
+            followed.insert((*kind, name.as_str()));
         }
     }
-    Ok(any)
+    Ok(followed)
 }
 
 /// A group counts as filled once all that was planned to be added to it has been.

@@ -25,6 +25,7 @@ impl Record {
         scope: &Scope<'_>,
         known: &Known,
         approved: &ApprovedPlan,
+        suspects: &Suspects,
         identity_store: IdentityStoreId,
         now: Timestamp,
     ) -> Self {
@@ -37,22 +38,14 @@ impl Record {
                 .is_none()
                 .then(|| Binding { directory: snapshot.source.binding.clone(), identity_store }),
         };
-        // While removals that rest on a suddenly empty group wait, its old members stay on record: else the next
-        // read would find nothing strange about it.
-        let doubted: BTreeSet<LinkNo> = approved
-            .held()
-            .keys()
-            .filter_map(|no| match &approved.plan().step(*no).action {
-                Action::RemoveMember { suspects: Some(suspects), .. } => Some(suspects.iter().copied()),
-                _ => None,
-            })
-            .flatten()
-            .collect();
+        let Suspects { held, silent } = suspects;
         let mut met = scope.whole().certain().clone();
         for (no, group) in scope.groups() {
             let mut link = link_of(known, *no, Kind::Group, group.anchor, group.dn.as_str());
             link.sid.clone_from(&group.sid);
-            let found = scope.record_of(*no).filter(|found| !(found.suspect && doubted.contains(no)));
+            let found = scope
+                .record_of(*no)
+                .filter(|found| !(held.contains(no) || silent.contains(no)) || !found.suspect);
             if let Some(found) = found {
                 met |= &found.direct;
                 link.direct = found.direct;
@@ -122,6 +115,36 @@ impl Record {
         state.record_read(cycle, &record).await?;
         links.extend(changed);
         Ok(())
+    }
+}
+
+/// Groups that suddenly read as empty, and of which it is not settled that they are. Their old members stay on record:
+/// else the next read would find nothing strange about them.
+pub struct Suspects {
+    /// With removals that wait for an approval.
+    pub held: BTreeSet<LinkNo>,
+    /// Without, such as a container; and linked users would leave the scope.
+    pub silent: BTreeSet<LinkNo>,
+}
+
+impl Suspects {
+    pub fn of(scope: &Scope<'_>, known: &Known, approved: &ApprovedPlan) -> Self {
+        let (mut held, mut settled) = (BTreeSet::new(), BTreeSet::new());
+        for (no, step) in approved.plan().numbered() {
+            if let Action::RemoveMember { suspects: Some(suspects), .. } = &step.action {
+                let side = if approved.held().contains_key(&no) { &mut held } else { &mut settled };
+                side.extend(suspects.iter().copied());
+            }
+        }
+        let mut linked = known.links.values().filter(|l| l.kind == Kind::User && l.target_id.is_some());
+        let silent = if linked.any(|l| scope.in_doubt().contains(l.no.0)) {
+            let suspect = |no: &LinkNo| scope.record_of(*no).is_some_and(|r| r.suspect);
+            let all = scope.groups().keys().copied().filter(suspect);
+            all.filter(|no| !held.contains(no) && !settled.contains(no)).collect()
+        } else {
+            BTreeSet::new()
+        };
+        Self { held, silent }
     }
 }
 

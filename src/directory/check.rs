@@ -211,10 +211,25 @@ fn failed(name: impl Into<String>, error: &DirectoryError) -> CheckLine {
     let mut detail = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(inner) = source {
-        detail.push_str(&format!(": {inner}"));
+        let text = inner.to_string();
+        // Some libraries repeat their source's words.
+        if !detail.ends_with(&text) {
+            detail.push_str(": ");
+            detail.push_str(&text);
+        }
         source = inner.source();
     }
-    CheckLine { name: name.into(), state: CheckState::Fail, detail, remedy: None }
+    match (error, detail.split_once("; ")) {
+        (DirectoryError::Credentials { why, .. }, _) => {
+            // The line names the server already.
+            let why = why.to_string();
+            let (cause, remedy) = why.split_once("; ").unwrap_or((&why, "check `bind`"));
+            CheckLine::fail(name, format!("refused the bind: {cause}"), remedy)
+        }
+        // A message says what to do after its semicolon.
+        (_, Some((cause, remedy))) if error.attempts().is_empty() => CheckLine::fail(name, cause, remedy),
+        _ => CheckLine { name: name.into(), state: CheckState::Fail, detail, remedy: None },
+    }
 }
 
 fn remedy(why: &ServerFailure) -> &'static str {

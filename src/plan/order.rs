@@ -6,7 +6,7 @@ use super::Inputs;
 use super::draft::{Adoption, Content, Draft, Drafts};
 use super::members::Member;
 use super::names::{ParkedAs, Settled};
-use super::step::{Action, Purpose, Reason, Step, StepNo};
+use super::step::{Action, Change, Purpose, Reason, Step, StepNo};
 use crate::ids::LinkNo;
 use crate::model::{EntryOutcome, EntryRead, Kind};
 
@@ -218,16 +218,38 @@ impl<'a> Order<'a> {
                     Content::NewGroup { attributes, again } => {
                         Some((Action::CreateGroup { group: no, attributes, again }, why(again)))
                     }
-                    Content::User { changes, after, digest, .. } => (!changes.is_empty()).then_some((
-                        Action::UpdateUser { user: no, purpose, changes, after, digest },
-                        changed,
-                    )),
-                    Content::Group { before, after, digest } => (before != after).then_some({
-                        (Action::UpdateGroup { group: no, purpose, before, after, digest }, changed)
-                    }),
+                    Content::User { changes, after, digest, .. } => {
+                        let changes = self.since_parking(no, changes);
+                        (!changes.is_empty()).then_some((
+                            Action::UpdateUser { user: no, purpose, changes, after, digest },
+                            changed,
+                        ))
+                    }
+                    Content::Group { before, after, digest } => {
+                        let before = match self.settled.parked.get(&no).map(|p| &p.change) {
+                            Some(ParkedAs::Group { after: aside, .. }) => aside.clone(),
+                            _ => before,
+                        };
+                        (before != after).then_some({
+                            (Action::UpdateGroup { group: no, purpose, before, after, digest }, changed)
+                        })
+                    }
                 }
             }
         }
+    }
+
+    /// What is left to change once the object has stepped aside, from the values that it has then.
+    fn since_parking(&self, no: LinkNo, changes: Vec<Change>) -> Vec<Change> {
+        let Some(ParkedAs::User { after: aside, .. }) = self.settled.parked.get(&no).map(|p| &p.change)
+        else {
+            return changes;
+        };
+        changes
+            .into_iter()
+            .map(|change| Change { old: aside.get(&change.attribute).cloned(), ..change })
+            .filter(|change| change.old != change.new)
+            .collect()
     }
 
     fn push(&mut self, action: Action, reason: Reason, mut after: Vec<StepNo>) -> StepNo {

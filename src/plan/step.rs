@@ -345,42 +345,42 @@ impl Plan {
     /// The step by its content: the same in every plan that has it.
     pub fn fingerprint(&self, step: &Step) -> Fingerprint {
         let mut hasher = Sha256::new();
-        let mut add = |text: &str| {
+        let mut add = |text: &[u8]| {
             hasher.update((text.len() as u64).to_le_bytes());
-            hasher.update(text.as_bytes());
+            hasher.update(text);
         };
-        add(&self.profile);
-        add(step.action.sort().word());
+        add(self.profile.as_bytes());
+        add(step.action.sort().word().as_bytes());
         for no in [step.action.object(), step.action.member()].into_iter().flatten() {
             if let Some(object) = self.objects.get(&no) {
-                add(&object.anchor.to_string());
-                add(object.target_id.as_ref().map_or("", TargetId::as_str));
+                add(object.anchor.as_bytes());
+                add(object.target_id.as_ref().map_or("", TargetId::as_str).as_bytes());
             }
         }
         match &step.action {
             Action::RebindEntry { kind, name, from, to } => {
-                add(&kind.to_string());
-                add(name);
-                add(&from.to_string());
-                add(&to.to_string());
+                add(kind.to_string().as_bytes());
+                add(name.as_bytes());
+                add(from.as_bytes());
+                add(to.as_bytes());
             }
             Action::CreateUser { attributes, again, .. } => {
-                add(if *again { "again" } else { "" });
+                add(if *again { b"again" } else { b"" });
                 for (attribute, value) in attributes {
-                    add(attribute.path());
-                    add(value);
+                    add(attribute.path().as_bytes());
+                    add(value.as_bytes());
                 }
             }
-            Action::AdoptUser { id, .. } | Action::AdoptGroup { id, .. } => add(id.as_str()),
+            Action::AdoptUser { id, .. } | Action::AdoptGroup { id, .. } => add(id.as_str().as_bytes()),
             Action::UpdateUser { changes, .. } => {
                 for change in changes {
-                    add(change.attribute.path());
-                    add(change.old.as_deref().unwrap_or_default());
-                    add(change.new.as_deref().unwrap_or_default());
+                    add(change.attribute.path().as_bytes());
+                    add(change.old.as_deref().unwrap_or_default().as_bytes());
+                    add(change.new.as_deref().unwrap_or_default().as_bytes());
                 }
             }
             Action::CreateGroup { attributes, again, .. } => {
-                add(if *again { "again" } else { "" });
+                add(if *again { b"again" } else { b"" });
                 add_group(&mut add, attributes);
             }
             Action::UpdateGroup { before, after, .. } => {
@@ -388,10 +388,10 @@ impl Plan {
                 add_group(&mut add, after);
             }
             Action::AddMember { .. } => {}
-            Action::RemoveMember { proof, .. } => add(proof.word()),
+            Action::RemoveMember { proof, .. } => add(proof.word().as_bytes()),
             Action::RemoveStranger { user, proof, .. } => {
-                add(user.as_str());
-                add(proof.word());
+                add(user.as_str().as_bytes());
+                add(proof.word().as_bytes());
             }
         }
         Fingerprint::new(hex(&hasher.finalize()[..16]))
@@ -407,17 +407,13 @@ impl Plan {
     }
 }
 
-fn add_group(add: &mut impl FnMut(&str), attributes: &GroupAttributes) {
-    add(&attributes.display_name);
-    add(attributes.description.as_deref().unwrap_or_default());
-    add(attributes.external_id.as_deref().unwrap_or_default());
+fn add_group(add: &mut impl FnMut(&[u8]), attributes: &GroupAttributes) {
+    add(attributes.display_name.as_bytes());
+    add(attributes.description.as_deref().unwrap_or_default().as_bytes());
+    add(attributes.external_id.as_deref().unwrap_or_default().as_bytes());
 }
 
 pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, b| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{b:02x}");
-        text
-    })
+    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or_default();
+    bytes.iter().flat_map(|b| [digit(b >> 4), digit(b & 15)]).collect()
 }

@@ -41,6 +41,8 @@ pub struct Scope<'a> {
     whole: Closure,
     /// Who would be in if the groups that suddenly read as empty still had their recorded members.
     doubted: BTreeMap<LinkNo, Doubt>,
+    /// The same for the scope as a whole.
+    in_doubt: RoaringBitmap,
     shortfall_groups: BTreeSet<LinkNo>,
     only_frozen: RoaringBitmap,
 }
@@ -115,6 +117,9 @@ impl<'a> Scope<'a> {
             let all = root.shortfalls().iter().cloned().chain(entries_short).collect();
             Closure::incomplete(root.certain().clone(), all)
         };
+        let in_doubt = restored
+            .as_ref()
+            .map_or_else(RoaringBitmap::new, |r| r.people(graph.root()) - flat.people(graph.root()));
         let doubted = restored.map_or_else(BTreeMap::new, |r| {
             written
                 .keys()
@@ -130,7 +135,19 @@ impl<'a> Scope<'a> {
             groups.iter().filter(|(_, g)| !g.members.completeness.is_complete()).map(|(no, _)| *no).collect();
         let tree = path::Tree::of(&graph, whole.certain());
         let only_frozen = graph.only_frozen(whole.certain(), |node| flat.people(node));
-        Self { numbers, users, groups, graph, tree, written, whole, doubted, shortfall_groups, only_frozen }
+        Self {
+            numbers,
+            users,
+            groups,
+            graph,
+            tree,
+            written,
+            whole,
+            doubted,
+            in_doubt,
+            shortfall_groups,
+            only_frozen,
+        }
     }
 
     /// The number of an object that was read.
@@ -189,6 +206,11 @@ impl<'a> Scope<'a> {
     /// The suspect groups on which someone's membership of `group` rested, where it did.
     pub fn doubt(&self, group: LinkNo, user: LinkNo) -> Option<&BTreeSet<LinkNo>> {
         self.doubted.get(&group).filter(|d| d.people.contains(user.0)).map(|d| &d.suspects)
+    }
+
+    /// Who is in the scope only if the groups that suddenly read as empty still have their recorded members.
+    pub fn in_doubt(&self) -> &RoaringBitmap {
+        &self.in_doubt
     }
 
     /// What is to be recorded of a group's direct members after this read; `None` where the list was not read

@@ -297,6 +297,7 @@ fn a_group_that_suddenly_reads_as_empty_puts_those_it_held_in_doubt() {
     assert!(scope.record_of(g1).unwrap().suspect);
     assert_eq!(scope.whole().out_of_scope(u1), None, "in doubt, nobody is out of the scope");
     assert!(scope.whole().out_of_scope(u0).is_some());
+    assert!(scope.in_doubt().iter().eq([u1.0]), "u2 is in by another group as well");
 }
 
 #[test]

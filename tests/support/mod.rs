@@ -13,6 +13,7 @@
 //! | [`store`] | what a target does hold, by raw requests |
 //! | [`export`] | a small directory in a chosen state, as LDIF |
 //! | [`idcsync`] | the program under test, and its sandbox as a server |
+//! | [`forecast`] | what the target is to be once a plan has been carried out |
 //! | [`contents`] | the form in which both say it |
 #![allow(dead_code, reason = "each test crate uses its own part of the rig")]
 #![allow(
@@ -26,6 +27,7 @@ pub mod company;
 pub mod contents;
 pub mod dirs;
 pub mod export;
+pub mod forecast;
 pub mod idcsync;
 pub mod ldap;
 pub mod moto;

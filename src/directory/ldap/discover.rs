@@ -26,7 +26,13 @@ pub(super) async fn discover(domain: &str, settings: &LdapSettings) -> Result<Ve
     let answer = tokio::time::timeout(settings.timeout, resolver.srv_lookup(name.as_str()))
         .await
         .map_err(|source| failed(source.into()))?
-        .map_err(|source| failed(source.into()))?;
+        .map_err(|source| {
+            if source.is_no_records_found() {
+                DirectoryError::NothingDiscovered(domain.to_owned())
+            } else {
+                failed(source.into())
+            }
+        })?;
     let records = answer
         .answers()
         .iter()

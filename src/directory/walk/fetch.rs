@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use futures::StreamExt;
 use futures::stream;
+use roaring::RoaringBitmap;
 use tracing::debug;
 
+use super::resolve::Resolved;
 use super::table::NameId;
 use super::{Ranged, Slot, Verdict, Walk};
 use crate::directory::entry;
@@ -19,6 +21,8 @@ use crate::model::{Completeness, DirectoryKind, ShortfallKind, Unreadable};
 const IN_FLIGHT: usize = 4;
 /// More names than these pages hold are swept up in one search of everybody.
 const SWEEP_FROM_PAGES: usize = 4;
+/// One entry in so many must be a wanted one, as far as can be foreseen.
+const SWEEP_SHARE: u64 = 3;
 /// Groups whose people are asked for in one search.
 const PRIMARY_AT_ONCE: usize = 100;
 
@@ -75,12 +79,14 @@ impl Walk<'_> {
     async fn look_up(&mut self, mut pending: Vec<NameId>) {
         let threshold = self.reader.facts().page * SWEEP_FROM_PAGES;
         for (what, filter) in [("people", people_filter(self.kind)), ("groups", groups_filter(self.kind))] {
-            // What a sweep costs is known once there was one.
-            let batches = (pending.len() / self.reader.facts().batch.max(1)) as u64;
-            if pending.len() <= threshold || self.sweep_pages.is_some_and(|pages| pages > batches * 2) {
+            // What a sweep brings is known once there was one: it must be worth its while.
+            let worth = |brought: u64| pending.len() as u64 * SWEEP_SHARE >= brought;
+            if pending.len() <= threshold || !self.swept.is_none_or(worth) {
                 break;
             }
-            self.sweep(what, &filter, batches.saturating_mul(2).max(8)).await;
+            let batches = (pending.len() / self.reader.facts().batch.max(1)) as u64;
+            let spare = if what == "people" { pending.len() as u64 * SWEEP_SHARE } else { 0 };
+            self.sweep(what, &filter, batches.saturating_mul(2).max(8), spare).await;
             pending.retain(|name| self.slot(*name) == Slot::Asked);
         }
         let reader = self.reader;
@@ -129,22 +135,33 @@ impl Walk<'_> {
         }
     }
 
-    /// One search of everybody, of which those are kept who were asked for. Faults do not matter: what it did not
-    /// show is looked up afterwards.
-    async fn sweep(&mut self, what: &'static str, filter: &str, most_pages: u64) {
+    /// One search of everybody, of which those are kept who were asked for, and some to spare: a later level may
+    /// ask for them. Faults do not matter: what it did not show is looked up afterwards.
+    async fn sweep(&mut self, what: &'static str, filter: &str, most_pages: u64, mut spare: u64) {
         let reader = self.reader;
         let attributes = if what == "people" { self.asked.people.clone() } else { self.asked.all.clone() };
         let query = Query { filter, attributes: &attributes, pages: Some(most_pages) };
-        let before = reader.traffic().requests;
-        let ending = reader.search(&query, &mut |entry| self.admit_asked(entry)).await;
-        let pages = reader.traffic().requests - before;
-        debug!(what, pages, given_up = ending.given_up, "swept the directory");
+        let before = reader.traffic();
+        let ending = reader
+            .search(&query, &mut |entry| {
+                let slot = self.names.find(&entry.dn).map(|id| self.slot(id));
+                if slot == Some(Slot::Asked) {
+                    self.admit(entry, self.request.wanted.nested);
+                } else if spare > 0 && matches!(slot, None | Some(Slot::Unseen)) {
+                    spare -= 1;
+                    self.admit(entry, false);
+                }
+            })
+            .await;
+        let now = reader.traffic();
+        let (pages, brought) = (now.requests - before.requests, now.received - before.received);
+        debug!(what, pages, brought, given_up = ending.given_up, "swept the directory");
         self.note_referrals(&ending.referrals);
-        self.sweep_pages = Some(if ending.given_up { u64::MAX } else { pages });
+        self.swept = Some(if ending.given_up { u64::MAX } else { brought });
     }
 
     fn admit_asked(&mut self, entry: RawEntry) {
-        let asked = self.name(&entry.dn).is_some_and(|id| self.slot(id) == Slot::Asked);
+        let asked = self.names.find(&entry.dn).is_some_and(|id| self.slot(id) == Slot::Asked);
         if asked {
             self.admit(entry, self.request.wanted.nested);
         }
@@ -253,12 +270,16 @@ impl Walk<'_> {
     }
 
     /// Who of the people read matches the user filter, by the server's word.
-    pub(super) async fn hold_against_filter(&mut self) {
+    pub(super) async fn hold_against_filter(&mut self, resolved: &[Resolved]) {
         let Some(filter) = self.request.wanted.user_filter.as_deref().map(wrapped) else { return };
         let reader = self.reader;
         let attributes = self.asked.anchor.clone();
-        let undecided: Vec<usize> =
-            (0..self.people.len()).filter(|at| self.people[*at].matches == Verdict::Matches).collect();
+        let undecided: Vec<usize> = self
+            .referenced(resolved)
+            .iter()
+            .map(|at| at as usize)
+            .filter(|at| self.people[*at].matches == Verdict::Matches)
+            .collect();
         let mut by_name: HashMap<NameId, usize> = HashMap::new();
         for at in &undecided {
             self.people[*at].matches = Verdict::Differs;
@@ -288,12 +309,28 @@ impl Walk<'_> {
         }
     }
 
+    /// The people whom a group or an entry leads to; others were swept up to spare.
+    pub(super) fn referenced(&self, resolved: &[Resolved]) -> RoaringBitmap {
+        let mut people = RoaringBitmap::new();
+        let members = self.groups.iter().flat_map(|group| &group.members).map(|name| self.slot(*name));
+        let entries = resolved.iter().filter_map(|resolved| match resolved {
+            Resolved::Object { slot, .. } | Resolved::Rebound { pinned: Some(slot), .. } => Some(*slot),
+            _ => None,
+        });
+        people.extend(members.chain(entries).filter_map(|slot| match slot {
+            Slot::Person(at) => Some(at),
+            _ => None,
+        }));
+        people.extend(self.groups.iter().flat_map(|group| &group.primary).copied());
+        people
+    }
+
     fn matched(&mut self, entry: &RawEntry, by_name: &HashMap<NameId, usize>) {
         let anchor = entry::anchor(self.reader.facts(), entry);
         let slot = anchor.and_then(|anchor| self.by_anchor.get(&anchor).copied());
         let at = match slot {
             Some(Slot::Person(at)) => Some(at as usize),
-            _ => self.name(&entry.dn).and_then(|id| by_name.get(&id).copied()),
+            _ => self.names.find(&entry.dn).and_then(|id| by_name.get(&id).copied()),
         };
         if let Some(at) = at
             && self.people[at].matches == Verdict::Differs

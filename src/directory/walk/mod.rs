@@ -30,7 +30,7 @@ pub(super) async fn read(reader: &dyn Reader, request: &ReadRequest) -> Snapshot
     let mut walk = Walk::new(reader, request);
     let resolved = walk.resolve().await;
     walk.descend().await;
-    walk.hold_against_filter().await;
+    walk.hold_against_filter(&resolved).await;
     walk.into_snapshot(resolved)
 }
 
@@ -62,8 +62,8 @@ struct Walk<'r> {
     faults: Vec<Fault>,
     referrals: Vec<Referral>,
     findings: Vec<Finding>,
-    /// Pages that the last sweep took.
-    sweep_pages: Option<u64>,
+    /// Entries that the last sweep brought.
+    swept: Option<u64>,
 }
 
 /// The attributes that are asked for.
@@ -175,7 +175,7 @@ impl<'r> Walk<'r> {
             faults: Vec::new(),
             referrals: Vec::new(),
             findings: Vec::new(),
-            sweep_pages: None,
+            swept: None,
         }
     }
 

@@ -25,7 +25,10 @@ struct Places {
 
 impl Walk<'_> {
     pub(super) fn into_snapshot(mut self, resolved: Vec<Resolved>) -> Snapshot {
-        let mut people_order: Vec<usize> = (0..self.people.len())
+        let mut people_order: Vec<usize> = self
+            .referenced(&resolved)
+            .iter()
+            .map(|at| at as usize)
             .filter(|at| !matches!(self.people[*at].matches, Verdict::Failed(_)))
             .collect();
         people_order.sort_by_key(|at| self.people[*at].anchor);

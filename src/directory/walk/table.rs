@@ -35,6 +35,12 @@ impl Names {
         Ok(id)
     }
 
+    /// The number of a name that turned up before.
+    pub fn find(&self, text: &str) -> Option<NameId> {
+        let known = self.by_text.get(text).copied();
+        known.or_else(|| self.by_key.get(Dn::parse(text).ok()?.key()).copied())
+    }
+
     pub fn dn(&self, id: NameId) -> &Dn {
         &self.list[id.0 as usize]
     }
@@ -54,6 +60,9 @@ mod tests {
         let a = names.of("CN=A\\, B,DC=x").unwrap();
         assert_eq!(names.of("cn=a\\2C b,dc=X").unwrap(), a);
         assert_ne!(names.of("CN=C,DC=x").unwrap(), a);
+        assert_eq!(names.len(), 2);
+        assert_eq!(names.find("CN=a\\, b, DC=x"), Some(a));
+        assert_eq!(names.find("CN=D,DC=x"), None);
         assert_eq!(names.len(), 2);
         assert!(names.of("nonsense").is_err());
     }

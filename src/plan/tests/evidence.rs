@@ -78,6 +78,19 @@ fn who_may_hide_behind_a_member_that_is_not_shown_stays() {
 }
 
 #[test]
+fn who_moved_to_where_a_member_of_that_name_is_not_shown_has_not_left() {
+    let mut w = World::synced(&[("devs", &["anna", "bob"]), ("ops", &["carl"])]);
+    w.leave("devs", "anna");
+    w.join("ops", "anna");
+    w.person("anna").hidden = true;
+    w.entries.retain(|e| e.handle != "devs");
+    // bob is out of scope for certain; the one whom ops does not show bears anna's name.
+    assert_eq!(w.prepare().steps(), ["remove-member devs bob@x.example"]);
+    w.run();
+    assert!(w.prepare().is_empty());
+}
+
+#[test]
 fn strangers_stay_in_an_adopted_group_that_was_not_read_to_its_end() {
     let mut w = World::new();
     w.group("devs", &["anna"]).cut_at = Some(9);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::store::{Contents, Effect};
+use super::store::Effect;
 use super::world::{EntryState, World};
 use crate::apply::Stop;
 use crate::model::{AccountState, Code, RenameSupport};
@@ -244,12 +244,6 @@ fn adopt() -> impl Strategy<Value = Adopt> {
 
 fn renames() -> impl Strategy<Value = RenameSupport> {
     prop_oneof![3 => Just(RenameSupport::Accepted), 1 => Just(RenameSupport::Unknown)]
-}
-
-/// Each membership as it is in the store: group and user.
-fn memberships(contents: &Contents) -> BTreeSet<(String, String)> {
-    let groups = contents.groups.iter();
-    groups.flat_map(|(g, (_, members))| members.iter().map(move |m| (g.clone(), m.clone()))).collect()
 }
 
 proptest! {

@@ -213,10 +213,6 @@ impl Store {
         });
     }
 
-    pub fn add(&self, group: &TargetId, user: &TargetId) {
-        self.inner.lock().unwrap().members(group).insert(user.clone());
-    }
-
     pub fn fail(&self, fault: Fault) {
         self.inner.lock().unwrap().faults.push(fault);
     }

@@ -20,6 +20,7 @@ use super::tls;
 
 const PROVISION: &str = include_str!("provision.py");
 const LOAD: &str = include_str!("load.py");
+const DENY: &str = include_str!("deny.py");
 const PASSWORD: &str = "Passw0rd!rig1";
 const READER: &str = "svc-idcsync";
 /// Samba's modules are there for the system's own Python only.
@@ -75,6 +76,18 @@ impl Samba {
     /// For plain connections, which this server allows, and for StartTLS.
     pub fn ldap_url(&self) -> String {
         format!("ldap://{}", self.address)
+    }
+
+    /// The `[directory]` table of a config that means this server; the password is to be in `password` beside it.
+    pub fn directory(&self) -> String {
+        format!(
+            "[directory]\nkind = \"active-directory\"\nurls = [\"{}\"]\nbase-dn = \"{}\"\n\
+             bind = {{ dn = \"{}\", password-file = \"password\" }}\ntls = {{ ca-file = \"{}\" }}\n",
+            self.ldaps_url(),
+            self.base,
+            self.bind_dn(),
+            self.ca.display(),
+        )
     }
 
     pub fn ca_file(&self) -> &Path {
@@ -140,6 +153,14 @@ impl Samba {
             .arg(self.home.path().join("private/sam.ldb"))
             .arg("--relax")
             .arg(file.path()));
+    }
+
+    /// Denies the reader something on an object and on what is below it: `rights` as the first fields of an ACE of
+    /// SDDL, such as `"D;CI;LC;;"` for looking into it, or `"D;;RP;bf9679c0-0de6-11d0-a285-00aa003049e2;"` for `member`.
+    pub fn deny(&self, dn: &str, rights: &str) {
+        let conf = self.home.path().join("smb.conf");
+        let ace = format!("({rights};{READER})");
+        run(Command::new(PYTHON).args(["-c", DENY]).arg(conf).args([dn, &ace]));
     }
 
     /// The DN of the only object with this sAMAccountName.
