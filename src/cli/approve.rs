@@ -44,7 +44,7 @@ async fn approve(context: &Context, args: &ApproveArgs) -> Result<(), Exit> {
         Some(held) => held.steps,
         // Shown by a dry run, which records nothing: the plan is made again, and must be the same.
         None => {
-            let prepared = sync::plan(context, &config).await?;
+            let prepared = Box::pin(sync::plan(context, &config)).await?;
             let now = &prepared.approved.plan().id;
             if *now != id {
                 let held = prepared.approved.held().len();
@@ -65,7 +65,7 @@ async fn approve(context: &Context, args: &ApproveArgs) -> Result<(), Exit> {
         context.complain(&format!("error: plan {id} holds no steps, so there is nothing to approve"));
         return Err(Exit::Usage);
     }
-    let expires = if args.show { None } else { Some(record(context, &config, &id, &steps).await?) };
+    let expires = if args.show { None } else { Some(Box::pin(record(context, &config, &id, &steps)).await?) };
     let print = if context.is_json() {
         context.print_json(&json!({
             "schema": "idcsync/approval/v1",

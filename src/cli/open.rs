@@ -1,4 +1,6 @@
 //! From a config to the parts of a cycle.
+//!
+//! What connects is boxed: futures within futures of libraries grow past the depth that an optimising build follows.
 
 use std::sync::Arc;
 
@@ -27,7 +29,7 @@ pub fn directory(config: &Config) -> Box<dyn Directory> {
 }
 
 pub async fn target(context: &Context, config: &Config, access: Access) -> Result<Arc<dyn Target>, Exit> {
-    target::connect(&config.target, access).await.map_err(|error| {
+    Box::pin(target::connect(&config.target, access)).await.map_err(|error| {
         context.complain(&format!("error: the target cannot be used: {}", chain(&error)));
         Exit::Unreachable
     })
@@ -44,7 +46,7 @@ pub fn url(context: &Context, config: &Config) -> Result<StateUrl, Exit> {
 
 pub async fn state(context: &Context, config: &Config) -> Result<State, Exit> {
     let url = url(context, config)?;
-    State::open(&url, &config.profile).await.map_err(|error| {
+    Box::pin(State::open(&url, &config.profile)).await.map_err(|error| {
         context.complain(&format!("error: the state database cannot be used: {}", chain(&error)));
         Exit::Unreachable
     })
@@ -60,5 +62,5 @@ pub async fn state_copy(context: &Context, config: &Config) -> Result<StateCopy,
 }
 
 pub async fn try_state_copy(url: &StateUrl, config: &Config) -> Result<StateCopy, StateError> {
-    State::open_copy(url, &config.profile).await
+    Box::pin(State::open_copy(url, &config.profile)).await
 }
