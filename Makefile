@@ -9,7 +9,7 @@ SETUP := target/rig/.setup
 # Real servers are started by the tests, several at a time would crowd a small machine.
 TEST_THREADS ?= 2
 
-.PHONY: help setup fmt lint test
+.PHONY: help setup fmt lint test quickstart measure
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,3 +35,12 @@ test: setup lint ## Run everything that must pass before a change lands
 		set -x; cargo test --locked --all-targets -- --test-threads $(TEST_THREADS); \
 	fi
 	cargo test --locked --doc
+	$(MAKE) quickstart
+
+quickstart: ## Run the main job twice on the embedded defaults; the second run must find nothing to do
+	rm -f target/quickstart*
+	cargo run --locked --release -- -q sync --config config/quickstart.toml | tail -n 1 | grep -q '^Applied: .* done\.$$'
+	cargo run --locked --release -- -q sync --config config/quickstart.toml | grep '^Nothing to do'
+
+measure: ## Time and memory against slapd with 20,000 people (release build)
+	scripts/measure.sh

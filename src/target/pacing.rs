@@ -207,7 +207,8 @@ impl Pacer {
 
     fn hold_everyone(&self, pause: Duration) {
         let until = self.origin.elapsed() + pause.min(self.pacing.total);
-        self.resume.fetch_max(u64::try_from(until.as_millis()).unwrap_or(u64::MAX), Relaxed);
+        // Rounded up: not a moment earlier than the service asked for.
+        self.resume.fetch_max(u64::try_from(until.as_millis() + 1).unwrap_or(u64::MAX), Relaxed);
     }
 
     fn count(&self, repeat: Repeat, attempt: u32, sent: bool) {
