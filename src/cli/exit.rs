@@ -53,6 +53,7 @@ impl Exit {
             CycleError::OtherBinding { .. } => Self::Usage,
             CycleError::Directory(error) if error.lies_with_the_config() => Self::Usage,
             CycleError::Directory(_)
+            | CycleError::BindingUnread { .. }
             | CycleError::Target(_)
             | CycleError::Recover(_)
             | CycleError::State(_)

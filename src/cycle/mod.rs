@@ -21,7 +21,7 @@ pub use outcome::{CycleReport, Outcome};
 
 use crate::apply::{Applied, Journal, JournalError, Links, Pace, RecoverError, apply, recover};
 use crate::directory::{Directory, DirectoryError};
-use crate::ids::{CycleId, Fingerprint, IdentityStoreId};
+use crate::ids::{CycleId, Fingerprint, IdentityStoreId, Sid};
 use crate::mapping::Mapping;
 use crate::model::{Binding, Code, Finding, Kind, Known, Link, Observed, Pin, ReadRequest, Wanted, Wants};
 use crate::plan::{Action, ApprovedPlan, Inputs, Policy, Sort, desire, guard, plan, wants};
@@ -60,6 +60,12 @@ pub enum CycleError {
          and state database for another {what}, or put the config back"
     )]
     OtherBinding { profile: String, what: &'static str, bound: String, found: String },
+    /// The domain SID that the profile is bound to could not be read, so nobody can say which directory this is.
+    #[error(
+        "profile {profile} is bound to the domain {bound}, and this read shows no domain SID: the answer was empty or \
+         cut short, or the bind account may not read objectSid of the domain. Nothing was concluded from it"
+    )]
+    BindingUnread { profile: String, bound: String },
 }
 
 impl CycleError {
@@ -124,6 +130,13 @@ pub async fn prepare(
 
     let request = ReadRequest { wanted: profile.wanted.clone(), pins: known.pins.clone(), now };
     let snapshot = parts.directory.read(&request).instrument(info_span!("read")).await?;
+    let bound = known.binding.as_ref().map(|b| b.directory.as_str());
+    if let Some(bound) =
+        bound.filter(|b| Sid::parse(b).is_some() && Sid::parse(&snapshot.source.binding).is_none())
+    {
+        let profile = profile.name.to_owned();
+        return Err(CycleError::BindingUnread { profile, bound: bound.to_owned() });
+    }
     check_binding(profile, &known, "directory", &snapshot.source.binding, |b| b.directory.as_str())?;
     info!(
         server = snapshot.source.server,
@@ -285,6 +298,7 @@ pub async fn failed(
     let standing: Vec<Finding> = state.standing_findings().await?.into_iter().map(|(f, _)| f).collect();
     let code = match error {
         CycleError::Directory(e) => Some(e.code()),
+        CycleError::BindingUnread { .. } => Some(Code::DirectoryUnavailable),
         CycleError::Target(_) | CycleError::Recover(_) => Some(Code::TargetUnavailable),
         CycleError::State(_) | CycleError::Journal(_) | CycleError::OtherBinding { .. } => None,
     };

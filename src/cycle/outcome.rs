@@ -72,7 +72,10 @@ impl Outcome {
 
 pub(super) fn failed_word(error: &CycleError) -> CycleWord {
     match error {
-        CycleError::Directory(_) | CycleError::Target(_) | CycleError::Recover(_) => CycleWord::Unreachable,
+        CycleError::Directory(_)
+        | CycleError::BindingUnread { .. }
+        | CycleError::Target(_)
+        | CycleError::Recover(_) => CycleWord::Unreachable,
         CycleError::State(_) | CycleError::Journal(_) | CycleError::OtherBinding { .. } => CycleWord::Failed,
     }
 }

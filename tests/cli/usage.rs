@@ -122,6 +122,11 @@ fn a_profile_stays_with_its_identity_store_and_its_directory() {
     let before = first.requests().len();
     idcsync.run(&["sync"]).exits(2).complains("bound to directory");
     assert_eq!(first.requests().len(), before);
+
+    // An empty answer is no other directory: it could not be read.
+    idcsync.write("directory.ldif", "");
+    idcsync.run(&["sync"]).exits(6).complains("shows no domain SID").complains("Nothing was concluded");
+    assert_eq!(first.requests().len(), before);
     idcsync.write("directory.ldif", &small().text());
     idcsync.run(&["sync"]).exits(0).says("Nothing to do");
 }
