@@ -97,6 +97,7 @@ fn request(names: &[&str]) -> ReadRequest {
         },
         pins: BTreeMap::new(),
         now: "2026-11-03T12:00:00Z".parse().unwrap(),
+        server: None,
     }
 }
 

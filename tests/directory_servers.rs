@@ -76,6 +76,7 @@ fn request(company: &Company) -> ReadRequest {
         },
         pins: BTreeMap::new(),
         now: "2026-11-03T12:00:00Z".parse().unwrap(),
+        server: None,
     }
 }
 

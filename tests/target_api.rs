@@ -46,6 +46,7 @@ fn settings(endpoint: String) -> IdentityStoreSettings {
         region: Some(support::moto::REGION.to_owned()),
         endpoint_url: Some(endpoint),
         requests_per_second: 18,
+        scim: None,
     }
 }
 
@@ -206,12 +207,12 @@ async fn users_are_written_and_found(target: &IdentityStoreTarget, manner: &Mann
 
 async fn groups_are_written_and_found(target: &IdentityStoreTarget, manner: &Manner) {
     let before = team("AWS Admins@corp.example.com", Some("Die Größten"));
-    let id = target.create_group(&before).await.unwrap();
+    let id = target.create_group(&before, &[]).await.unwrap();
     let (found, group) = target.find_group(&before.display_name).await.unwrap().unwrap();
     assert_eq!((&found, &group.attributes), (&id, &before));
     assert_eq!(group.members, None);
     assert_eq!(target.find_group("no such group").await.unwrap(), None);
-    assert_eq!(target.create_group(&before).await.unwrap_err().kind, TargetErrorKind::Conflict);
+    assert_eq!(target.create_group(&before, &[]).await.unwrap_err().kind, TargetErrorKind::Conflict);
 
     let wants = Wants { groups: [id.clone(), nobody()].into(), ..Wants::default() };
     let observed = target.observe(&wants).await.unwrap();
@@ -231,18 +232,18 @@ async fn groups_are_written_and_found(target: &IdentityStoreTarget, manner: &Man
 }
 
 async fn memberships_come_and_go(target: &IdentityStoreTarget, manner: &Manner) {
-    let group = target.create_group(&team("Members", None)).await.unwrap();
+    let group = target.create_group(&team("Members", None), &[]).await.unwrap();
     let user = target.create_user(&person("member")).await.unwrap();
     assert!(!target.is_member(&group, &user).await.unwrap());
-    target.remove_member(&group, &user).await.unwrap();
-    target.add_member(&group, &user).await.unwrap();
+    target.remove_members(&group, &[user.clone()]).await.unwrap();
+    target.add_members(&group, &[user.clone()]).await.unwrap();
     if manner.unique {
-        target.add_member(&group, &user).await.unwrap();
+        target.add_members(&group, &[user.clone()]).await.unwrap();
     }
     assert!(target.is_member(&group, &user).await.unwrap());
 
     // Found by name: with members. Also by id: still with members. The empty one has none, which is an answer.
-    target.create_group(&team("Vacant", None)).await.unwrap();
+    target.create_group(&team("Vacant", None), &[]).await.unwrap();
     let wants = Wants {
         groups: [group.clone()].into(),
         group_names: strings(["Members", "Vacant", "no such group"]),
@@ -258,26 +259,26 @@ async fn memberships_come_and_go(target: &IdentityStoreTarget, manner: &Manner) 
         .collect();
     assert_eq!(members, [("Members", Some(1)), ("Vacant", Some(0))]);
 
-    target.remove_member(&group, &user).await.unwrap();
-    target.remove_member(&group, &user).await.unwrap();
+    target.remove_members(&group, &[user.clone()]).await.unwrap();
+    target.remove_members(&group, &[user.clone()]).await.unwrap();
     assert!(!target.is_member(&group, &user).await.unwrap());
-    let error = target.add_member(&nobody(), &user).await.unwrap_err();
+    let error = target.add_members(&nobody(), &[user.clone()]).await.unwrap_err();
     assert_eq!(error.kind, TargetErrorKind::NotFound(Some(Kind::Group)), "{error}");
-    let error = target.add_member(&group, &nobody()).await.unwrap_err();
+    let error = target.add_members(&group, &[nobody()]).await.unwrap_err();
     assert_eq!(error.kind, TargetErrorKind::NotFound(Some(Kind::User)), "{error}");
 }
 
 /// More than a page of users, groups and members.
 async fn many_are_observed_by_listing(target: &IdentityStoreTarget) {
-    let group = target.create_group(&team("Everyone", None)).await.unwrap();
+    let group = target.create_group(&team("Everyone", None), &[]).await.unwrap();
     let mut ids = BTreeSet::new();
     for n in 0..130 {
         let user = target.create_user(&person(&format!("Crowd{n}"))).await.unwrap();
-        target.add_member(&group, &user).await.unwrap();
+        target.add_members(&group, &[user.clone()]).await.unwrap();
         ids.insert(user);
     }
     for n in 0..110 {
-        target.create_group(&team(&format!("Team{n}"), None)).await.unwrap();
+        target.create_group(&team(&format!("Team{n}"), None), &[]).await.unwrap();
     }
 
     let before = target.usage().requests;
@@ -340,7 +341,10 @@ async fn a_create_that_ends_in_an_internal_error_is_ambiguous() {
             (error.kind, error.code.as_str()),
             (TargetErrorKind::Ambiguous, "InternalServerException")
         );
-        assert_eq!(target.create_group(&team("a", None)).await.unwrap_err().kind, TargetErrorKind::Ambiguous);
+        assert_eq!(
+            target.create_group(&team("a", None), &[]).await.unwrap_err().kind,
+            TargetErrorKind::Ambiguous
+        );
         assert_eq!(target.find_user("anna@example.com").await.unwrap(), None);
         assert_eq!(target.usage().writes, 2, "neither was repeated");
         assert_eq!(sandbox.inspect(|store| store.users().len() + store.groups().len()), 0);
@@ -393,10 +397,10 @@ async fn memberships_and_updates_survive_lost_answers() {
     ];
     for (sandbox, target, _served) in faulty(&faults).await {
         let user = target.create_user(&person("anna")).await.unwrap();
-        let group = target.create_group(&team("g", None)).await.unwrap();
-        target.add_member(&group, &user).await.unwrap();
+        let group = target.create_group(&team("g", None), &[]).await.unwrap();
+        target.add_members(&group, &[user.clone()]).await.unwrap();
         assert_eq!(sandbox.inspect(|store| store.memberships().len()), 1);
-        target.remove_member(&group, &user).await.unwrap();
+        target.remove_members(&group, &[user.clone()]).await.unwrap();
         assert_eq!(sandbox.inspect(|store| store.memberships().len()), 0);
         let mut changed = person("anna");
         changed.insert(A::Title, "Dr".to_owned());

@@ -147,23 +147,27 @@ pub async fn perform(call: Call, target: &dyn Target) -> Performed {
         Call::UpdateGroup { group, before, after } => {
             done(target.update_group(&group, &before, &after).await)
         }
-        Call::AddMember { group, user } => match target.add_member(&group, &user).await {
-            Err(error) if error.kind == TargetErrorKind::Ambiguous => {
-                member_after(target, &group, &user, true, error).await
+        Call::AddMember { group, user } => {
+            match target.add_members(&group, std::slice::from_ref(&user)).await {
+                Err(error) if error.kind == TargetErrorKind::Ambiguous => {
+                    member_after(target, &group, &user, true, error).await
+                }
+                other => done(other),
             }
-            other => done(other),
-        },
-        Call::RemoveMember { group, user } => match target.remove_member(&group, &user).await {
-            Err(error) if error.kind == TargetErrorKind::Ambiguous => {
-                member_after(target, &group, &user, false, error).await
+        }
+        Call::RemoveMember { group, user } => {
+            match target.remove_members(&group, std::slice::from_ref(&user)).await {
+                Err(error) if error.kind == TargetErrorKind::Ambiguous => {
+                    member_after(target, &group, &user, false, error).await
+                }
+                // Who is gone is a member of nothing, and what is gone has no members.
+                Err(error) => match error.kind {
+                    TargetErrorKind::NotFound(what) => Performed::Moot(what),
+                    _ => Performed::Failed(error),
+                },
+                Ok(()) => done(Ok(())),
             }
-            // Who is gone is a member of nothing, and what is gone has no members.
-            Err(error) => match error.kind {
-                TargetErrorKind::NotFound(what) => Performed::Moot(what),
-                _ => Performed::Failed(error),
-            },
-            Ok(()) => done(Ok(())),
-        },
+        }
     }
 }
 
@@ -213,7 +217,7 @@ pub fn same_user(found: &ObservedUser, wanted: &UserAttributes) -> bool {
 #[async_trait::async_trait]
 impl New for NewGroup<'_> {
     async fn create(&self, target: &dyn Target) -> Result<TargetId, TargetError> {
-        target.create_group(self.0).await
+        target.create_group(self.0, &[]).await
     }
 
     async fn look_up(&self, target: &dyn Target) -> Result<Option<(TargetId, bool)>, TargetError> {

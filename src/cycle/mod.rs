@@ -128,7 +128,7 @@ pub async fn prepare(
     let recovered = recover(&pending, parts.target.as_ref(), journal, &mut links, now).await?;
     known.links = links.into_inner();
 
-    let request = ReadRequest { wanted: profile.wanted.clone(), pins: known.pins.clone(), now };
+    let request = ReadRequest { wanted: profile.wanted.clone(), pins: known.pins.clone(), now, server: None };
     let snapshot = parts.directory.read(&request).instrument(info_span!("read")).await?;
     let bound = known.binding.as_ref().map(|b| b.directory.as_str());
     if let Some(bound) =

@@ -111,7 +111,17 @@ impl Record {
         now: Timestamp,
     ) -> Result<(), StateError> {
         let Self { changed, pins, complete_read, binding } = self;
-        let record = ReadRecord { links: changed.values().collect(), pins, complete_read, binding, now };
+        let record = ReadRecord {
+            links: changed.values().collect(),
+            pins,
+            complete_read,
+            binding,
+            rebind: false,
+            server: None,
+            full: None,
+            cookie: None,
+            now,
+        };
         state.record_read(cycle, &record).await?;
         links.extend(changed);
         Ok(())

@@ -23,7 +23,12 @@ pub async fn check(settings: &DirectorySettings, wanted: &Wanted) -> Vec<CheckLi
             Err(why) => CheckLine::fail("user filter", format!("{text}: {why}"), "correct `user-filter`"),
         });
     }
-    let request = ReadRequest { wanted: wanted.clone(), pins: BTreeMap::new(), now: Timestamp::UNIX_EPOCH };
+    let request = ReadRequest {
+        wanted: wanted.clone(),
+        pins: BTreeMap::new(),
+        now: Timestamp::UNIX_EPOCH,
+        server: None,
+    };
     match settings {
         DirectorySettings::Ldap(settings) => Box::pin(check_ldap(settings, &request, &mut lines)).await,
         DirectorySettings::Ldif(settings) => check_ldif(settings, &request, &mut lines).await,

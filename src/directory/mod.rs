@@ -17,7 +17,7 @@ mod walk;
 
 use async_trait::async_trait;
 
-use crate::model::{ReadRequest, Snapshot};
+use crate::model::{FateRequest, Fates, ReadRequest, Snapshot};
 
 pub use check::check;
 pub use error::{Attempt, BindRefusal, DirectoryError, ServerFailure};
@@ -32,6 +32,10 @@ pub trait Directory: Send + Sync {
     /// Reads all that the request's entries reach, from one server. Short reads are not errors: they are marked
     /// in the snapshot. An error means that nothing could be read at all (no server reached, bind refused).
     async fn read(&self, request: &ReadRequest) -> Result<Snapshot, DirectoryError>;
+
+    /// Looks objects up by their anchors, deleted ones included, on the server that the request names. What could
+    /// not be asked is marked; an error means that this server could not be asked at all.
+    async fn fates(&self, request: &FateRequest) -> Result<Fates, DirectoryError>;
 }
 
 /// The directory that the settings describe. Nothing is connected or opened yet.

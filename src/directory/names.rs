@@ -127,6 +127,7 @@ pub(super) mod tests {
             binding: "S-1-5-21-1-2-3".to_owned(),
             domain: "corp.example".to_owned(),
             current_time: None,
+            clock_ahead: None,
             domain_names: ["CORP".to_owned()].into(),
             ns_unique_id: false,
             apart: Vec::new(),

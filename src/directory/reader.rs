@@ -147,6 +147,8 @@ pub(super) struct Facts {
     pub binding: String,
     pub domain: String,
     pub current_time: Option<Timestamp>,
+    /// Seconds by which that was ahead of this machine's clock.
+    pub clock_ahead: Option<i64>,
     /// The NetBIOS names by which the domain may be called, in upper case.
     pub domain_names: BTreeSet<String>,
     /// The anchor is nsUniqueId (389 Directory Server), not entryUUID.

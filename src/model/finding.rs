@@ -47,6 +47,8 @@ codes! {
     ScopeEntryRenamed: Info,
     /// The configured name is on another object now.
     ScopeEntryRebound: Error,
+    /// The object that a scope entry stands for was deleted in the directory.
+    ScopeEntryDeleted: Error,
     /// A scope entry names something that is not synced.
     ScopeEntryUnsuitable: Error,
     /// A scope entry could not be read.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::finding::Finding;
-use super::{GroupAttributes, Kind, UserAttributes};
+use super::{ChangeCookie, DeletionProof, GroupAttributes, Kind, UserAttributes};
 use crate::ids::{Anchor, Fingerprint, IdentityStoreId, LinkNo, Sid, TargetId};
 
 #[derive(Clone, Debug, Default)]
@@ -27,6 +27,12 @@ pub struct Known {
     /// When the last cycle that could write was begun, by the clock of then.
     pub last_cycle: Option<Timestamp>,
     pub rename_support: RenameSupport,
+    /// The server that the last complete read came from.
+    pub last_server: Option<String>,
+    /// When the target was last read back as a whole.
+    pub last_full: Option<Timestamp>,
+    /// How far the directory's change log has been read.
+    pub cookie: Option<ChangeCookie>,
 }
 
 impl Known {
@@ -72,6 +78,12 @@ pub struct Link {
     pub digest: Option<Digest>,
     /// When complete reads first showed it outside the scope.
     pub out_since: Option<Timestamp>,
+    /// What idcsync did to a user who may not use the target; `None`: nothing.
+    pub disabled: Option<Disabled>,
+    /// Since when its deletion in the directory is proven.
+    pub deleted: Option<Deleted>,
+    /// When look-ups that ended well first did not find it in the directory.
+    pub absent_since: Option<Timestamp>,
     /// Groups: whether all members of its first cycle have been written once.
     pub filled: bool,
     /// Groups: direct members (users and groups) as last completely read.
@@ -83,6 +95,9 @@ pub struct Link {
     pub unreadable: BTreeSet<String>,
     /// Groups: users that idcsync holds to be members in the target.
     pub applied: RoaringBitmap,
+    /// Groups: users whose absence was first shown by a server that had not been read before: it counts from the
+    /// second cycle on.
+    pub doubtful: RoaringBitmap,
     /// A refusal that a retry cannot mend, and when to try again.
     pub retry: Option<Retry>,
 }
@@ -102,11 +117,15 @@ impl Link {
             email: None,
             digest: None,
             out_since: None,
+            disabled: None,
+            deleted: None,
+            absent_since: None,
             filled: false,
             direct: RoaringBitmap::new(),
             hidden: RoaringBitmap::new(),
             unreadable: BTreeSet::new(),
             applied: RoaringBitmap::new(),
+            doubtful: RoaringBitmap::new(),
             retry: None,
         }
     }
@@ -117,6 +136,84 @@ impl Link {
 pub enum Origin {
     Created,
     Adopted,
+}
+
+/// A user whom idcsync has put out of use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Disabled {
+    pub at: Timestamp,
+    pub cause: DisableCause,
+    pub how: DisableHow,
+}
+
+/// Why a user is disabled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DisableCause {
+    /// Outside the scope for longer than `disable-after`.
+    OutOfScope,
+    /// The profile was paused for longer than `disable-after`.
+    Paused,
+    /// The directory was out of reach for longer than `disable-after`.
+    OutOfReach,
+    /// Disabled in the directory.
+    AccountDisabled,
+    /// Expired in the directory.
+    AccountExpired,
+    /// Deleted in the directory.
+    Deleted,
+}
+
+impl DisableCause {
+    /// As stored and as in JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::OutOfScope => "out-of-scope",
+            Self::Paused => "paused",
+            Self::OutOfReach => "out-of-reach",
+            Self::AccountDisabled => "account-disabled",
+            Self::AccountExpired => "account-expired",
+            Self::Deleted => "deleted",
+        }
+    }
+
+    /// Whether it follows from time that has gone by, and so needs a clock that is right.
+    pub fn rests_on_time(self) -> bool {
+        matches!(self, Self::OutOfScope | Self::Paused | Self::OutOfReach)
+    }
+}
+
+/// What was really done to a disabled user: no target is said to have disabled anyone that cannot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DisableHow {
+    /// `active: false`, verified: the user cannot sign in.
+    Deactivated,
+    /// Managed memberships removed; sign-in and direct assignments stay.
+    Revoked,
+    /// Nothing but a finding that asks a person to do it.
+    Reported,
+}
+
+impl DisableHow {
+    /// As stored and as in JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Deactivated => "deactivated",
+            Self::Revoked => "revoked",
+            Self::Reported => "reported",
+        }
+    }
+}
+
+/// An object whose deletion in the directory is proven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Deleted {
+    /// When the proof was first seen.
+    pub since: Timestamp,
+    pub proof: DeletionProof,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

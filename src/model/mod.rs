@@ -6,6 +6,7 @@ mod attributes;
 mod check;
 mod desired;
 mod evidence;
+mod fate;
 mod finding;
 mod journal;
 mod known;
@@ -16,9 +17,13 @@ pub use attributes::{GroupAttribute, GroupAttributes, UserAttribute, UserAttribu
 pub use check::{CheckLine, CheckState};
 pub use desired::{Desired, DesiredGroup, DesiredUser};
 pub use evidence::{Absence, AccountState, Closure, Completeness, Shortfall, ShortfallKind};
+pub use fate::{ChangeCookie, DeletionProof, Fate, FateRequest, Fates};
 pub use finding::{Code, Finding, Severity, Subject};
 pub use journal::{Intent, Outcome, PendingIntent, StepResult};
-pub use known::{Binding, Digest, Known, Link, Origin, Pin, RenameSupport, Retry};
+pub use known::{
+    Binding, Deleted, Digest, DisableCause, DisableHow, Disabled, Known, Link, Origin, Pin, RenameSupport,
+    Retry,
+};
 pub use observed::{Capabilities, Observed, ObservedGroup, ObservedUser, Wants};
 pub use snapshot::{
     Attributes, DirectoryGroup, DirectoryKind, DirectoryUser, EntryOutcome, EntryRead, GroupIx, MemberRead,

@@ -18,6 +18,10 @@ pub struct Wants {
     pub emails: BTreeSet<String>,
     /// Group displayNames to be looked up; the members of a group found so are read too.
     pub group_names: BTreeSet<String>,
+    /// externalIds to be looked up, by targets that can (`Capabilities::finds_external_id`); the members of a group
+    /// found so are read too.
+    pub user_external_ids: BTreeSet<String>,
+    pub group_external_ids: BTreeSet<String>,
 }
 
 impl Wants {
@@ -36,9 +40,9 @@ pub struct Observed {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ObservedUser {
     pub attributes: UserAttributes,
-    /// `UserStatus` is DISABLED.
+    /// `UserStatus` is DISABLED, or `active` is false.
     pub disabled: bool,
-    /// External ids as the API shows them: issuer and id.
+    /// External ids: issuer (empty over SCIM, which has none) and id.
     pub external_ids: Vec<(String, String)>,
 }
 
@@ -46,7 +50,7 @@ pub struct ObservedUser {
 pub struct ObservedGroup {
     pub attributes: GroupAttributes,
     pub external_ids: Vec<(String, String)>,
-    /// Present where the group was found by name: its members' user ids.
+    /// Present where the group was found by name or external id, or read back: its members' user ids.
     pub members: Option<BTreeSet<TargetId>>,
 }
 
@@ -54,5 +58,12 @@ pub struct ObservedGroup {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities {
     pub writes_external_id: bool,
+    /// A single object can be looked up by its externalId.
+    pub finds_external_id: bool,
     pub has_group_description: bool,
+    /// Users can be disabled and enabled (`active`).
+    pub disables: bool,
+    /// How many membership changes of one group go into one request; also how many members a new group takes along
+    /// with its creation, where it is more than one.
+    pub membership_batch: u32,
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Kind;
 use super::evidence::{AccountState, Completeness, Shortfall};
+use super::fate::DeletionProof;
 use super::finding::Finding;
 use super::known::Pin;
 use crate::ids::{Anchor, Dn, Sid};
@@ -87,6 +88,8 @@ pub struct ReadRequest {
     pub pins: BTreeMap<(Kind, String), Pin>,
     /// The time against which `accountExpires` is held.
     pub now: Timestamp,
+    /// Only this server may answer: for a second look at what a first read has shown.
+    pub server: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -151,6 +154,8 @@ pub struct SourceInfo {
     pub domain: String,
     /// The server's clock, where it tells it (`currentTime` of the root DSE).
     pub current_time: Option<Timestamp>,
+    /// How far that was ahead of this machine's clock when it was read, in seconds (behind: negative).
+    pub clock_ahead: Option<i64>,
     /// Requests sent, pages and ranges counted singly.
     pub requests: u64,
     /// Entries received.
@@ -171,6 +176,8 @@ pub enum EntryOutcome {
     /// The configured name is on another object than the one pinned. `pinned` is the old one where it can
     /// still be read: it keeps what it holds, and nothing is added or removed through the entry.
     Rebound { pinned: Option<ObjectRef>, pinned_anchor: Anchor, claimant: Anchor, claimant_dn: Dn },
+    /// The object that the entry is pinned to was deleted, and the server shows its tombstone: the entry is empty.
+    Deleted { anchor: Anchor, proof: DeletionProof },
     /// The search was complete and matched nothing.
     NotFound,
     /// The search was complete and matched more than one.
@@ -186,7 +193,7 @@ impl EntryOutcome {
     /// Whether the entry was read well enough to say that something is *not* in it. A name that matches
     /// nothing proves nothing: the object may have been renamed, moved or hidden.
     pub fn is_complete(&self) -> bool {
-        matches!(self, Self::Resolved { .. })
+        matches!(self, Self::Resolved { .. } | Self::Deleted { .. })
     }
 }
 

@@ -23,7 +23,7 @@ pub use desire::{Desire, desire, wants};
 pub use diff::plan;
 pub use guard::guard;
 pub use json::{PlanView, SCHEMA};
-pub use policy::{Adopt, GuardLimits, Policy};
+pub use policy::{Adopt, DisableMethod, GuardLimits, Lifecycle, OnDelete, OnDisable, OnGroupOut, Policy};
 pub use step::{
     Action, Base, Change, Confirmed, Plan, PlanObject, Purpose, Reason, Sort, Step, StepNo, Withheld,
 };

@@ -294,7 +294,9 @@ fn entry_shortfall(read: &crate::model::EntryRead) -> Shortfall {
                 EntryOutcome::Ambiguous(list) => format!("matches {} objects", list.len()),
                 EntryOutcome::Rebound { .. } => "its name is on another object now".to_owned(),
                 EntryOutcome::Unsuitable(why) => why.clone(),
-                EntryOutcome::Resolved { .. } | EntryOutcome::Unread(_) => String::new(),
+                EntryOutcome::Resolved { .. } | EntryOutcome::Deleted { .. } | EntryOutcome::Unread(_) => {
+                    String::new()
+                }
             };
             Shortfall { kind: ShortfallKind::Malformed, what, detail }
         }

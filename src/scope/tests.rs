@@ -88,6 +88,7 @@ impl World {
                 binding: String::new(),
                 domain: "x".to_owned(),
                 current_time: None,
+                clock_ahead: None,
                 requests: 0,
                 received: 0,
             },

@@ -293,6 +293,15 @@ impl Row {
         parse(&text).ok_or_else(|| self.bad(column))
     }
 
+    pub fn opt_word<T>(
+        &mut self,
+        column: &'static str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>> {
+        let text: Option<String> = self.next()?;
+        text.map(|text| parse(&text).ok_or_else(|| self.bad(column))).transpose()
+    }
+
     pub fn json(&mut self, column: &'static str) -> Result<serde_json::Value> {
         let text: String = self.next()?;
         serde_json::from_str(&text).map_err(|_| self.bad(column))

@@ -9,11 +9,12 @@ use super::open::State;
 use super::words::Word;
 use super::{Result, StateError};
 use crate::ids::{LinkNo, Sid, TargetId};
-use crate::model::{Digest, Link, Retry};
+use crate::model::{Deleted, Digest, Disabled, Link, Retry};
 
 const UPSERT: &str = "INSERT INTO links (profile_id, no, kind, anchor, dn, sid, identity_store_id, target_id,
         origin, name, email, digest, out_since, filled, direct, hidden,
-        unreadable, applied, retry_attempts, retry_not_before, retry_code, retry_digest)
+        unreadable, applied, retry_attempts, retry_not_before, retry_code, retry_digest,
+        disabled_at, disabled_cause, disabled_how, deleted_at, deletion_proof, absent_since, doubtful)
     VALUES {rows}
     ON CONFLICT (profile_id, no) DO UPDATE SET
         kind = excluded.kind, anchor = excluded.anchor, dn = excluded.dn, sid = excluded.sid,
@@ -22,12 +23,16 @@ const UPSERT: &str = "INSERT INTO links (profile_id, no, kind, anchor, dn, sid, 
         out_since = excluded.out_since, filled = excluded.filled, direct = excluded.direct,
         hidden = excluded.hidden, unreadable = excluded.unreadable, applied = excluded.applied, retry_attempts = excluded.retry_attempts,
         retry_not_before = excluded.retry_not_before, retry_code = excluded.retry_code,
-        retry_digest = excluded.retry_digest";
-const WIDTH: usize = 22;
+        retry_digest = excluded.retry_digest, disabled_at = excluded.disabled_at,
+        disabled_cause = excluded.disabled_cause, disabled_how = excluded.disabled_how,
+        deleted_at = excluded.deleted_at, deletion_proof = excluded.deletion_proof,
+        absent_since = excluded.absent_since, doubtful = excluded.doubtful";
+const WIDTH: usize = 29;
 
 const ALL: &str =
     "SELECT no, kind, anchor, dn, sid, target_id, origin, name, email, digest, out_since, filled,
-        direct, hidden, unreadable, applied, retry_attempts, retry_not_before, retry_code, retry_digest
+        direct, hidden, unreadable, applied, retry_attempts, retry_not_before, retry_code, retry_digest,
+        disabled_at, disabled_cause, disabled_how, deleted_at, deletion_proof, absent_since, doubtful
     FROM links WHERE profile_id = $1";
 
 const STORE: &str = "SELECT identity_store_id FROM profiles WHERE id = $1";
@@ -118,6 +123,13 @@ fn row_of<'a>(profile_id: i64, store: Option<&'a str>, link: &'a Link) -> std::i
         retry.map(|r| r.not_before),
         retry.map(|r| r.code.as_str()),
         retry.map(|r| r.digest.as_bytes()),
+        link.disabled.map(|d| d.at),
+        link.disabled.map(|d| Word::word(d.cause)),
+        link.disabled.map(|d| Word::word(d.how)),
+        link.deleted.map(|d| d.since),
+        link.deleted.map(|d| Word::word(d.proof)),
+        link.absent_since,
+        bitmap_bytes(&link.doubtful)?,
     ])
 }
 
@@ -146,7 +158,32 @@ fn read(row: &mut Row) -> Result<Link> {
         },
         applied: bitmap(row, "links.applied")?,
         retry: retry(row)?,
+        disabled: disabled(row)?,
+        deleted: deleted(row)?,
+        absent_since: row.opt_time("links.absent_since")?,
+        doubtful: bitmap(row, "links.doubtful")?,
     })
+}
+
+fn disabled(row: &mut Row) -> Result<Option<Disabled>> {
+    let at = row.opt_time("links.disabled_at")?;
+    let cause = row.opt_word("links.disabled_cause", Word::of)?;
+    let how = row.opt_word("links.disabled_how", Word::of)?;
+    match (at, cause, how) {
+        (None, None, None) => Ok(None),
+        (Some(at), Some(cause), Some(how)) => Ok(Some(Disabled { at, cause, how })),
+        _ => Err(row.bad("links.disabled_at")),
+    }
+}
+
+fn deleted(row: &mut Row) -> Result<Option<Deleted>> {
+    let since = row.opt_time("links.deleted_at")?;
+    let proof = row.opt_word("links.deletion_proof", Word::of)?;
+    match (since, proof) {
+        (None, None) => Ok(None),
+        (Some(since), Some(proof)) => Ok(Some(Deleted { since, proof })),
+        _ => Err(row.bad("links.deleted_at")),
+    }
 }
 
 fn retry(row: &mut Row) -> Result<Option<Retry>> {

@@ -24,6 +24,9 @@ impl Reader {
             last_complete_read: profile.last_complete_read,
             last_cycle: profile.last_cycle,
             rename_support: profile.rename_support,
+            last_server: profile.last_server,
+            last_full: profile.last_full,
+            cookie: profile.cookie,
         };
         tx.commit().await?;
         Ok(known)

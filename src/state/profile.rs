@@ -9,14 +9,22 @@ use super::open::{Reader, State};
 use super::words::Word;
 use super::{Result, StateError};
 use crate::ids::{CycleId, IdentityStoreId};
-use crate::model::{Binding, Kind, Link, Pin, RenameSupport};
+use crate::model::{Binding, ChangeCookie, Kind, Link, Pin, RenameSupport};
 
-const PROFILE: &str = "SELECT directory, identity_store_id, last_complete_read, last_cycle_at, rename_support
+const PROFILE: &str =
+    "SELECT directory, identity_store_id, last_complete_read, last_cycle_at, rename_support,
+        last_server, last_full_at, change_server, change_cookie
     FROM profiles WHERE id = $1";
 const BIND: &str = "UPDATE profiles SET directory = $2, identity_store_id = $3, bound_at = $4
     WHERE id = $1 AND directory IS NULL";
+/// To something else than before, where someone asked for it.
+const REBIND: &str =
+    "UPDATE profiles SET directory = $2, identity_store_id = $3, bound_at = $4 WHERE id = $1";
 const BINDING: &str = "SELECT directory, identity_store_id FROM profiles WHERE id = $1";
 const COMPLETE_READ: &str = "UPDATE profiles SET last_complete_read = $2 WHERE id = $1";
+const LAST_SERVER: &str = "UPDATE profiles SET last_server = $2 WHERE id = $1";
+const LAST_FULL: &str = "UPDATE profiles SET last_full_at = $2 WHERE id = $1";
+const COOKIE: &str = "UPDATE profiles SET change_server = $2, change_cookie = $3 WHERE id = $1";
 const RENAME_SUPPORT: &str = "UPDATE profiles SET rename_support = $2 WHERE id = $1";
 const PINS: &str = "SELECT kind, entry, anchor, object_name FROM pins WHERE profile_id = $1";
 const SET_PINS: &str = "INSERT INTO pins (profile_id, kind, entry, anchor, object_name, pinned_at)
@@ -24,9 +32,11 @@ const SET_PINS: &str = "INSERT INTO pins (profile_id, kind, entry, anchor, objec
     ON CONFLICT (profile_id, kind, entry) DO UPDATE SET
         pinned_at = CASE WHEN pins.anchor = excluded.anchor THEN pins.pinned_at ELSE excluded.pinned_at END,
         anchor = excluded.anchor, object_name = excluded.object_name";
-const PAUSE: &str = "UPDATE profiles SET paused_at = $2, pause_reason = $3, paused_by = $4, paused_until = $5
-    WHERE id = $1";
-const PAUSED: &str = "SELECT paused_at, pause_reason, paused_by, paused_until FROM profiles WHERE id = $1";
+const PAUSE: &str = "UPDATE profiles
+    SET paused_at = $2, pause_reason = $3, paused_by = $4, paused_until = $5, pause_warned_at = $6 WHERE id = $1";
+const WARNED: &str = "UPDATE profiles SET pause_warned_at = $2 WHERE id = $1 AND paused_at IS NOT NULL";
+const PAUSED: &str = "SELECT paused_at, pause_reason, paused_by, paused_until, pause_warned_at
+    FROM profiles WHERE id = $1";
 
 /// What one read of the directory has changed.
 #[derive(Clone, Debug)]
@@ -39,6 +49,14 @@ pub struct ReadRecord<'a> {
     pub complete_read: Option<Timestamp>,
     /// Set at the first apply; later ones must be the same.
     pub binding: Option<Binding>,
+    /// Whether `binding` may be another one than before (`--rebind`).
+    pub rebind: bool,
+    /// The server that was read, where the read was complete.
+    pub server: Option<String>,
+    /// Set if the target was read back as a whole: when that was.
+    pub full: Option<Timestamp>,
+    /// How far the change log has been read now.
+    pub cookie: Option<ChangeCookie>,
     pub now: Timestamp,
 }
 
@@ -49,6 +67,8 @@ pub struct Pause {
     pub reason: Option<String>,
     pub by: Option<String>,
     pub until: Option<Timestamp>,
+    /// When it was first said that the pause will soon disable everybody.
+    pub warned: Option<Timestamp>,
 }
 
 /// The columns of the profile that a cycle needs.
@@ -58,6 +78,9 @@ pub(super) struct Profile {
     pub last_complete_read: Option<Timestamp>,
     pub last_cycle: Option<Timestamp>,
     pub rename_support: RenameSupport,
+    pub last_server: Option<String>,
+    pub last_full: Option<Timestamp>,
+    pub cookie: Option<ChangeCookie>,
 }
 
 impl State {
@@ -73,12 +96,26 @@ impl State {
         let mut tx = self.db.begin().await?;
         self.check_running(&mut tx, cycle).await?;
         if let Some(binding) = &read.binding {
+            if read.rebind {
+                let store = binding.identity_store.as_str();
+                tx.run(REBIND, args![self.profile_id, binding.directory.as_str(), store, read.now]).await?;
+            }
             self.bind(&mut tx, binding, read.now).await?;
         }
         self.write_links(&mut tx, &read.links).await?;
         write_pins(&mut tx, self.profile_id, read.pins.iter(), read.now).await?;
         if let Some(at) = read.complete_read {
             tx.run(COMPLETE_READ, args![self.profile_id, at]).await?;
+        }
+        if let Some(server) = &read.server {
+            tx.run(LAST_SERVER, args![self.profile_id, server.as_str()]).await?;
+        }
+        if let Some(at) = read.full {
+            tx.run(LAST_FULL, args![self.profile_id, at]).await?;
+        }
+        if let Some(cookie) = &read.cookie {
+            let bytes = Some(cookie.bytes.clone());
+            tx.run(COOKIE, args![self.profile_id, cookie.server.as_str(), bytes]).await?;
         }
         tx.commit().await
     }
@@ -120,14 +157,22 @@ impl State {
 
     pub async fn set_pause(&self, pause: &Pause) -> Result<()> {
         let (reason, by) = (pause.reason.as_deref(), pause.by.as_deref());
-        self.db.run(PAUSE, args![self.profile_id, pause.at, reason, by, pause.until]).await?;
+        self.db.run(PAUSE, args![self.profile_id, pause.at, reason, by, pause.until, pause.warned]).await?;
+        Ok(())
+    }
+
+    /// Notes that it has been said what the pause leads to.
+    pub async fn warn_of_pause(&self, now: Timestamp) -> Result<()> {
+        self.db.run(WARNED, args![self.profile_id, now]).await?;
         Ok(())
     }
 
     pub async fn clear_pause(&self) -> Result<()> {
         let nothing = Value::Int(None);
         let none: Option<&str> = None;
-        self.db.run(PAUSE, args![self.profile_id, nothing.clone(), none, none, nothing]).await?;
+        self.db
+            .run(PAUSE, args![self.profile_id, nothing.clone(), none, none, nothing.clone(), nothing])
+            .await?;
         Ok(())
     }
 }
@@ -137,7 +182,8 @@ impl Reader {
         let read = |row: &mut Row| {
             let Some(at) = row.opt_time("profiles.paused_at")? else { return Ok(None) };
             let (reason, by) = (row.next()?, row.next()?);
-            Ok(Some(Pause { at, reason, by, until: row.opt_time("profiles.paused_until")? }))
+            let until = row.opt_time("profiles.paused_until")?;
+            Ok(Some(Pause { at, reason, by, until, warned: row.opt_time("profiles.pause_warned_at")? }))
         };
         Ok(self.db.fetch_one(PAUSED, args![self.profile_id], read).await?.flatten())
     }
@@ -171,6 +217,12 @@ pub(super) async fn load(tx: &mut Tx, profile_id: i64) -> Result<Profile> {
                 last_complete_read: row.opt_time("profiles.last_complete_read")?,
                 last_cycle: row.opt_time("profiles.last_cycle_at")?,
                 rename_support: row.word("profiles.rename_support", Word::of)?,
+                last_server: row.next()?,
+                last_full: row.opt_time("profiles.last_full_at")?,
+                cookie: {
+                    let (server, bytes) = (row.next::<Option<String>>()?, row.next::<Option<Vec<u8>>>()?);
+                    server.zip(bytes).map(|(server, bytes)| ChangeCookie { server, bytes })
+                },
             })
         })
         .await?;

@@ -1,6 +1,6 @@
 //! The words by which enums are stored. They may not change: databases hold them.
 
-use crate::model::{Kind, Origin, RenameSupport};
+use crate::model::{DeletionProof, DisableCause, DisableHow, Kind, Origin, RenameSupport};
 
 /// An enum with a stored word for each variant.
 pub(super) trait Word: Sized + Copy {
@@ -26,3 +26,9 @@ pub(super) use words;
 words! { Kind { User = "user", Group = "group", } }
 words! { Origin { Created = "created", Adopted = "adopted", } }
 words! { RenameSupport { Unknown = "unknown", Accepted = "accepted", Refused = "refused", } }
+words! { DisableCause {
+    OutOfScope = "out-of-scope", Paused = "paused", OutOfReach = "out-of-reach",
+    AccountDisabled = "account-disabled", AccountExpired = "account-expired", Deleted = "deleted",
+} }
+words! { DisableHow { Deactivated = "deactivated", Revoked = "revoked", Reported = "reported", } }
+words! { DeletionProof { Tombstone = "tombstone", ChangeLog = "change-log", LongAbsence = "long-absence", } }

@@ -25,6 +25,11 @@ pub async fn connect_identity_store(
 ) -> Result<IdentityStoreTarget, TargetError> {
     match settings {
         TargetSettings::IdentityStore(settings) => IdentityStoreTarget::connect(settings).await,
+        TargetSettings::Scim(_) => Err(TargetError::new(
+            super::TargetErrorKind::Validation,
+            "NotSupported",
+            "kind = \"scim\" is not supported yet",
+        )),
         TargetSettings::Sandbox(settings) => open_sandbox(settings, access),
     }
 }

@@ -6,6 +6,7 @@ mod identity_store;
 mod pacing;
 mod settings;
 
+use std::collections::BTreeSet;
 use std::error::Error as StdError;
 
 use async_trait::async_trait;
@@ -19,7 +20,7 @@ use crate::model::{
 pub use connect::{Access, connect, connect_identity_store};
 pub use identity_store::IdentityStoreTarget;
 pub use pacing::Pacing;
-pub use settings::{IdentityStoreSettings, SandboxSettings, TargetSettings};
+pub use settings::{IdentityStoreSettings, SandboxSettings, ScimSettings, TargetSettings};
 
 /// An identity store, by whatever protocol.
 ///
@@ -49,7 +50,12 @@ pub trait Target: Send + Sync {
         desired: &UserAttributes,
     ) -> Result<(), TargetError>;
 
-    async fn create_group(&self, attributes: &GroupAttributes) -> Result<TargetId, TargetError>;
+    /// With these members, at most `Capabilities::membership_batch`; none where that is 1.
+    async fn create_group(
+        &self,
+        attributes: &GroupAttributes,
+        members: &[TargetId],
+    ) -> Result<TargetId, TargetError>;
 
     /// Writes displayName and description where `desired` differs from `before`.
     async fn update_group(
@@ -59,11 +65,25 @@ pub trait Target: Send + Sync {
         desired: &GroupAttributes,
     ) -> Result<(), TargetError>;
 
-    /// Already a member: done.
-    async fn add_member(&self, group: &TargetId, user: &TargetId) -> Result<(), TargetError>;
+    /// In one request: at most `Capabilities::membership_batch` users. Already a member: done.
+    async fn add_members(&self, group: &TargetId, users: &[TargetId]) -> Result<(), TargetError>;
 
-    /// Not a member (any more): done.
-    async fn remove_member(&self, group: &TargetId, user: &TargetId) -> Result<(), TargetError>;
+    /// The same. Not a member (any more): done.
+    async fn remove_members(&self, group: &TargetId, users: &[TargetId]) -> Result<(), TargetError>;
+
+    /// Enables or disables a user and verifies it in the answer. `user_name` is what the user is called in the target
+    /// as far as is known: where two protocols are used side by side, their ids must be shown to mean the same user.
+    /// An error of kind `Validation` where the target cannot do it.
+    async fn set_active(&self, user: &TargetId, user_name: &str, active: bool) -> Result<(), TargetError>;
+
+    /// Gone already: done.
+    async fn delete_user(&self, user: &TargetId) -> Result<(), TargetError>;
+
+    /// Gone already: done.
+    async fn delete_group(&self, group: &TargetId) -> Result<(), TargetError>;
+
+    /// Reads the target back: all users, all groups, and the members of `groups`.
+    async fn read_back(&self, groups: &BTreeSet<TargetId>) -> Result<Observed, TargetError>;
 
     /// By userName. For what became of a create whose answer was lost.
     async fn find_user(&self, user_name: &str) -> Result<Option<(TargetId, ObservedUser)>, TargetError>;
@@ -74,6 +94,10 @@ pub trait Target: Send + Sync {
     async fn is_member(&self, group: &TargetId, user: &TargetId) -> Result<bool, TargetError>;
 
     fn usage(&self) -> Usage;
+
+    /// How far the target's clock (`Date` of its last answer) was ahead of this machine's, in seconds; `None` before
+    /// the first answer.
+    fn clock_ahead(&self) -> Option<i64>;
 }
 
 /// Requests sent since the start of the process.

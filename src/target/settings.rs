@@ -2,11 +2,16 @@
 
 use std::path::PathBuf;
 
+use jiff::Timestamp;
+
 use crate::ids::IdentityStoreId;
+use crate::secret::SecretSource;
 
 #[derive(Clone, Debug)]
 pub enum TargetSettings {
     IdentityStore(IdentityStoreSettings),
+    /// The store's SCIM endpoint alone.
+    Scim(ScimSettings),
     /// In-process stand-in over a store file.
     Sandbox(SandboxSettings),
 }
@@ -16,6 +21,7 @@ impl TargetSettings {
     pub fn identity_store(&self) -> Option<IdentityStoreId> {
         match self {
             Self::IdentityStore(settings) => settings.identity_store_id.clone(),
+            Self::Scim(settings) => Some(settings.identity_store()),
             Self::Sandbox(settings) => Some(settings.identity_store()),
         }
     }
@@ -39,6 +45,31 @@ pub struct IdentityStoreSettings {
     pub endpoint_url: Option<String>,
     /// For all attempts of all calls together.
     pub requests_per_second: u32,
+    /// Beside the API, to disable and enable users: for nothing else.
+    pub scim: Option<ScimSettings>,
+}
+
+/// A SCIM 2.0 endpoint (RFC 7644) as IAM Identity Center has it.
+#[derive(Clone, Debug)]
+pub struct ScimSettings {
+    /// `https://scim.REGION.amazonaws.com/TENANT/scim/v2`, with or without a slash at its end.
+    pub url: String,
+    /// The bearer token; a file is read again when it changes.
+    pub token: SecretSource,
+    /// When the token ends (`token-expires`), for a warning before that.
+    pub token_expires: Option<Timestamp>,
+    pub identity_store_id: Option<IdentityStoreId>,
+    /// Memberships are taken out by the path filter of RFC 7644 (`members[value eq "ID"]`) instead of AWS's form.
+    pub rfc_remove: bool,
+    /// For all attempts of all calls together.
+    pub requests_per_second: u32,
+}
+
+impl ScimSettings {
+    /// The configured one, else the endpoint's own address: one endpoint is one store.
+    pub fn identity_store(&self) -> IdentityStoreId {
+        self.identity_store_id.clone().unwrap_or_else(|| IdentityStoreId::new(self.url.trim_end_matches('/')))
+    }
 }
 
 #[derive(Clone, Debug)]

@@ -5,7 +5,10 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use idcsync::ids::{Anchor, IdentityStoreId, LinkNo, Sid, TargetId};
-use idcsync::model::{Binding, Digest, Kind, Link, Origin, Retry, UserAttribute, UserAttributes};
+use idcsync::model::{
+    Binding, Deleted, DeletionProof, Digest, DisableCause, DisableHow, Disabled, Kind, Link, Origin, Retry,
+    UserAttribute, UserAttributes,
+};
 use idcsync::state::{CycleKind, ReadRecord, State, StateUrl};
 use jiff::Timestamp;
 use roaring::RoaringBitmap;
@@ -117,6 +120,14 @@ pub fn full_group() -> Link {
         hidden: RoaringBitmap::from_iter([2]),
         unreadable: ["cn=fremd,dc=y".to_owned(), "cn=\"x\"".to_owned()].into(),
         applied: (1..5000).collect(),
+        disabled: Some(Disabled {
+            at: at("04T10:00:00"),
+            cause: DisableCause::OutOfReach,
+            how: DisableHow::Revoked,
+        }),
+        deleted: Some(Deleted { since: at("05T10:00:00"), proof: DeletionProof::ChangeLog }),
+        absent_since: Some(at("06T10:00:00")),
+        doubtful: RoaringBitmap::from_iter([3, 4]),
         retry: Some(Retry {
             attempts: 3,
             not_before: at("02T00:00:00"),
@@ -132,7 +143,17 @@ pub fn shown(link: &Link) -> String {
 }
 
 pub fn read<'a>(links: Vec<&'a Link>, now: Timestamp) -> ReadRecord<'a> {
-    ReadRecord { links, pins: Default::default(), complete_read: None, binding: Some(binding()), now }
+    ReadRecord {
+        links,
+        pins: Default::default(),
+        complete_read: None,
+        binding: Some(binding()),
+        rebind: false,
+        server: None,
+        full: None,
+        cookie: None,
+        now,
+    }
 }
 
 /// Begins a cycle and records links in it.

@@ -440,10 +440,11 @@ async fn a_pause_is_kept_and_lifted(engine: Engine) {
         reason: Some("migration".to_owned()),
         by: Some("anna".to_owned()),
         until: Some(at("05T00:00:00")),
+        warned: None,
     };
     state.set_pause(&pause).await.unwrap();
     assert_eq!(bed.open().await.pause().await.unwrap(), Some(pause));
-    let bare = Pause { at: at("02T00:00:00"), reason: None, by: None, until: None };
+    let bare = Pause { at: at("02T00:00:00"), reason: None, by: None, until: None, warned: None };
     state.set_pause(&bare).await.unwrap();
     assert_eq!(state.pause().await.unwrap(), Some(bare));
     state.clear_pause().await.unwrap();

@@ -63,7 +63,7 @@ fn read<'t>(r: &mut Reader<'t>, tree: &'t DeTable<'t>) -> Option<Config> {
         scope: scope?,
         mapping: mapping?,
         target: target.settings?,
-        policy: Policy { guard, adopt: target.adopt, protect: target.protect },
+        policy: Policy { guard, adopt: target.adopt, protect: target.protect, ..Policy::default() },
         max_apply: target.max_apply,
         state: state.settings?,
         keep_history: state.keep_history,

@@ -85,6 +85,7 @@ fn settings<'t>(r: &mut Reader<'t>, section: &Section<'t>) -> Option<TargetSetti
                 region: region.map(|text| text.value.to_owned()),
                 endpoint_url,
                 requests_per_second,
+                scim: None,
             }))
         }
         (Sort::Sandbox, kind) => {

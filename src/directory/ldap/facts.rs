@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use ldap3::Scope;
 
 use super::connect::Setback;
@@ -100,13 +101,15 @@ pub(super) async fn learn(
     let has_vendor = |word: &str| vendor.as_deref().is_some_and(|v| v.to_lowercase().contains(word));
     let paging = root.values("supportedcontrol").iter().any(|oid| oid == PAGED_RESULTS.as_bytes());
     let page = usize::try_from(settings.page_size).unwrap_or(1000).max(1);
+    let current_time = root.text("currenttime").and_then(generalized_time);
     let facts = Facts {
         kind: settings.kind,
         base: base.clone(),
         server: server.to_owned(),
         binding,
         domain: base.dns_domain(),
-        current_time: root.text("currenttime").and_then(generalized_time),
+        current_time,
+        clock_ahead: current_time.map(|there| there.as_second() - Timestamp::now().as_second()),
         domain_names,
         ns_unique_id: has_vendor("389")
             || has_vendor("fedora")

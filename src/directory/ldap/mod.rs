@@ -16,7 +16,7 @@ pub(super) use self::search::LdapReader;
 use super::error::{Attempt, ServerFailure};
 use super::settings::{LdapSettings, Servers};
 use super::{Directory, DirectoryError, checked, walk};
-use crate::model::{NameForm, ReadRequest, ShortfallKind, Snapshot};
+use crate::model::{Fate, FateRequest, Fates, NameForm, ReadRequest, Shortfall, ShortfallKind, Snapshot};
 
 pub struct LdapDirectory {
     settings: LdapSettings,
@@ -55,6 +55,16 @@ impl Directory for LdapDirectory {
             return Ok(snapshot);
         }
         Err(DirectoryError::NoServer(attempts))
+    }
+
+    async fn fates(&self, request: &FateRequest) -> Result<Fates, DirectoryError> {
+        let unread = Shortfall {
+            kind: ShortfallKind::Timeout,
+            what: "looking up by anchor".to_owned(),
+            detail: "not asked".to_owned(),
+        };
+        let of = request.objects.keys().map(|anchor| (*anchor, Fate::Unread(unread.clone()))).collect();
+        Ok(Fates { of, ..Fates::default() })
     }
 }
 

@@ -20,7 +20,7 @@ use super::reader::{Ending, Facts, Fault, Query, RawEntry, Reader, Referral, Sel
 use super::settings::LdifSettings;
 use super::{Directory, DirectoryError, checked, walk};
 use crate::ids::{Anchor, Dn, Sid};
-use crate::model::{DirectoryKind, ReadRequest, ShortfallKind, Snapshot, Wanted};
+use crate::model::{DirectoryKind, Fate, FateRequest, Fates, ReadRequest, ShortfallKind, Snapshot, Wanted};
 
 #[derive(Debug, thiserror::Error)]
 pub enum LdifError {
@@ -50,6 +50,11 @@ impl Directory for LdifDirectory {
         checked(request)?;
         let reader = open(&self.settings, &request.wanted).await?;
         Ok(Box::pin(walk::read(&reader, request)).await)
+    }
+
+    async fn fates(&self, request: &FateRequest) -> Result<Fates, DirectoryError> {
+        let of = request.objects.keys().map(|anchor| (*anchor, Fate::Absent)).collect();
+        Ok(Fates { of, ..Fates::default() })
     }
 }
 
@@ -161,6 +166,7 @@ fn facts(
         binding,
         domain,
         current_time: None,
+        clock_ahead: None,
         domain_names,
         ns_unique_id: entries.iter().any(|(_, raw)| raw.has("nsuniqueid")),
         apart,

@@ -277,6 +277,7 @@ impl Walk<'_> {
             binding: facts.binding.clone(),
             domain: facts.domain.clone(),
             current_time: facts.current_time,
+            clock_ahead: facts.clock_ahead,
             requests: traffic.requests,
             received: traffic.received,
         }
@@ -317,6 +318,13 @@ fn entry_finding(entry: &ScopeEntry, outcome: &EntryOutcome) -> Option<(Code, St
                  added or removed through it. If the new object is meant, approve it; else write the old object's \
                  new name or its GUID into `scope`",
                 if pinned.is_some() { "has another name" } else { "is gone" }
+            ),
+        ),
+        EntryOutcome::Deleted { .. } => (
+            Code::ScopeEntryDeleted,
+            format!(
+                "{entry} was deleted in the directory, which its tombstone proves: nobody is in scope through it any \
+                 more. Take it out of `scope`, or restore it in the directory"
             ),
         ),
         EntryOutcome::NotFound => (

@@ -94,6 +94,7 @@ fn request(entries: &[(Kind, &str)]) -> ReadRequest {
         },
         pins: BTreeMap::new(),
         now: "2026-11-03T12:00:00Z".parse().unwrap(),
+        server: None,
     }
 }
 

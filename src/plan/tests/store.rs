@@ -24,8 +24,27 @@ pub struct Store {
 /// After the write with this number, once.
 type Hook = (usize, Box<dyn FnOnce() + Send>);
 
-#[derive(Clone, Default)]
+/// The API's: no `active`, no externalId, one membership a request.
+pub const API: Capabilities = Capabilities {
+    writes_external_id: false,
+    finds_external_id: false,
+    has_group_description: true,
+    disables: false,
+    membership_batch: 1,
+};
+
+/// SCIM's.
+pub const SCIM: Capabilities = Capabilities {
+    writes_external_id: true,
+    finds_external_id: true,
+    has_group_description: false,
+    disables: true,
+    membership_batch: 100,
+};
+
+#[derive(Clone)]
 struct Inner {
+    capabilities: Capabilities,
     users: BTreeMap<TargetId, ObservedUser>,
     groups: BTreeMap<TargetId, ObservedGroup>,
     next: u32,
@@ -70,6 +89,26 @@ pub fn error(kind: TargetErrorKind, message: &str) -> TargetError {
 
 fn fold(text: &str) -> String {
     text.to_lowercase()
+}
+
+impl Default for Inner {
+    fn default() -> Self {
+        Self {
+            capabilities: API,
+            users: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            next: 0,
+            calls: BTreeMap::new(),
+            log: Vec::new(),
+            faults: Vec::new(),
+            refuses_renames: false,
+            missed: BTreeSet::new(),
+            crash_at: None,
+            writes: 0,
+            under_way: 0,
+            most_under_way: 0,
+        }
+    }
 }
 
 impl Inner {
@@ -119,6 +158,10 @@ impl Inner {
     fn new_id(&mut self, prefix: &str) -> TargetId {
         self.next += 1;
         TargetId::new(format!("{prefix}-{}", self.next))
+    }
+
+    fn batch(&self) -> usize {
+        self.capabilities.membership_batch as usize
     }
 
     fn members(&mut self, group: &TargetId) -> &mut BTreeSet<TargetId> {
@@ -335,6 +378,26 @@ impl Store {
     }
 }
 
+impl Store {
+    /// From now on, this is what the target can do.
+    pub fn become_of_sort(&self, capabilities: Capabilities) {
+        self.inner.lock().unwrap().capabilities = capabilities;
+    }
+
+    pub fn is_disabled(&self, name: &str) -> bool {
+        let inner = self.inner.lock().unwrap();
+        inner.users.values().any(|u| {
+            u.disabled && u.attributes.get(&UserAttribute::UserName).is_some_and(|n| fold(n) == fold(name))
+        })
+    }
+
+    fn memberships(&self, group: &TargetId, users: &[TargetId]) -> String {
+        let inner = self.inner.lock().unwrap();
+        let names: Vec<String> = users.iter().map(|user| inner.name(user)).collect();
+        format!("{} {}", inner.name(group), names.join(" "))
+    }
+}
+
 fn take_fault(inner: &mut Inner, operation: &str, about: &str) -> Option<Fault> {
     let found = inner
         .faults
@@ -347,7 +410,7 @@ fn take_fault(inner: &mut Inner, operation: &str, about: &str) -> Option<Fault> 
 #[async_trait]
 impl Target for Store {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { writes_external_id: false, has_group_description: true }
+        self.inner.lock().unwrap().capabilities
     }
 
     async fn identity_store(&self) -> Result<IdentityStoreId, TargetError> {
@@ -432,13 +495,21 @@ impl Target for Store {
         .await
     }
 
-    async fn create_group(&self, attributes: &GroupAttributes) -> Result<TargetId, TargetError> {
+    async fn create_group(
+        &self,
+        attributes: &GroupAttributes,
+        members: &[TargetId],
+    ) -> Result<TargetId, TargetError> {
         let name = attributes.display_name.clone();
         self.write("create-group", name.clone(), Written::Named("displayName", &name), |inner| {
             inner.check_group(None, &attributes.display_name)?;
+            assert!(members.is_empty() || members.len() <= inner.batch(), "too many members for one request");
             let id = inner.new_id("group");
             let attributes = attributes.clone();
-            inner.groups.insert(id.clone(), ObservedGroup { attributes, ..ObservedGroup::default() });
+            let members = Some(members.iter().cloned().collect());
+            inner
+                .groups
+                .insert(id.clone(), ObservedGroup { attributes, members, ..ObservedGroup::default() });
             Ok(id)
         })
         .await
@@ -463,30 +534,72 @@ impl Target for Store {
         .await
     }
 
-    async fn add_member(&self, group: &TargetId, user: &TargetId) -> Result<(), TargetError> {
-        let about = {
-            let inner = self.inner.lock().unwrap();
-            format!("{} {}", inner.name(group), inner.name(user))
-        };
-        self.write("add-member", about, Written::Membership(group, user), |inner| {
-            inner.check_ends(group, user)?;
-            inner.members(group).insert(user.clone());
+    async fn add_members(&self, group: &TargetId, users: &[TargetId]) -> Result<(), TargetError> {
+        let about = self.memberships(group, users);
+        self.write("add-member", about, Written::Membership(group, &users[0]), |inner| {
+            assert!(users.len() <= inner.batch(), "too many members for one request");
+            users.iter().try_for_each(|user| inner.check_ends(group, user))?;
+            inner.members(group).extend(users.iter().cloned());
             Ok(())
         })
         .await
     }
 
-    async fn remove_member(&self, group: &TargetId, user: &TargetId) -> Result<(), TargetError> {
-        let about = {
-            let inner = self.inner.lock().unwrap();
-            format!("{} {}", inner.name(group), inner.name(user))
-        };
-        self.write("remove-member", about, Written::Membership(group, user), |inner| {
-            inner.check_ends(group, user)?;
-            inner.members(group).remove(user);
+    async fn remove_members(&self, group: &TargetId, users: &[TargetId]) -> Result<(), TargetError> {
+        let about = self.memberships(group, users);
+        self.write("remove-member", about, Written::Membership(group, &users[0]), |inner| {
+            assert!(users.len() <= inner.batch(), "too many members for one request");
+            users.iter().try_for_each(|user| inner.check_ends(group, user))?;
+            inner.members(group).retain(|m| !users.contains(m));
             Ok(())
         })
         .await
+    }
+
+    async fn set_active(&self, user: &TargetId, name: &str, active: bool) -> Result<(), TargetError> {
+        let verb = if active { "enable-user" } else { "disable-user" };
+        let now = self.inner.lock().unwrap().name(user);
+        self.write(verb, now.clone(), Written::Object(user), |inner| {
+            assert!(inner.capabilities.disables, "this target cannot disable");
+            let Some(found) = inner.users.get_mut(user) else {
+                return Err(error(TargetErrorKind::NotFound(Some(Kind::User)), "no such user"));
+            };
+            assert_eq!(fold(name), fold(&now), "the name that the user has");
+            found.disabled = !active;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn delete_user(&self, user: &TargetId) -> Result<(), TargetError> {
+        let name = self.inner.lock().unwrap().name(user);
+        self.write("delete-user", name, Written::Object(user), |inner| {
+            inner.users.remove(user);
+            inner.groups.values_mut().for_each(|g| {
+                g.members.get_or_insert_default().remove(user);
+            });
+            Ok(())
+        })
+        .await
+    }
+
+    async fn delete_group(&self, group: &TargetId) -> Result<(), TargetError> {
+        let name = self.inner.lock().unwrap().name(group);
+        self.write("delete-group", name, Written::Object(group), |inner| {
+            inner.groups.remove(group);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn read_back(&self, groups: &BTreeSet<TargetId>) -> Result<Observed, TargetError> {
+        self.read("read-back", "")?;
+        let inner = self.inner.lock().unwrap();
+        let mut observed = Observed { users: inner.users.clone(), groups: inner.groups.clone() };
+        for (id, group) in &mut observed.groups {
+            group.members = groups.contains(id).then(|| group.members.clone().unwrap_or_default());
+        }
+        Ok(observed)
     }
 
     async fn find_user(&self, user_name: &str) -> Result<Option<(TargetId, ObservedUser)>, TargetError> {
@@ -518,5 +631,9 @@ impl Target for Store {
 
     fn usage(&self) -> Usage {
         Usage::default()
+    }
+
+    fn clock_ahead(&self) -> Option<i64> {
+        None
     }
 }

@@ -12,9 +12,9 @@ use crate::apply::{Applied, Links, Pace, apply, recover};
 use crate::ids::{Anchor, Dn, LinkNo, TargetId};
 use crate::mapping::Mapping;
 use crate::model::{
-    AccountState, Attributes, Capabilities, Code, Completeness, DirectoryGroup, DirectoryKind, DirectoryUser,
-    EntryOutcome, EntryRead, Finding, GroupIx, Kind, Known, Link, MemberRead, ObjectRef, ScopeEntry,
-    Shortfall, ShortfallKind, Snapshot, SourceInfo, Unreadable, UnreadableMember, UserAttribute, UserIx,
+    AccountState, Attributes, Code, Completeness, DirectoryGroup, DirectoryKind, DirectoryUser, EntryOutcome,
+    EntryRead, Finding, GroupIx, Kind, Known, Link, MemberRead, ObjectRef, ScopeEntry, Shortfall,
+    ShortfallKind, Snapshot, SourceInfo, Unreadable, UnreadableMember, UserAttribute, UserIx,
 };
 use crate::plan::{Action, ApprovedPlan, Colors, Inputs, Policy, Sort, desire, guard, plan, render, wants};
 use crate::scope::{NestedGroups, Scope};
@@ -347,6 +347,7 @@ impl World {
             binding: "S-1-5-21-1-2-3".to_owned(),
             domain: DOMAIN.to_owned(),
             current_time: None,
+            clock_ahead: None,
             requests: 0,
             received: 0,
         };
@@ -394,7 +395,7 @@ impl World {
         let known = self.book.known();
         let scope = Scope::resolve(&snapshot, &known, NestedGroups::Flatten);
         let mapping = mapping();
-        let target = Capabilities { writes_external_id: false, has_group_description: true };
+        let target = self.store.capabilities();
         let desire = desire(&scope, &mapping, &known, target);
         let observed = block_on(self.store.look_up(&wants(&desire, &known)));
         let managed: BTreeSet<UserAttribute> = mapping.user_expressions().keys().copied().collect();

@@ -183,6 +183,21 @@ pub(super) async fn gather<S: Shelf>(
     Ok(found)
 }
 
+/// Every object of the store. One that a listing misses because others write meanwhile is for the caller to ask for.
+pub(super) async fn all<S: Shelf>(shelf: &S) -> Result<BTreeMap<TargetId, S::Object>, TargetError> {
+    let mut found = BTreeMap::new();
+    let mut pages = Pages::default();
+    let mut token = None;
+    loop {
+        let (page, next) = shelf.page(token).await?;
+        found.extend(page.into_iter().map(|listed| (listed.id, listed.object)));
+        token = pages.next(next)?;
+        if token.is_none() {
+            return Ok(found);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};

@@ -13,6 +13,8 @@ mod observe;
 mod tests;
 mod write;
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use aws_sdk_identitystore::config::SharedCredentialsProvider;
 use tokio::sync::OnceCell;
@@ -41,7 +43,13 @@ pub struct IdentityStoreTarget {
 #[async_trait]
 impl Target for IdentityStoreTarget {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { writes_external_id: false, has_group_description: true }
+        Capabilities {
+            writes_external_id: false,
+            finds_external_id: false,
+            has_group_description: true,
+            disables: false,
+            membership_batch: 1,
+        }
     }
 
     async fn identity_store(&self) -> Result<IdentityStoreId, TargetError> {
@@ -73,8 +81,14 @@ impl Target for IdentityStoreTarget {
         self.send_update_user(user, changed, desired).await
     }
 
-    async fn create_group(&self, attributes: &GroupAttributes) -> Result<TargetId, TargetError> {
-        self.send_create_group(attributes).await
+    async fn create_group(
+        &self,
+        attributes: &GroupAttributes,
+        members: &[TargetId],
+    ) -> Result<TargetId, TargetError> {
+        let group = self.send_create_group(attributes).await?;
+        self.add_members(&group, members).await?;
+        Ok(group)
     }
 
     async fn update_group(
@@ -86,12 +100,39 @@ impl Target for IdentityStoreTarget {
         self.send_update_group(group, before, desired).await
     }
 
-    async fn add_member(&self, group: &TargetId, user: &TargetId) -> Result<(), TargetError> {
-        self.send_add_member(group, user).await
+    async fn add_members(&self, group: &TargetId, users: &[TargetId]) -> Result<(), TargetError> {
+        for user in users {
+            self.send_add_member(group, user).await?;
+        }
+        Ok(())
     }
 
-    async fn remove_member(&self, group: &TargetId, user: &TargetId) -> Result<(), TargetError> {
-        self.send_remove_member(group, user).await
+    async fn remove_members(&self, group: &TargetId, users: &[TargetId]) -> Result<(), TargetError> {
+        for user in users {
+            self.send_remove_member(group, user).await?;
+        }
+        Ok(())
+    }
+
+    async fn set_active(&self, _: &TargetId, _: &str, _: bool) -> Result<(), TargetError> {
+        Err(TargetError::new(
+            TargetErrorKind::Validation,
+            "CannotDisable",
+            "the Identity Store API cannot disable or enable users: configure `scim` in [target]",
+        ))
+    }
+
+    async fn delete_user(&self, user: &TargetId) -> Result<(), TargetError> {
+        absent(self.send_delete_user(user).await, Kind::User).map(drop)
+    }
+
+    async fn delete_group(&self, group: &TargetId) -> Result<(), TargetError> {
+        absent(self.send_delete_group(group).await, Kind::Group).map(drop)
+    }
+
+    async fn read_back(&self, groups: &BTreeSet<TargetId>) -> Result<Observed, TargetError> {
+        let (users, groups) = futures::try_join!(self.all_users(), self.all_groups(groups))?;
+        Ok(Observed { users, groups })
     }
 
     async fn find_user(&self, user_name: &str) -> Result<Option<(TargetId, ObservedUser)>, TargetError> {
@@ -110,6 +151,10 @@ impl Target for IdentityStoreTarget {
 
     fn usage(&self) -> Usage {
         self.pacer.usage()
+    }
+
+    fn clock_ahead(&self) -> Option<i64> {
+        None
     }
 }
 

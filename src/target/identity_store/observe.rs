@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use aws_sdk_identitystore::types::{AlternateIdentifier, UniqueAttribute};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
-use super::gather::{IN_FLIGHT, Key, Listed, Pages, Shelf, Sought, gather, name};
+use super::gather::{IN_FLIGHT, Key, Listed, Pages, Shelf, Sought, all, gather, name};
 use super::{ENTERPRISE, IdentityStoreTarget, absent, convert, of_identity_store};
 use crate::ids::TargetId;
 use crate::model::{Kind, ObservedGroup, ObservedUser, Wants};
@@ -31,12 +31,37 @@ impl IdentityStoreTarget {
     ) -> Result<BTreeMap<TargetId, ObservedGroup>, TargetError> {
         let sought = Sought::new(&wants.groups, [(Key::DisplayName, &wants.group_names)]);
         let mut found = gather(&Groups(self), &sought).await?;
-        let by_name: Vec<TargetId> = found
+        let by_name: BTreeSet<TargetId> = found
             .iter()
             .filter(|(_, g)| sought.has_name(&name(Key::DisplayName, &g.attributes.display_name)))
             .map(|(id, _)| id.clone())
             .collect();
-        let members: Vec<_> = stream::iter(by_name)
+        self.with_members(&mut found, by_name).await?;
+        Ok(found)
+    }
+
+    /// Every user of the store.
+    pub(super) async fn all_users(&self) -> Result<BTreeMap<TargetId, ObservedUser>, TargetError> {
+        all(&Users(self)).await
+    }
+
+    /// Every group of the store, and the members of `groups`.
+    pub(super) async fn all_groups(
+        &self,
+        groups: &BTreeSet<TargetId>,
+    ) -> Result<BTreeMap<TargetId, ObservedGroup>, TargetError> {
+        let mut found = all(&Groups(self)).await?;
+        let there = groups.iter().filter(|id| found.contains_key(*id)).cloned().collect();
+        self.with_members(&mut found, there).await?;
+        Ok(found)
+    }
+
+    async fn with_members(
+        &self,
+        found: &mut BTreeMap<TargetId, ObservedGroup>,
+        groups: BTreeSet<TargetId>,
+    ) -> Result<(), TargetError> {
+        let members: Vec<_> = stream::iter(groups)
             .map(|id| async move { Ok::<_, TargetError>((self.members(&id).await?, id)) })
             .buffer_unordered(IN_FLIGHT)
             .try_collect()
@@ -54,7 +79,7 @@ impl IdentityStoreTarget {
                 }
             }
         }
-        Ok(found)
+        Ok(())
     }
 
     /// The members' user ids; `None` where there is no such group.

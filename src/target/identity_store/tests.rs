@@ -152,7 +152,7 @@ async fn a_create_without_a_clear_answer_is_ambiguous_and_never_repeated() {
     }
     let script = Script::default();
     let group = GroupAttributes { display_name: "g".to_owned(), ..GroupAttributes::default() };
-    let error = script.target([internal()]).create_group(&group).await.unwrap_err();
+    let error = script.target([internal()]).create_group(&group, &[]).await.unwrap_err();
     assert_eq!(error.kind, TargetErrorKind::Ambiguous);
 }
 
@@ -215,13 +215,13 @@ async fn a_conflicting_membership_is_looked_up() {
     let there = || Answer::Says(200, json!({"MembershipId": "m-1", "IdentityStoreId": "d-1234567890"}));
     // The answer to the first attempt was lost, so the second one meets what the first did.
     let target = script.target([Answer::Breaks, conflict(), there()]);
-    target.add_member(&id("g-1"), &id("u-1")).await.unwrap();
+    target.add_members(&id("g-1"), &[id("u-1")]).await.unwrap();
     assert_eq!(
         script.operations(),
         ["CreateGroupMembership", "CreateGroupMembership", "GetGroupMembershipId"]
     );
     let target = script.target([conflict(), not_found("GROUP_MEMBERSHIP")]);
-    let error = target.add_member(&id("g-1"), &id("u-1")).await.unwrap_err();
+    let error = target.add_members(&id("g-1"), &[id("u-1")]).await.unwrap_err();
     assert_eq!((error.kind, error.code.as_str()), (TargetErrorKind::Conflict, "ConflictException"));
 }
 
@@ -242,7 +242,7 @@ async fn removing_who_is_no_member_is_done() {
         (vec![not_found("GROUP")], Some(TargetErrorKind::NotFound(Some(Kind::Group)))),
         (vec![not_found("USER")], Some(TargetErrorKind::NotFound(Some(Kind::User)))),
     ] {
-        let result = script.target(answers).remove_member(&group, &user).await;
+        let result = script.target(answers).remove_members(&group, std::slice::from_ref(&user)).await;
         assert_eq!(result.err().map(|e| e.kind), kind);
         assert!(script.answers.lock().unwrap().is_empty());
     }
@@ -276,6 +276,7 @@ async fn where_nobody_listens_nothing_was_done() {
         region: None,
         endpoint_url: Some(format!("http://{closed}")),
         requests_per_second: 1000,
+        scim: None,
     };
     let target = IdentityStoreTarget::connect_with(&settings, pacing()).await.unwrap();
     let error = target.create_user(&anna()).await.unwrap_err();
@@ -298,6 +299,7 @@ async fn a_server_that_hangs_up_leaves_a_create_ambiguous() {
         region: None,
         endpoint_url: Some(format!("http://{address}")),
         requests_per_second: 1000,
+        scim: None,
     };
     let target = IdentityStoreTarget::connect_with(&settings, pacing()).await.unwrap();
     let error = target.create_user(&anna()).await.unwrap_err();

@@ -125,6 +125,30 @@ impl IdentityStoreTarget {
         }
     }
 
+    pub(super) async fn send_delete_user(&self, user: &TargetId) -> Result<(), TargetError> {
+        let store = self.identity_store_id().await?;
+        self.pacer
+            .call("DeleteUser", Repeat::Write, || {
+                let request = self.client.delete_user().identity_store_id(store.as_str());
+                let request = request.user_id(user.as_str());
+                async move { request.send().await.map_err(of_identity_store) }
+            })
+            .await
+            .map(drop)
+    }
+
+    pub(super) async fn send_delete_group(&self, group: &TargetId) -> Result<(), TargetError> {
+        let store = self.identity_store_id().await?;
+        self.pacer
+            .call("DeleteGroup", Repeat::Write, || {
+                let request = self.client.delete_group().identity_store_id(store.as_str());
+                let request = request.group_id(group.as_str());
+                async move { request.send().await.map_err(of_identity_store) }
+            })
+            .await
+            .map(drop)
+    }
+
     /// An error of kind `NotFound` where the user is not a member.
     async fn membership_id(&self, group: &TargetId, user: &TargetId) -> Result<String, TargetError> {
         let store = self.identity_store_id().await?;
