@@ -12,6 +12,8 @@ ALTER TABLE links ADD COLUMN doubtful BLOB;
 
 -- The server of the last complete read.
 ALTER TABLE profiles ADD COLUMN last_server TEXT;
+-- When the directory last answered, however incompletely.
+ALTER TABLE profiles ADD COLUMN last_read_at INTEGER;
 -- When the target was last read back as a whole.
 ALTER TABLE profiles ADD COLUMN last_full_at INTEGER;
 -- How far the change log of which server has been read.

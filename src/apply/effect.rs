@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::perform;
 use crate::ids::{LinkNo, TargetId};
-use crate::model::{Code, Digest, Finding, Kind, Link, Origin, Retry, Subject, UserAttribute};
+use crate::model::{Code, Digest, Disabled, Finding, Kind, Link, Origin, Retry, Subject, UserAttribute};
 use crate::plan::{Action, Plan, Step};
 use crate::target::{TargetError, TargetErrorKind};
 
@@ -47,7 +47,7 @@ impl Links {
     }
 
     /// What is true of the target now that the step is done. Returns the links that changed.
-    pub(super) fn succeed(&mut self, step: &Step, id: Option<TargetId>) -> BTreeSet<LinkNo> {
+    pub(super) fn succeed(&mut self, step: &Step, id: Option<TargetId>, now: Timestamp) -> BTreeSet<LinkNo> {
         let mut changed: BTreeSet<LinkNo> = step.action.object().into_iter().collect();
         match &step.action {
             Action::RebindEntry { .. } | Action::RemoveStranger { .. } => changed.clear(),
@@ -66,6 +66,7 @@ impl Links {
                     link.digest = Some(Digest::of_user(attributes));
                     link.name = attributes.get(&UserAttribute::UserName).cloned();
                     link.email = attributes.get(&UserAttribute::Email).cloned();
+                    link.disabled = None;
                     link.retry = None;
                 }
             }
@@ -109,6 +110,19 @@ impl Links {
                     link.retry = None;
                 }
             }
+            Action::DisableUser { user, cause, how, .. } => {
+                if let Some(link) = self.0.get_mut(user) {
+                    link.disabled = Some(Disabled { at: now, cause: *cause, how: *how });
+                }
+            }
+            Action::EnableUser { user, .. } => {
+                if let Some(link) = self.0.get_mut(user) {
+                    link.disabled = None;
+                }
+            }
+            Action::DeleteUser { user: no, .. } | Action::DeleteGroup { group: no, .. } => {
+                changed.extend(self.forget(*no));
+            }
             Action::AddMember { group, user } => {
                 if let Some(link) = self.0.get_mut(group) {
                     link.applied.insert(user.0);
@@ -119,6 +133,20 @@ impl Links {
                     link.applied.remove(user.0);
                 }
             }
+        }
+        changed
+    }
+
+    /// The object is gone from the target for good: nothing is left of the tie but the object's number.
+    pub fn forget(&mut self, no: LinkNo) -> BTreeSet<LinkNo> {
+        let mut changed = BTreeSet::from([no]);
+        for group in self.0.values_mut().filter(|l| l.kind == Kind::Group) {
+            if group.applied.remove(no.0) {
+                changed.insert(group.no);
+            }
+        }
+        if let Some(link) = self.0.get_mut(&no) {
+            link.untie();
         }
         changed
     }

@@ -71,6 +71,8 @@ pub struct Applied {
     /// Failures that a retry may mend.
     pub retryable: u64,
     pub stop: Option<Stop>,
+    /// Something in the target was not there that ought to have been: another plan will see to it.
+    pub missed: bool,
     /// Steps that were not done although they were approved.
     pub undone: BTreeSet<StepNo>,
 }
@@ -233,6 +235,7 @@ impl<'a> Run<'a> {
             }
             Performed::Moot(missing) => {
                 self.failures_in_a_row = 0;
+                self.applied.missed = true;
                 self.changed.extend(self.links.miss(step, missing));
                 self.succeed(no, seq, None, StepResult::Found);
             }
@@ -242,6 +245,7 @@ impl<'a> Run<'a> {
                 if error.is_retryable() {
                     self.applied.retryable += 1;
                 }
+                self.applied.missed |= matches!(error.kind, TargetErrorKind::NotFound(_));
                 if perform::renames_user(&step.action) && perform::refuses_rename(&error) {
                     self.applied.rename_support = Some(RenameSupport::Refused);
                 }
@@ -264,8 +268,9 @@ impl<'a> Run<'a> {
         let step = self.plan.plan().step(no);
         self.applied.undone.remove(&no);
         *self.applied.done.entry(step.action.sort()).or_default() += 1;
-        self.changed.extend(self.links.succeed(step, id));
-        self.outcomes.push(Outcome { seq, result, at: (self.clock)() });
+        let at = (self.clock)();
+        self.changed.extend(self.links.succeed(step, id, at));
+        self.outcomes.push(Outcome { seq, result, at });
         for waiter in self.needed_by.remove(&no).unwrap_or_default() {
             let left = self.waiting.entry(waiter).or_insert(1);
             *left -= 1;

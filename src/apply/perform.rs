@@ -7,7 +7,9 @@ use serde_json::json;
 
 use super::Links;
 use crate::ids::TargetId;
-use crate::model::{Digest, GroupAttributes, Intent, Kind, ObservedUser, UserAttribute, UserAttributes};
+use crate::model::{
+    Digest, DisableHow, GroupAttributes, Intent, Kind, ObservedUser, UserAttribute, UserAttributes,
+};
 use crate::plan::{Action, Plan, Step, StepNo};
 use crate::target::{Target, TargetError, TargetErrorKind};
 
@@ -33,6 +35,13 @@ pub enum Call {
         group: TargetId,
         user: TargetId,
     },
+    SetActive {
+        user: TargetId,
+        name: String,
+        active: bool,
+    },
+    DeleteUser(TargetId),
+    DeleteGroup(TargetId),
     /// The state alone is written.
     Nothing(Option<TargetId>),
     /// An id that a step before should have brought is not there.
@@ -54,6 +63,10 @@ pub enum Performed {
 
 pub fn call(plan: &Plan, step: &Step, links: &Links) -> Call {
     let id = |no| links.target_id(no).or_else(|| plan.objects.get(&no).and_then(|o| o.target_id.clone()));
+    let set_active = |user, active| {
+        let name = links.get(user).and_then(|l| l.name.clone()).unwrap_or_default();
+        id(user).map(|user| Call::SetActive { user, name, active })
+    };
     let call = match &step.action {
         Action::RebindEntry { .. } => Some(Call::Nothing(None)),
         Action::AdoptUser { id, .. } | Action::AdoptGroup { id, .. } => Some(Call::Nothing(Some(id.clone()))),
@@ -73,6 +86,11 @@ pub fn call(plan: &Plan, step: &Step, links: &Links) -> Call {
         Action::RemoveMember { group, user, .. } => {
             id(*group).zip(id(*user)).map(|(group, user)| Call::RemoveMember { group, user })
         }
+        Action::DisableUser { user, how: DisableHow::Deactivated, .. } => set_active(*user, false),
+        Action::EnableUser { user, how: DisableHow::Deactivated } => set_active(*user, true),
+        Action::DisableUser { .. } | Action::EnableUser { .. } => Some(Call::Nothing(None)),
+        Action::DeleteUser { user, .. } => id(*user).map(Call::DeleteUser),
+        Action::DeleteGroup { group, .. } => id(*group).map(Call::DeleteGroup),
         Action::RemoveStranger { group, user, .. } => {
             id(*group).map(|group| Call::RemoveMember { group, user: user.clone() })
         }
@@ -114,6 +132,13 @@ pub fn intent(plan: &Plan, no: StepNo, links: &Links, at: Timestamp) -> Intent {
         }
         Action::RemoveStranger { user, proof, .. } => json!({ "proof": proof.word(), "userId": user }),
         Action::AddMember { .. } => json!({ "reason": plan.reason(step) }),
+        Action::DisableUser { cause, how, proof, .. } => {
+            json!({ "cause": cause, "how": how, "proof": proof.word(), "reason": plan.reason(step) })
+        }
+        Action::EnableUser { how, .. } => json!({ "how": how, "reason": plan.reason(step) }),
+        Action::DeleteUser { proof, .. } | Action::DeleteGroup { proof, .. } => {
+            json!({ "proof": proof.word(), "targetId": links.target_id(object), "reason": plan.reason(step) })
+        }
         Action::RebindEntry { name, from, to, .. } => json!({ "entry": name, "from": from, "to": to }),
     };
     let action = step.action.sort().word().to_owned();
@@ -141,6 +166,15 @@ pub async fn perform(call: Call, target: &dyn Target) -> Performed {
             code: "MissingId".to_owned(),
             message: "an object that the step needs has no id in the target".to_owned(),
         }),
+        Call::SetActive { user, name, active } => match target.set_active(&user, &name, active).await {
+            // Who is gone cannot sign in.
+            Err(TargetError { kind: TargetErrorKind::NotFound(what), .. }) if !active => {
+                Performed::Moot(what)
+            }
+            other => done(other),
+        },
+        Call::DeleteUser(user) => done(target.delete_user(&user).await),
+        Call::DeleteGroup(group) => done(target.delete_group(&group).await),
         Call::CreateUser(attributes) => create(target, &NewUser(&attributes)).await,
         Call::CreateGroup(attributes) => create(target, &NewGroup(&attributes)).await,
         Call::UpdateUser { user, changed, after } => done(target.update_user(&user, &changed, &after).await),

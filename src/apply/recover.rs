@@ -10,7 +10,7 @@ use super::perform::{hex, only};
 use super::{Journal, JournalError, Links};
 use crate::ids::{LinkNo, TargetId};
 use crate::model::{
-    Digest, Link, Observed, Origin, Outcome, PendingIntent, StepResult, UserAttribute, Wants,
+    Digest, Disabled, Link, Observed, Origin, Outcome, PendingIntent, StepResult, UserAttribute, Wants,
 };
 use crate::target::{Target, TargetError, TargetErrorKind};
 
@@ -158,6 +158,37 @@ async fn look_up(step: &PendingIntent, target: &dyn Target, links: &mut Links) -
             }
             Ok(is == added)
         }
+        "disable-user" | "enable-user" => {
+            let Some(id) = links.target_id(no) else { return Ok(false) };
+            let wanted = step.intent.action == "disable-user";
+            let wants = Wants { users: BTreeSet::from([id.clone()]), ..Wants::default() };
+            let Observed { users, .. } = target.observe(&wants).await?;
+            let found = users.get(&id).is_some_and(|user| user.disabled == wanted);
+            if let Some(link) = links.get_mut(no).filter(|_| found) {
+                let word = |key| detail.get(key).cloned().unwrap_or_default();
+                link.disabled =
+                    match (serde_json::from_value(word("cause")), serde_json::from_value(word("how"))) {
+                        (Ok(cause), Ok(how)) if wanted => Some(Disabled { at: step.intent.at, cause, how }),
+                        _ => None,
+                    };
+            }
+            Ok(found)
+        }
+        "delete-user" | "delete-group" => {
+            let Some(id) = links.target_id(no) else { return Ok(true) };
+            let mut wants = Wants::default();
+            if step.intent.action == "delete-user" {
+                wants.users.insert(id.clone());
+            } else {
+                wants.groups.insert(id.clone());
+            }
+            let observed = target.observe(&wants).await?;
+            let gone = !observed.users.contains_key(&id) && !observed.groups.contains_key(&id);
+            if gone {
+                links.forget(no);
+            }
+            Ok(gone)
+        }
         // An adoption writes to the state alone: it was not recorded, so it was not done.
         _ => Ok(false),
     }
@@ -170,7 +201,11 @@ fn taken(links: &Links, no: LinkNo, id: &TargetId) -> bool {
 
 /// Groups whose record a create that turns out to be done changes.
 fn groups_to_forget(step: &PendingIntent, links: &Links) -> Vec<LinkNo> {
-    if step.intent.action == "create-user" { groups_of(links, step.intent.link) } else { Vec::new() }
+    if matches!(step.intent.action.as_str(), "create-user" | "delete-user") {
+        groups_of(links, step.intent.link)
+    } else {
+        Vec::new()
+    }
 }
 
 fn groups_of(links: &Links, user: LinkNo) -> Vec<LinkNo> {

@@ -8,7 +8,7 @@ use super::{Context, Exit, open, sync};
 use crate::cycle::{self, CycleError, chain};
 use crate::ids::{Fingerprint, PlanId};
 use crate::plan::shown;
-use crate::state::CycleWord;
+use crate::state::{CycleKind, CycleWord};
 
 #[derive(Debug, Args)]
 pub struct ApproveArgs {
@@ -94,7 +94,7 @@ async fn record(
     let write = async {
         if state.held(id).await?.is_none() {
             // An approval belongs to a plan on record.
-            let cycle = cycle::begin(&state, now).await?;
+            let cycle = cycle::begin(&state, CycleKind::Normal, now).await?;
             state.save_held(id, cycle, steps, now).await?;
             let outcome = crate::state::CycleOutcome {
                 word: CycleWord::Held,

@@ -21,6 +21,10 @@ pub fn profile(config: &Config) -> Profile<'_> {
         nested: if config.scope.nested { NestedGroups::Flatten } else { NestedGroups::Direct },
         max_apply: config.max_apply,
         keep_history: config.keep_history,
+        full: false,
+        drift_check: std::time::Duration::from_secs(24 * 60 * 60),
+        rebind: false,
+        only: None,
     }
 }
 

@@ -21,7 +21,7 @@ use crate::cycle::{
 use crate::ids::IdentityStoreId;
 use crate::model::{Code, Finding, Severity};
 use crate::plan::{Action, PlanView, render, shown};
-use crate::state::{Holder, LeaseAnswer, State};
+use crate::state::{CycleKind, Holder, LeaseAnswer, State};
 use crate::target::{Access, Target};
 use crate::telemetry;
 
@@ -204,7 +204,7 @@ async fn one(
     stopped: &tokio::sync::watch::Receiver<bool>,
 ) -> Result<CycleReport, Exit> {
     let state_failed = |error| explain(context, &CycleError::State(error));
-    let cycle = cycle::begin(state, clock()).await.map_err(state_failed)?;
+    let cycle = cycle::begin(state, CycleKind::Normal, clock()).await.map_err(state_failed)?;
     let bar = Progress::new("reading and planning", context.global.quiet);
     let journal = StateJournal { state, cycle };
     let run = async {

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use super::CHECK_TARGET;
+use jiff::Timestamp;
+
 use super::record::Suspects;
+use super::{CHECK_TARGET, Profile, chain};
 use crate::apply::{Applied, Stop};
-use crate::model::{Code, Finding, Kind, Known, Snapshot, Subject};
-use crate::plan::{ApprovedPlan, Plan};
+use crate::directory::DirectoryError;
+use crate::model::{Code, Desired, Finding, Kind, Known, Observed, Snapshot, Subject};
+use crate::plan::{ApprovedPlan, Distrust, Hold, Plan};
 use crate::scope::Scope;
 
 /// Of the read, the mapping and the plan; in a fixed order.
@@ -63,6 +66,67 @@ pub fn of_suspects(scope: &Scope<'_>, known: &Known, suspects: &Suspects) -> Vec
             Finding::new(Code::RemovalWithheld, subject, message)
         })
         .collect()
+}
+
+/// What the passing of time has to do with the plan.
+pub fn of_time(
+    profile: &Profile<'_>,
+    known: &Known,
+    approved: &ApprovedPlan,
+    distrust: Option<Distrust>,
+    now: Timestamp,
+) -> Vec<Finding> {
+    let mut all = Vec::new();
+    let waits =
+        approved.held().values().flatten().filter(|h| matches!(h, Hold::ClockUntrusted { .. })).count();
+    if let Some(why) = distrust.filter(|_| waits > 0) {
+        let message = format!(
+            "{why}: {waits} steps that rest on elapsed time wait. Set the clock of this machine right (NTP); if it is \
+             right, see to the other one"
+        );
+        all.push(Finding::new(Code::ClockUntrusted, of_profile(profile.name), message));
+    }
+    let counting = known.links.values().filter(|l| l.target_id.is_some() && l.out_since.is_some()).count();
+    if profile.elapsed(known, now).is_broken() && counting > 0 {
+        let last = known.last_complete_read.map(|at| at.to_string()).unwrap_or_default();
+        let message = format!(
+            "the last complete read before this one was at {last}: nobody looked for too long to know who was outside \
+             the scope meanwhile, so the time of {counting} users begins anew and nobody is disabled for it. Run \
+             cycles more often than lifecycle.disable-after"
+        );
+        all.push(Finding::new(Code::TimeNotCounted, of_profile(profile.name), message));
+    }
+    all
+}
+
+/// The directory has not answered for longer than `disable-after`.
+pub fn of_outage(profile: &Profile<'_>, error: &DirectoryError) -> Vec<Finding> {
+    let subject = || of_profile(profile.name);
+    vec![
+        Finding::new(error.code(), subject(), chain(error)),
+        Finding::new(
+            Code::DirectoryOutOfReach,
+            subject(),
+            "nothing could be read of the directory for longer than lifecycle.disable-after: all users would have to \
+             be disabled, which waits for an approval. Mend the connection, and nothing happens",
+        ),
+    ]
+}
+
+/// Desired users of whom this cycle has not asked whether the target has them disabled.
+pub fn unseen_in_target(desired: &Desired, known: &Known, observed: &Observed) -> BTreeSet<String> {
+    desired
+        .users
+        .keys()
+        .filter_map(|no| known.links.get(no))
+        .filter(|l| l.target_id.as_ref().is_some_and(|id| !observed.users.contains_key(id)))
+        .map(|l| l.sid.as_ref().map_or_else(|| l.anchor.to_string(), ToString::to_string))
+        .collect()
+}
+
+/// A finding that only a look at the target can end.
+pub fn stays_unseen(finding: &Finding, unseen: &BTreeSet<String>) -> bool {
+    finding.code == Code::DisabledByOthers && unseen.contains(&finding.subject.id)
 }
 
 /// What concerns the profile as a whole.

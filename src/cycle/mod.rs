@@ -3,10 +3,14 @@
 //! A dry run is the same path, stopped after the guard: [`prepare`] writes nothing and [`carry_out`] is not
 //! called.
 
+mod confirm;
+mod fates;
 mod findings;
 mod journal;
+mod observe;
 mod outcome;
 mod record;
+mod sweep;
 mod unread;
 
 use std::collections::BTreeSet;
@@ -14,22 +18,36 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use tracing::{Instrument as _, debug, info, info_span};
+use tracing::{Instrument as _, debug, info, info_span, warn};
 
 pub use journal::{NoJournal, StateJournal};
 pub use outcome::{CycleReport, Outcome};
+pub use sweep::{PauseDue, pause_due, warn_of_pause};
 
 use crate::apply::{Applied, Journal, JournalError, Links, Pace, RecoverError, apply, recover};
 use crate::directory::{Directory, DirectoryError};
 use crate::ids::{CycleId, Fingerprint, IdentityStoreId, Sid};
 use crate::mapping::Mapping;
-use crate::model::{Binding, Code, Finding, Kind, Known, Link, Observed, Pin, ReadRequest, Wanted, Wants};
-use crate::plan::{Action, ApprovedPlan, Inputs, Policy, Sort, desire, guard, plan, wants};
+use crate::model::{
+    Absence, AccountState, Binding, Code, DirectoryUser, Finding, Kind, Known, Link, Pin, ReadRequest, Wanted,
+};
+use crate::plan::{
+    Action, ApprovedPlan, Distrust, Elapsed, Given, Inputs, OnDisable, Policy, Sort, Sweep, desire, guard,
+    plan, wants,
+};
 use crate::scope::{NestedGroups, Scope};
 use crate::state::{CycleKind, CycleOutcome, FindingChanges, Reader, State, StateError};
 use crate::target::{Target, TargetError, TargetErrorKind};
-use record::{Record, Suspects};
+use confirm::Concerned;
+use record::{Record, Seen, Suspects};
 use unread::ReadIds;
+
+/// What tests of the plan share with a real cycle.
+#[cfg(test)]
+pub(crate) mod for_tests {
+    pub use super::observe::read_back;
+    pub use super::record::{Record, Seen, Suspects};
+}
 
 /// What a profile is, as far as a cycle needs to know.
 pub struct Profile<'a> {
@@ -40,6 +58,29 @@ pub struct Profile<'a> {
     pub nested: NestedGroups,
     pub max_apply: Duration,
     pub keep_history: Duration,
+    /// Read the target back as a whole, due or not.
+    pub full: bool,
+    /// How long after a full cycle the next one is due.
+    pub drift_check: Duration,
+    /// Let go of what the profile is bound to, if the config points elsewhere now.
+    pub rebind: bool,
+    /// Run no other steps than these.
+    pub only: Option<BTreeSet<Fingerprint>>,
+}
+
+impl Profile<'_> {
+    fn is_full_due(&self, last: Option<Timestamp>, now: Timestamp) -> bool {
+        let pause = jiff::SignedDuration::try_from(self.drift_check).unwrap_or(jiff::SignedDuration::MAX);
+        last.is_none_or(|last| now.duration_since(last) >= pause)
+    }
+
+    fn elapsed(&self, known: &Known, now: Timestamp) -> Elapsed {
+        Elapsed {
+            now,
+            last_complete_read: known.last_complete_read,
+            disable_after: self.policy.lifecycle.disable_after,
+        }
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -56,8 +97,9 @@ pub enum CycleError {
     Journal(#[from] JournalError),
     /// The profile was first applied to something else.
     #[error(
-        "profile {profile} is bound to {what} {bound}, and the config points to {found}. Use another profile name \
-         and state database for another {what}, or put the config back"
+        "profile {profile} is bound to {what} {bound}, and the config points to {found}. Put the config back; or use \
+         another profile name and state database; or, if the {what} itself has been replaced, look at what `idcsync \
+         sync --rebind --dry-run` would do"
     )]
     OtherBinding { profile: String, what: &'static str, bound: String, found: String },
     /// The domain SID that the profile is bound to could not be read, so nobody can say which directory this is.
@@ -104,6 +146,12 @@ pub struct Prepared {
     pub requests: u64,
     /// Something was not read to its end.
     pub cut_short: bool,
+    /// Nothing could be read at all, for so long that everybody would have to be disabled.
+    pub unreadable: Option<DirectoryError>,
+    /// The target was read back as a whole.
+    pub full: bool,
+    /// Subjects of which this cycle cannot say whether the target has them disabled.
+    unseen: BTreeSet<String>,
     read: Option<ReadIds>,
     record: Record,
     links: Links,
@@ -119,17 +167,25 @@ pub async fn prepare(
 ) -> Result<Prepared, CycleError> {
     let now = (parts.clock)();
     let mut known = state.load(now).await?;
-    check_binding(profile, &known, "identity store", parts.identity_store.as_str(), |b| {
-        b.identity_store.as_str()
-    })?;
+    let store = parts.identity_store.as_str();
+    let mut rebound = bind(profile, &mut known, "identity store", store, |b| b.identity_store.as_str())?;
+    let recovered = recover_known(parts, state, journal, &mut known, now).await?;
 
-    let pending = state.unfinished().await?;
-    let mut links = Links::new(std::mem::take(&mut known.links));
-    let recovered = recover(&pending, parts.target.as_ref(), journal, &mut links, now).await?;
-    known.links = links.into_inner();
-
-    let request = ReadRequest { wanted: profile.wanted.clone(), pins: known.pins.clone(), now, server: None };
-    let snapshot = parts.directory.read(&request).instrument(info_span!("read")).await?;
+    let read = |known: &Known| {
+        let pins = known.pins.clone();
+        ReadRequest { wanted: profile.wanted.clone(), pins, now, server: None }
+    };
+    let first = parts.directory.read(&read(&known)).instrument(info_span!("read")).await;
+    let mut snapshot = match first {
+        Ok(snapshot) => snapshot,
+        Err(error) => {
+            let limit = profile.policy.lifecycle.disable_after;
+            let Some(sweep) = sweep::of_outage(&known, limit, now) else { return Err(error.into()) };
+            warn!("{}", chain(&error));
+            let prepared = sweep::prepare(profile, parts, state, known, sweep, recovered, now).await?;
+            return Ok(Prepared { unreadable: Some(error), ..prepared });
+        }
+    };
     let bound = known.binding.as_ref().map(|b| b.directory.as_str());
     if let Some(bound) =
         bound.filter(|b| Sid::parse(b).is_some() && Sid::parse(&snapshot.source.binding).is_none())
@@ -137,65 +193,177 @@ pub async fn prepare(
         let profile = profile.name.to_owned();
         return Err(CycleError::BindingUnread { profile, bound: bound.to_owned() });
     }
-    check_binding(profile, &known, "directory", &snapshot.source.binding, |b| b.directory.as_str())?;
+    if bind(profile, &mut known, "directory", &snapshot.source.binding, |b| b.directory.as_str())? {
+        // Pins are of the other directory.
+        rebound = true;
+        known.pins.clear();
+        snapshot = parts.directory.read(&read(&known)).instrument(info_span!("read")).await?;
+    }
     info!(
         server = snapshot.source.server,
         requests = snapshot.source.requests,
         entries = snapshot.source.received,
         "directory read"
     );
+    if profile.policy.lifecycle.on_directory_disable == OnDisable::Ignore {
+        let shut = |u: &&mut DirectoryUser| Absence::from_account(u.account).is_some();
+        snapshot.users.iter_mut().filter(shut).for_each(|u| u.account = AccountState::Enabled);
+    }
 
-    let scope = Scope::resolve(&snapshot, &known, profile.nested);
-    let desire = desire(&scope, profile.mapping, &known, parts.target.capabilities());
-    let observed = observe(parts.target.as_ref(), &wants(&desire, &known)).await?;
-    let managed: BTreeSet<_> = profile.mapping.user_expressions().keys().copied().collect();
-    let inputs = Inputs {
-        profile: profile.name,
-        scope: &scope,
-        desired: &desire.desired,
-        kept: &desire.kept,
-        known: &known,
-        observed: &observed,
-        managed: &managed,
-        policy: profile.policy,
-        now,
+    let mut scope = Scope::resolve(&snapshot, &known, profile.nested);
+    let doubtful = confirm::doubt_new_server(&snapshot, &mut scope, &known);
+    let asked = fates::ask(parts.directory, &snapshot, &scope, &known, now).await;
+    let capabilities = parts.target.capabilities();
+    let desire = desire(&scope, profile.mapping, &known, capabilities);
+    let wants = wants(&desire, &known, capabilities);
+    let linked = known.links.values().any(|l| l.target_id.is_some());
+    let full = linked && (profile.full || profile.is_full_due(known.last_full, now));
+    let observed = if full {
+        observe::read_back(parts.target.as_ref(), &wants, &known).await?
+    } else {
+        observe::observe(parts.target.as_ref(), &wants).await?
     };
-    let plan = plan(&inputs, &snapshot.entries);
-    let mut findings = findings::of_plan(&snapshot, desire.findings, &plan);
-    let approved = guard(plan, profile.policy, &known.approvals, known.rename_support);
+    let managed: BTreeSet<_> = profile.mapping.user_expressions().keys().copied().collect();
+    let make = |scope: &Scope<'_>| {
+        let inputs = Inputs {
+            profile: profile.name,
+            scope,
+            desired: &desire.desired,
+            kept: &desire.kept,
+            known: &known,
+            observed: &observed,
+            full,
+            fates: &asked.of,
+            target: capabilities,
+            sweep: None,
+            managed: &managed,
+            policy: profile.policy,
+            now,
+        };
+        plan(&inputs, &snapshot.entries)
+    };
+    let mut plan = make(&scope);
+    let mut requests = snapshot.source.requests + asked.requests;
+    let concerned = Concerned::of(&plan);
+    if !concerned.is_empty() {
+        let server = snapshot.source.server.as_str();
+        requests +=
+            confirm::look_again(parts.directory, profile, server, &mut scope, &known, &concerned, now)
+                .instrument(info_span!("confirm"))
+                .await;
+        plan = make(&scope);
+    }
+    let mut findings = findings::of_plan(&snapshot, desire.findings.clone(), &plan);
+    let distrust = distrust(parts, state, &known, snapshot.source.clock_ahead, now).await?;
+    let given = Given { approvals: &known.approvals, renames: known.rename_support, distrust };
+    let mut approved = guard(plan, profile.policy, &given);
+    if let Some(only) = &profile.only {
+        approved = approved.only(only);
+    }
     debug!(plan = %approved.plan().id, steps = approved.plan().steps.len(), held = approved.held().len(), "planned");
+    findings.extend(findings::of_time(profile, &known, &approved, distrust, now));
 
     let suspects = Suspects::of(&scope, &known, &approved);
     findings.extend(findings::of_suspects(&scope, &known, &suspects));
-    let record =
-        Record::of(&snapshot, &scope, &known, &approved, &suspects, parts.identity_store.clone(), now);
+    let unseen = findings::unseen_in_target(&desire.desired, &known, &observed);
+    let seen = Seen {
+        snapshot: &snapshot,
+        scope: &scope,
+        known: &known,
+        fates: &asked.of,
+        doubtful: &doubtful,
+        elapsed: profile.elapsed(&known, now),
+    };
+    let mut record = Record::of(&seen, &approved, &suspects, parts.identity_store.clone(), now);
+    record.cookie = asked.cookie;
+    record.full = (full || !linked).then_some(now);
+    if rebound {
+        record.rebind(&known);
+    }
     let cut_short = record::cut_short(&snapshot);
     let read = cut_short.then(|| ReadIds::of(&snapshot));
-    let requests = snapshot.source.requests;
     let links = Links::new(known.links);
-    Ok(Prepared { approved, findings, recovered, requests, cut_short, read, record, links })
+    Ok(Prepared {
+        approved,
+        findings,
+        recovered,
+        requests,
+        cut_short,
+        unreadable: None,
+        full,
+        unseen,
+        read,
+        record,
+        links,
+    })
 }
 
-/// What the plan depends on, and then the names of members of groups that are to be adopted: `protect` goes by
-/// name.
-async fn observe(target: &dyn Target, wants: &Wants) -> Result<Observed, CycleError> {
-    if wants.is_empty() {
-        return Ok(Observed::default());
+/// The same for a paused profile: nothing is read.
+pub async fn prepare_sweep(
+    profile: &Profile<'_>,
+    parts: &Parts<'_>,
+    state: &Reader,
+    journal: &dyn Journal,
+    sweep: Sweep,
+) -> Result<Prepared, CycleError> {
+    let now = (parts.clock)();
+    let mut known = state.load(now).await?;
+    let store = parts.identity_store.as_str();
+    bind(profile, &mut known, "identity store", store, |b| b.identity_store.as_str())?;
+    let recovered = recover_known(parts, state, journal, &mut known, now).await?;
+    sweep::prepare(profile, parts, state, known, sweep, recovered, now).await
+}
+
+async fn recover_known(
+    parts: &Parts<'_>,
+    state: &Reader,
+    journal: &dyn Journal,
+    known: &mut Known,
+    now: Timestamp,
+) -> Result<usize, CycleError> {
+    let pending = state.unfinished().await?;
+    let mut links = Links::new(std::mem::take(&mut known.links));
+    let recovered = recover(&pending, parts.target.as_ref(), journal, &mut links, now).await?;
+    known.links = links.into_inner();
+    Ok(recovered)
+}
+
+/// Whether this machine's clock is right, by the first other clock that can be asked.
+async fn distrust(
+    parts: &Parts<'_>,
+    state: &Reader,
+    known: &Known,
+    directory: Option<i64>,
+    now: Timestamp,
+) -> Result<Option<Distrust>, CycleError> {
+    let target = parts.target.clock_ahead();
+    let database = match (directory, target) {
+        (None, None) => state.clock_ahead().await?,
+        _ => None,
+    };
+    let others = [("directory", directory), ("target", target), ("state database", database)];
+    Ok(crate::plan::distrust(now, known.last_cycle, &others))
+}
+
+/// Refuses what the profile is not bound to, or lets go of everything that was tied there (`--rebind`): then true.
+fn bind(
+    profile: &Profile<'_>,
+    known: &mut Known,
+    what: &'static str,
+    found: &str,
+    bound: impl Fn(&Binding) -> &str,
+) -> Result<bool, CycleError> {
+    match check_binding(profile, known, what, found, bound) {
+        Err(CycleError::OtherBinding { .. }) if profile.rebind => {
+            known.binding = None;
+            known.last_full = None;
+            known.last_server = None;
+            known.cookie = None;
+            known.links.values_mut().for_each(Link::untie);
+            Ok(true)
+        }
+        other => other.map(|()| false),
     }
-    let mut observed = target.observe(wants).await.map_err(CycleError::Target)?;
-    let unnamed: BTreeSet<_> = observed
-        .groups
-        .values()
-        .flat_map(|g| g.members.iter().flatten())
-        .filter(|id| !observed.users.contains_key(*id))
-        .cloned()
-        .collect();
-    if !unnamed.is_empty() {
-        let wants = Wants { users: unnamed, ..Wants::default() };
-        let more = target.observe(&wants).await.map_err(CycleError::Target)?;
-        observed.users.extend(more.users);
-    }
-    Ok(observed)
 }
 
 fn check_binding(
@@ -227,8 +395,21 @@ pub async fn carry_out(
     progress: &(dyn Fn(u64, u64) + Sync),
 ) -> Result<CycleReport, CycleError> {
     let clock = parts.clock;
-    let Prepared { approved, mut findings, record, mut links, cut_short, read, requests, recovered } =
-        prepared;
+    let Prepared {
+        approved,
+        mut findings,
+        record,
+        mut links,
+        cut_short,
+        unreadable,
+        full: _,
+        unseen,
+        read,
+        requests,
+        recovered,
+    } = prepared;
+    let cut_short = cut_short || unreadable.is_some();
+    findings.extend(unreadable.iter().flat_map(|e| findings::of_outage(profile, e)));
     record.write(&mut links, state, cycle, clock()).await?;
     let rebound = follow_rebinds(&approved, state, clock()).await?;
     // Settled by the approval: what it warned of has been decided.
@@ -262,13 +443,16 @@ pub async fn carry_out(
     fill(&approved, &applied, &mut links, &journal).await?;
 
     findings.extend(findings::of_apply(&approved, &applied));
+    let standing = state.standing_findings().await?;
+    findings.extend(standing.iter().map(|(f, _)| f).filter(|f| findings::stays_unseen(f, &unseen)).cloned());
     if let Some(read) = &read {
-        let standing = state.standing_findings().await?;
         findings = read.with_those_of_unread_objects(findings, standing.into_iter().map(|(f, _)| f));
     }
     let changes = state.replace_findings(clock(), &findings).await?;
     let outcome = Outcome::of(&approved, &applied, &changes, cut_short, clock());
-    let report = CycleReport { outcome, applied, approved, changes, findings, requests, recovered, rebound };
+    let again = rebound || (applied.missed && applied.stop.is_none());
+    let report =
+        CycleReport { outcome, applied, approved, changes, findings, requests, recovered, rebound, again };
     let finished = CycleOutcome { word: report.outcome.word(), counts: report.counts(), finished: clock() };
     state.finish_cycle(cycle, &finished).await?;
     if let Ok(keep) = jiff::SignedDuration::try_from(profile.keep_history)
@@ -283,8 +467,8 @@ pub async fn carry_out(
 const IN_FLIGHT: usize = 16;
 
 /// Begins the record of a cycle.
-pub async fn begin(state: &State, now: Timestamp) -> Result<CycleId, StateError> {
-    state.begin_cycle(CycleKind::Normal, now).await
+pub async fn begin(state: &State, kind: CycleKind, now: Timestamp) -> Result<CycleId, StateError> {
+    state.begin_cycle(kind, now).await
 }
 
 /// Records a cycle that could not be carried out, with the finding that says why; what stood keeps standing.

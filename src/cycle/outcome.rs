@@ -92,6 +92,9 @@ pub struct CycleReport {
     pub recovered: usize,
     /// A scope entry follows another object from now on: the scope is to be read again.
     pub rebound: bool,
+    /// Something that was thought to be there was not, or an entry was rebound: the same run goes on with another
+    /// cycle.
+    pub again: bool,
 }
 
 impl CycleReport {

@@ -4,35 +4,60 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use super::confirm::Doubtful;
 use crate::apply::Links;
 use crate::ids::{CycleId, IdentityStoreId, LinkNo};
-use crate::model::{Binding, EntryOutcome, Kind, Known, Link, ObjectRef, Pin, ShortfallKind, Snapshot};
-use crate::plan::{Action, ApprovedPlan};
+use crate::model::{
+    Binding, ChangeCookie, Deleted, EntryOutcome, Fate, Kind, Known, Link, ObjectRef, Pin, ShortfallKind,
+    Snapshot,
+};
+use crate::plan::{Action, ApprovedPlan, Elapsed};
 use crate::scope::Scope;
 use crate::state::{ReadRecord, State, StateError};
 
 /// Prepared while the snapshot is at hand, written when the cycle goes on.
+#[derive(Default)]
 pub struct Record {
     changed: BTreeMap<LinkNo, Link>,
     pins: BTreeMap<(Kind, String), Pin>,
     complete_read: Option<Timestamp>,
     binding: Option<Binding>,
+    rebind: bool,
+    server: Option<String>,
+    read: Option<Timestamp>,
+    pub full: Option<Timestamp>,
+    pub cookie: Option<ChangeCookie>,
+}
+
+/// What a cycle has seen, and what was known before.
+pub struct Seen<'a> {
+    pub snapshot: &'a Snapshot,
+    pub scope: &'a Scope<'a>,
+    pub known: &'a Known,
+    pub fates: &'a BTreeMap<LinkNo, Fate>,
+    pub doubtful: &'a Doubtful,
+    pub elapsed: Elapsed,
 }
 
 impl Record {
     pub fn of(
-        snapshot: &Snapshot,
-        scope: &Scope<'_>,
-        known: &Known,
+        seen: &Seen<'_>,
         approved: &ApprovedPlan,
         suspects: &Suspects,
         identity_store: IdentityStoreId,
         now: Timestamp,
     ) -> Self {
+        let Seen { snapshot, scope, known, .. } = *seen;
+        let complete = scope.whole().is_complete();
         let mut record = Self {
+            rebind: false,
+            server: complete.then(|| snapshot.source.server.clone()),
+            read: Some(now),
+            full: None,
+            cookie: None,
             changed: BTreeMap::new(),
             pins: pins(snapshot, known),
-            complete_read: scope.whole().is_complete().then_some(now),
+            complete_read: complete.then_some(now),
             binding: known
                 .binding
                 .is_none()
@@ -61,7 +86,8 @@ impl Record {
             link.sid.clone_from(&user.sid);
             record.keep_if_changed(known, link);
         }
-        record.note_leavers(scope, known, now);
+        record.note_leavers(seen, now);
+        record.note_fates(seen, now);
         for (no, confirmed) in &approved.plan().confirmed {
             let Some(link) = known.links.get(no).filter(|l| l.target_id.is_some()) else { continue };
             let mut link = record.changed.get(no).unwrap_or(link).clone();
@@ -71,11 +97,62 @@ impl Record {
             link.retry = None;
             record.changed.insert(*no, link);
         }
+        for (group, present) in &approved.plan().read_back {
+            record.change(known, *group, |link| link.applied = present.iter().map(|no| no.0).collect());
+        }
+        for no in &approved.plan().vanished {
+            record.change(known, *no, Link::untie);
+        }
         record
     }
 
+    /// Everything that was tied is written anew, untied, and the profile bound to what it points to now.
+    pub fn rebind(&mut self, known: &Known) {
+        self.rebind = true;
+        for link in known.links.values() {
+            self.changed.entry(link.no).or_insert_with(|| link.clone());
+        }
+    }
+
+    fn change(&mut self, known: &Known, no: LinkNo, change: impl FnOnce(&mut Link)) {
+        let Some(old) = self.changed.get(&no).or_else(|| known.links.get(&no)) else { return };
+        let mut link = old.clone();
+        change(&mut link);
+        if *old != link {
+            self.changed.insert(no, link);
+        }
+    }
+
+    /// Deletions that are proven, objects that are only not found, and memberships that wait for a second look.
+    fn note_fates(&mut self, seen: &Seen<'_>, now: Timestamp) {
+        let Seen { scope, known, fates, doubtful, elapsed, .. } = seen;
+        for old in known.links.values().filter(|l| l.target_id.is_some()) {
+            let read = scope.users().contains_key(&old.no) || scope.groups().contains_key(&old.no);
+            let fate = fates.get(&old.no);
+            self.change(known, old.no, |link| {
+                match fate {
+                    _ if read => (link.deleted, link.absent_since) = (None, None),
+                    Some(Fate::Present { .. }) => (link.deleted, link.absent_since) = (None, None),
+                    Some(Fate::Deleted(proof)) => {
+                        let since = link.deleted.map_or(now, |d| d.since);
+                        link.deleted = Some(Deleted { since, proof: *proof });
+                    }
+                    Some(Fate::Absent) => {
+                        let since = link.absent_since.filter(|_| !elapsed.is_broken());
+                        link.absent_since = Some(since.unwrap_or(now));
+                    }
+                    Some(Fate::Unread(_)) | None => {}
+                }
+                if link.kind == Kind::Group {
+                    link.doubtful = doubtful.get(&link.no).cloned().unwrap_or_default();
+                }
+            });
+        }
+    }
+
     /// Linked users whom complete reads show outside the scope, and those who came back.
-    fn note_leavers(&mut self, scope: &Scope<'_>, known: &Known, now: Timestamp) {
+    fn note_leavers(&mut self, seen: &Seen<'_>, now: Timestamp) {
+        let Seen { scope, known, elapsed, .. } = *seen;
         for old in known.links.values().filter(|l| l.kind == Kind::User && l.target_id.is_some()) {
             let read = scope.users().get(&old.no);
             let filtered = read.is_some_and(|u| !u.matches_filter);
@@ -84,7 +161,8 @@ impl Record {
             let since = if inside {
                 None
             } else if outside {
-                old.out_since.or(Some(now))
+                // Nobody looked for too long: who was out before may have been in meanwhile.
+                old.out_since.filter(|_| !elapsed.is_broken()).or(Some(now))
             } else {
                 continue;
             };
@@ -102,6 +180,11 @@ impl Record {
         }
     }
 
+    #[cfg(test)]
+    pub fn into_links(self) -> BTreeMap<LinkNo, Link> {
+        self.changed
+    }
+
     /// Into `links` and the database.
     pub async fn write(
         self,
@@ -110,16 +193,17 @@ impl Record {
         cycle: CycleId,
         now: Timestamp,
     ) -> Result<(), StateError> {
-        let Self { changed, pins, complete_read, binding } = self;
+        let Self { changed, pins, complete_read, binding, rebind, server, read, full, cookie } = self;
         let record = ReadRecord {
             links: changed.values().collect(),
             pins,
             complete_read,
             binding,
-            rebind: false,
-            server: None,
-            full: None,
-            cookie: None,
+            rebind,
+            server,
+            read,
+            full,
+            cookie,
             now,
         };
         state.record_read(cycle, &record).await?;

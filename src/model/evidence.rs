@@ -5,9 +5,11 @@
 
 use std::fmt;
 
+use jiff::{SignedDuration, Timestamp};
 use roaring::RoaringBitmap;
 use serde::{Deserialize, Serialize};
 
+use super::fate::DeletionProof;
 use crate::ids::LinkNo;
 
 /// One thing that was not read, and why.
@@ -104,13 +106,15 @@ pub struct Closure {
     shortfalls: Vec<Shortfall>,
     /// A member below that the server cannot show may be anyone, known to us or not.
     veiled: bool,
+    /// Why some who were not read are still possible: the read was not confirmed.
+    doubts: Vec<String>,
 }
 
 impl Closure {
     /// All below was read; `hidden` is who may be a member through something that the server cannot show.
     pub fn complete(certain: RoaringBitmap, hidden: &RoaringBitmap) -> Self {
         let possible = Some(&certain | hidden);
-        Self { certain, possible, shortfalls: Vec::new(), veiled: false }
+        Self { certain, possible, ..Self::default() }
     }
 
     /// Some member below could not be shown: who is unknown here may be that one.
@@ -120,7 +124,24 @@ impl Closure {
 
     /// Something below was not read: anyone might be a member.
     pub fn incomplete(certain: RoaringBitmap, shortfalls: Vec<Shortfall>) -> Self {
-        Self { certain, possible: None, shortfalls, veiled: false }
+        Self { certain, possible: None, shortfalls, ..Self::default() }
+    }
+
+    /// These were not read and yet may be in: another look did not confirm it, or is still to come. Never proves
+    /// more than before.
+    pub fn doubt(&mut self, people: &RoaringBitmap, why: &str) {
+        let Some(possible) = &mut self.possible else { return };
+        if people.is_subset(possible) {
+            return;
+        }
+        *possible |= people;
+        if !self.doubts.iter().any(|d| d == why) {
+            self.doubts.push(why.to_owned());
+        }
+    }
+
+    pub fn doubts(&self) -> &[String] {
+        &self.doubts
     }
 
     pub fn certain(&self) -> &RoaringBitmap {
@@ -157,6 +178,11 @@ impl Closure {
         (self.is_complete() && !self.veiled).then_some(Absence(Proof::NotAMember))
     }
 
+    /// Proof that a group is not reached from the scope that this is the closure of; the caller has not reached it.
+    pub fn group_out_of_scope(&self) -> Option<Absence> {
+        (self.is_complete() && !self.veiled).then_some(Absence(Proof::GroupOutOfScope))
+    }
+
     /// Proof that someone is out of the scope that this is the closure of.
     pub fn out_of_scope(&self, user: LinkNo) -> Option<Absence> {
         self.excludes(user).then_some(Absence(Proof::OutOfScope))
@@ -176,9 +202,54 @@ enum Proof {
     ReadAsDisabled,
     ReadAsExpired,
     FilterNotMatched,
+    GroupOutOfScope,
+    Deleted(DeletionProof),
+    Paused,
+    OutOfReach,
 }
 
 impl Absence {
+    /// From a deletion that the directory itself reports, or an absence that has lasted as long as the config demands.
+    pub fn from_deletion(proof: DeletionProof) -> Self {
+        Self(Proof::Deleted(proof))
+    }
+
+    /// From a pause that has lasted for longer than `limit`, of which was warned a day before.
+    pub fn from_pause(
+        since: Timestamp,
+        warned: Option<Timestamp>,
+        limit: SignedDuration,
+        now: Timestamp,
+    ) -> Option<Self> {
+        let warned = warned.is_some_and(|at| now.duration_since(at) >= SignedDuration::from_hours(24));
+        (warned && now.duration_since(since) > limit).then_some(Self(Proof::Paused))
+    }
+
+    /// From a directory of which nothing could be read for longer than `limit`. No more than a proposal: the guard
+    /// holds it whatever its size.
+    pub fn from_outage(last_read: Timestamp, limit: SignedDuration, now: Timestamp) -> Option<Self> {
+        (now.duration_since(last_read) > limit).then_some(Self(Proof::OutOfReach))
+    }
+
+    /// Whether the read that it rests on must be confirmed by a second one: nothing was seen, and that is all.
+    pub fn rests_on_absence(&self) -> bool {
+        matches!(self.0, Proof::NotAMember | Proof::OutOfScope | Proof::GroupOutOfScope)
+            || self.0 == Proof::Deleted(DeletionProof::LongAbsence)
+    }
+
+    /// Of the scope as a whole, not of one group.
+    pub fn is_of_scope(&self) -> bool {
+        matches!(self.0, Proof::OutOfScope | Proof::GroupOutOfScope)
+    }
+
+    pub fn is_of_pause(&self) -> bool {
+        self.0 == Proof::Paused
+    }
+
+    pub fn is_of_outage(&self) -> bool {
+        self.0 == Proof::OutOfReach
+    }
+
     /// From an account positively read as one that may not sign in.
     pub fn from_account(state: AccountState) -> Option<Self> {
         match state {
@@ -201,6 +272,10 @@ impl Absence {
             Proof::ReadAsDisabled => "read-as-disabled",
             Proof::ReadAsExpired => "read-as-expired",
             Proof::FilterNotMatched => "filter-not-matched",
+            Proof::GroupOutOfScope => "group-out-of-scope",
+            Proof::Deleted(proof) => proof.word(),
+            Proof::Paused => "paused",
+            Proof::OutOfReach => "out-of-reach",
         }
     }
 }
@@ -215,6 +290,18 @@ impl fmt::Display for Absence {
             Proof::ReadAsDisabled => "the account was read as disabled",
             Proof::ReadAsExpired => "the account was read as expired",
             Proof::FilterNotMatched => "no longer matches the user filter",
+            Proof::GroupOutOfScope => {
+                "the group is no longer reached from the scope: every scope entry was read completely"
+            }
+            Proof::Deleted(DeletionProof::Tombstone) => "deleted in the directory: its tombstone was read",
+            Proof::Deleted(DeletionProof::ChangeLog) => "deleted in the directory: its change log reports it",
+            Proof::Deleted(DeletionProof::LongAbsence) => {
+                "not found in the directory for longer than lifecycle.delete-on-absence"
+            }
+            Proof::Paused => "the profile has been paused for longer than lifecycle.disable-after",
+            Proof::OutOfReach => {
+                "the directory has been out of reach for longer than lifecycle.disable-after"
+            }
         })
     }
 }

@@ -93,6 +93,18 @@ codes! {
     UserNameChangeRefused: Warning,
     /// A linked object was gone from the target.
     TargetObjectMissing: Warning,
+    /// In scope, and disabled in the target by someone else.
+    DisabledByOthers: Warning,
+    /// To be disabled by a person (`disable-method = "report"`).
+    DisableByHand: Error,
+    /// The profile has been paused for so long that everybody will be disabled.
+    PausedTooLong: Error,
+    /// The directory has been out of reach for so long that everybody would be disabled.
+    DirectoryOutOfReach: Error,
+    /// The clock cannot be trusted: what rests on elapsed time waits.
+    ClockUntrusted: Error,
+    /// Reads were too far apart for the time between them to count.
+    TimeNotCounted: Info,
     /// A managed group is no longer reached from the scope.
     GroupOutOfScope: Warning,
     /// Steps wait for an approval.

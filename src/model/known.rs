@@ -29,6 +29,8 @@ pub struct Known {
     pub rename_support: RenameSupport,
     /// The server that the last complete read came from.
     pub last_server: Option<String>,
+    /// When the directory last answered, however incompletely.
+    pub last_read: Option<Timestamp>,
     /// When the target was last read back as a whole.
     pub last_full: Option<Timestamp>,
     /// How far the directory's change log has been read.
@@ -128,6 +130,20 @@ impl Link {
             doubtful: RoaringBitmap::new(),
             retry: None,
         }
+    }
+}
+
+impl Link {
+    /// Forgets the target object, and all that was known of it.
+    pub fn untie(&mut self) {
+        let Self { no, kind, anchor, dn, sid, direct, hidden, unreadable, .. } = self;
+        *self = Self {
+            sid: sid.take(),
+            direct: std::mem::take(direct),
+            hidden: std::mem::take(hidden),
+            unreadable: std::mem::take(unreadable),
+            ..Self::new(*no, *kind, *anchor, std::mem::take(dn))
+        };
     }
 }
 

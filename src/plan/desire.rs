@@ -7,8 +7,8 @@ use roaring::RoaringBitmap;
 use crate::ids::{LinkNo, TargetId};
 use crate::mapping::{Mapping, resolve_claims};
 use crate::model::{
-    AccountState, Capabilities, Code, Desired, DesiredGroup, DesiredUser, Digest, DirectoryUser, Finding,
-    Kind, Known, Link, Subject, UserAttribute, Wants,
+    AccountState, Capabilities, Code, Desired, DesiredGroup, DesiredUser, Digest, DirectoryUser, DisableHow,
+    Finding, Kind, Known, Link, Subject, UserAttribute, Wants,
 };
 use crate::scope::Scope;
 
@@ -105,15 +105,18 @@ fn account_finding(user: &DirectoryUser) -> Option<Finding> {
             label: user.dn.leaf(),
         },
         format!(
-            "the account is {state} in the directory: it is taken out of every managed group; this version does not \
-             disable it in the target"
+            "the account is {state} in the directory: it is disabled, and a member of no managed group, until it is \
+             enabled there"
         ),
     ))
 }
 
 /// What has to be looked up in the target. Nothing where nothing changed.
-pub fn wants(desire: &Desire, known: &Known) -> Wants {
+pub fn wants(desire: &Desire, known: &Known, target: Capabilities) -> Wants {
     let mut wants = Wants::default();
+    // Whether a person has done by now what was asked for.
+    let asked_for = |l: &&Link| l.disabled.is_some_and(|d| d.how == DisableHow::Reported);
+    wants.users.extend(known.links.values().filter(asked_for).filter_map(|l| l.target_id.clone()));
     let by_name = holders(known, Kind::User, |l| l.name.as_deref());
     let by_email = holders(known, Kind::User, |l| l.email.as_deref());
     let by_group_name = holders(known, Kind::Group, |l| l.name.as_deref());
@@ -122,6 +125,9 @@ pub fn wants(desire: &Desire, known: &Known) -> Wants {
         let id = link.and_then(|l| l.target_id.clone());
         if link.is_some_and(|l| id.is_some() && l.digest == Some(Digest::of_user(&user.attributes))) {
             continue;
+        }
+        if id.is_none() && target.finds_external_id {
+            wants.user_external_ids.insert(user.anchor.to_string());
         }
         wants.users.extend(id.clone());
         for (attribute, now, by, asked) in [
@@ -143,6 +149,9 @@ pub fn wants(desire: &Desire, known: &Known) -> Wants {
             continue;
         }
         let name = &group.attributes.display_name;
+        if id.is_none() && target.finds_external_id {
+            wants.group_external_ids.insert(group.anchor.to_string());
+        }
         wants.groups.extend(id.clone());
         if id.is_none() || !link.and_then(|l| l.name.as_ref()).is_some_and(|now| same(now, name)) {
             wants.group_names.insert(name.clone());

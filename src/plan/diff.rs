@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use super::Inputs;
 use super::draft::{self, Drafts};
-use super::members::members;
+use super::lifecycle;
+use super::members::{members, swept};
 use super::names::settle;
 use super::order::Order;
 use super::step::{Action, Base, Plan, PlanObject, Reason, Step};
@@ -18,10 +19,23 @@ use crate::model::{Code, EntryRead, Finding, Kind, Link};
 pub fn plan(inputs: &Inputs<'_>, entries: &[EntryRead]) -> Plan {
     let mut drafts = Drafts::gather(inputs);
     let settled = settle(inputs, &mut drafts);
-    let members = members(inputs, &drafts);
-    let steps =
-        Order::new(inputs, &drafts, &settled, &members.present).all(entries, members.removes, members.adds);
+    let (ends, members) = match inputs.sweep {
+        Some(sweep) => {
+            let ends = lifecycle::sweep(inputs, &drafts, sweep);
+            let members = swept(inputs, &drafts, &ends, sweep);
+            (ends, members)
+        }
+        None => (lifecycle::ends(inputs, &drafts), members(inputs, &drafts)),
+    };
+    let lifecycle::Ends { out, back, vanished, findings: of_ends } = ends;
+    let steps = Order::new(inputs, &drafts, &settled, &members.present, &back).all(
+        entries,
+        members.removes,
+        members.adds,
+        out,
+    );
     let mut findings = drafts.findings;
+    findings.extend(of_ends);
     findings.extend(out_of_scope_groups(inputs));
     findings.sort();
     findings.dedup();
@@ -32,6 +46,8 @@ pub fn plan(inputs: &Inputs<'_>, entries: &[EntryRead]) -> Plan {
         steps,
         withheld: members.withheld,
         confirmed: drafts.confirmed,
+        read_back: if inputs.full { members.present } else { BTreeMap::new() },
+        vanished,
         base: base(inputs),
         findings,
     };
@@ -42,7 +58,12 @@ pub fn plan(inputs: &Inputs<'_>, entries: &[EntryRead]) -> Plan {
 fn base(inputs: &Inputs<'_>) -> Base {
     let linked =
         |kind| inputs.known.links.values().filter(|l| l.kind == kind && l.target_id.is_some()).count() as u64;
-    Base { linked_users: linked(Kind::User), linked_groups: linked(Kind::Group) }
+    let active = |l: &&Link| l.kind == Kind::User && l.target_id.is_some() && l.disabled.is_none();
+    Base {
+        linked_users: linked(Kind::User),
+        active_users: inputs.known.links.values().filter(active).count() as u64,
+        linked_groups: linked(Kind::Group),
+    }
 }
 
 /// Every object that a step names, with what is known of it before the plan.
@@ -116,7 +137,7 @@ fn out_of_scope_groups(inputs: &Inputs<'_>) -> Vec<Finding> {
                 Code::GroupOutOfScope,
                 draft::subject(Kind::Group, l.anchor, l.sid.as_ref(), &label),
                 "no scope entry reaches it any more: it is frozen. Nobody is added; whoever is disabled or leaves \
-                 the scope is removed. Bring it back into the scope, or delete it by hand",
+                 the scope is removed. Bring it back into the scope, or let go of it with `idcsync release group`",
             )
         })
         .collect()

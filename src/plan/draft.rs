@@ -30,6 +30,8 @@ pub struct Draft {
     pub frees: BTreeSet<Key>,
     /// A newcomer's label, where this only gives up names.
     pub yields_to: Option<String>,
+    /// The directory is as it was; the target has other values than were written.
+    pub drifted: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -131,6 +133,13 @@ fn refused(link: Option<&Link>, digest: Digest, inputs: &Inputs<'_>) -> bool {
 struct Strangers<'a> {
     users: BTreeMap<Key, (&'a TargetId, &'a ObservedUser)>,
     groups: BTreeMap<Key, (&'a TargetId, &'a ObservedGroup)>,
+    /// By the anchors that the target shows as external ids.
+    users_by_anchor: BTreeMap<Anchor, (&'a TargetId, &'a ObservedUser)>,
+    groups_by_anchor: BTreeMap<Anchor, (&'a TargetId, &'a ObservedGroup)>,
+}
+
+fn anchors(external_ids: &[(String, String)]) -> impl Iterator<Item = Anchor> {
+    external_ids.iter().filter_map(|(_, id)| Anchor::parse(id))
 }
 
 impl<'a> Strangers<'a> {
@@ -140,6 +149,14 @@ impl<'a> Strangers<'a> {
         let users = inputs.observed.users.iter().filter(|(id, _)| !ours.contains(id));
         let groups = inputs.observed.groups.iter().filter(|(id, _)| !ours.contains(id));
         Self {
+            users_by_anchor: users
+                .clone()
+                .flat_map(|(id, u)| anchors(&u.external_ids).map(move |a| (a, (id, u))))
+                .collect(),
+            groups_by_anchor: groups
+                .clone()
+                .flat_map(|(id, g)| anchors(&g.external_ids).map(move |a| (a, (id, g))))
+                .collect(),
             users: users
                 .flat_map(|(id, u)| user_keys(&u.attributes).into_iter().map(move |k| (k, (id, u))))
                 .collect(),
@@ -183,7 +200,8 @@ impl Drafts {
             return;
         }
         let id = link.and_then(|l| l.target_id.as_ref());
-        if id.is_some() && link.is_some_and(|l| l.digest == Some(digest)) {
+        let unchanged = link.is_some_and(|l| l.digest == Some(digest));
+        if id.is_some() && unchanged && !inputs.full {
             return;
         }
         if refused(link, digest, inputs) {
@@ -199,8 +217,9 @@ impl Drafts {
             };
             match self.compare_user(inputs, &now.attributes, &wish.attributes, subject()) {
                 Compared::Differs(draft) => {
-                    self.list.insert(no, *draft);
+                    self.list.insert(no, Draft { drifted: unchanged, ..*draft });
                 }
+                Compared::Same if unchanged => {}
                 Compared::Same => {
                     let found = Found::of_user(&now.attributes);
                     self.confirmed.insert(no, Confirmed { digest, name: found.name, email: found.email });
@@ -212,7 +231,17 @@ impl Drafts {
         let holder = |key: Option<Key>| key.and_then(|k| strangers.users.get(&k)).copied();
         let by_name = holder(name.map(|n| Key::UserName(fold(n))));
         let by_email = holder(email.map(|e| Key::Email(fold(e))));
-        match (by_name, by_email) {
+        let by_anchor = strangers.users_by_anchor.get(&wish.anchor).copied();
+        if let Some((id, _)) = by_anchor
+            && let Some((other, what, value)) =
+                [(by_name, "userName", name), (by_email, "primary address", email)]
+                    .into_iter()
+                    .find_map(|(held, what, value)| Some((held.filter(|(o, _)| *o != id)?.0, what, value?)))
+        {
+            self.findings.push(two_candidates(subject(), id, what, value, other));
+            return;
+        }
+        match (by_anchor.or(by_name), by_email) {
             (None, None) => {
                 self.list.insert(no, new_user(&wish.attributes, false));
             }
@@ -292,6 +321,7 @@ impl Drafts {
             },
             adopt: None,
             yields_to: None,
+            drifted: false,
         }))
     }
 
@@ -313,7 +343,8 @@ impl Drafts {
             return;
         }
         let id = link.and_then(|l| l.target_id.as_ref());
-        if id.is_some() && link.is_some_and(|l| l.digest == Some(digest)) {
+        let unchanged = link.is_some_and(|l| l.digest == Some(digest));
+        if id.is_some() && unchanged && !inputs.full {
             return;
         }
         if refused(link, digest, inputs) {
@@ -329,15 +360,24 @@ impl Drafts {
             };
             match group_change(&now.attributes, &wish.attributes) {
                 Some(draft) => {
-                    self.list.insert(no, draft);
+                    self.list.insert(no, Draft { drifted: unchanged, ..draft });
                 }
+                None if unchanged => {}
                 None => {
                     self.confirmed.insert(no, Confirmed { digest, name: name.to_owned(), email: None });
                 }
             }
             return;
         }
-        let Some((id, found)) = strangers.groups.get(&Key::GroupName(fold(name))).copied() else {
+        let by_name = strangers.groups.get(&Key::GroupName(fold(name))).copied();
+        let by_anchor = strangers.groups_by_anchor.get(&wish.anchor).copied();
+        if let (Some((id, _)), Some((other, _))) = (by_anchor, by_name)
+            && id != other
+        {
+            self.findings.push(two_candidates(subject(), id, "displayName", name, other));
+            return;
+        }
+        let Some((id, found)) = by_anchor.or(by_name) else {
             self.list.insert(no, new_group(&wish.attributes, false));
             return;
         };
@@ -393,6 +433,7 @@ fn new_user(attributes: &UserAttributes, again: bool) -> Draft {
         content: Content::NewUser { attributes: attributes.clone(), again },
         adopt: None,
         yields_to: None,
+        drifted: false,
     }
 }
 
@@ -417,6 +458,7 @@ fn new_group(attributes: &GroupAttributes, again: bool) -> Draft {
         content: Content::NewGroup { attributes: attributes.clone(), again },
         adopt: None,
         yields_to: None,
+        drifted: false,
     }
 }
 
@@ -440,6 +482,7 @@ fn group_change(now: &GroupAttributes, wish: &GroupAttributes) -> Option<Draft> 
             content: Content::Group { before, after, digest: Some(Digest::of_group(wish)) },
             adopt: None,
             yields_to: None,
+            drifted: false,
         }
     })
 }
@@ -467,6 +510,17 @@ fn standing_refusal(link: Option<&Link>, subject: Subject) -> Option<Finding> {
             retry.code, retry.not_before
         ),
     ))
+}
+
+fn two_candidates(subject: Subject, id: &TargetId, what: &str, value: &str, other: &TargetId) -> Finding {
+    Finding::new(
+        Code::ConflictError,
+        subject,
+        format!(
+            "two objects of the target could be this one: {id} bears its external id, and {other} holds the {what} \
+             {value}. Remove or rename one of them, or decide with `idcsync link`"
+        ),
+    )
 }
 
 pub fn conflict(subject: Subject, what: &str, value: &str, holder: &TargetId) -> Finding {

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::approve::{ApprovedPlan, Hold};
+use super::clock::Distrust;
 use super::policy::{Adopt, Policy};
 use super::step::{Action, Plan, Purpose, Sort, Step, StepNo};
 use crate::ids::{Fingerprint, LinkNo};
@@ -13,16 +14,23 @@ use crate::model::{Kind, RenameSupport, UserAttribute};
 
 /// The percentage counts from this many steps on.
 const PERCENT_FROM: u64 = 5;
+/// Half of the linked users or more counts from this many steps on.
+const HALF_FROM: u64 = 3;
 /// A group of this size may not be emptied without approval.
 const EMPTYING_FROM: u64 = 3;
 
-/// `approvals` are those that have not expired.
-pub fn guard(
-    plan: Plan,
-    policy: &Policy,
-    approvals: &BTreeSet<Fingerprint>,
-    renames: RenameSupport,
-) -> ApprovedPlan {
+/// What the guard goes by, beside the plan and the policy.
+#[derive(Clone, Copy, Debug)]
+pub struct Given<'a> {
+    /// Those that have not expired.
+    pub approvals: &'a BTreeSet<Fingerprint>,
+    pub renames: RenameSupport,
+    /// Why the clock cannot be trusted.
+    pub distrust: Option<Distrust>,
+}
+
+pub fn guard(plan: Plan, policy: &Policy, given: &Given<'_>) -> ApprovedPlan {
+    let Given { approvals, renames, distrust } = *given;
     let approved: BTreeSet<StepNo> = if approvals.is_empty() {
         BTreeSet::new()
     } else {
@@ -31,6 +39,7 @@ pub fn guard(
     let mut guard =
         Guard { plan: &plan, policy, approved: &approved, held: BTreeMap::new(), counted: Vec::new() };
     guard.single_steps(renames);
+    guard.by_time(distrust);
     guard.connected();
     guard.count();
     guard.whole_cycle();
@@ -119,11 +128,49 @@ impl Guard<'_> {
         }
     }
 
+    /// What rests on a clock that cannot be trusted, or on a directory of which nothing was read.
+    fn by_time(&mut self, distrust: Option<Distrust>) {
+        if let Some(why) = distrust {
+            let steps = self.open(|s| s.action.rests_on_time());
+            self.hold(&steps, &Hold::ClockUntrusted { why: why.to_string() });
+        }
+        let steps = self.open(|s| s.action.proof().is_some_and(|p| p.is_of_outage()));
+        self.hold(&steps, &Hold::OutOfReach);
+    }
+
+    /// Deletes and disables. A paused profile's sweep was announced and is not held.
+    fn ends(&mut self) {
+        let base = self.plan.base;
+        let (max_deletes, max_disables) = (self.policy.guard.max_deletes, self.policy.guard.max_disables);
+        let swept = |a: &Action| a.proof().is_some_and(|p| p.is_of_pause());
+        let deletes = self.counted(|a| a.deletes() && !swept(a));
+        let disables = self.counted(|a| a.disables() && !swept(a));
+        self.absolute(&deletes, "max-deletes", max_deletes);
+        self.absolute(&disables, "max-disables", max_disables);
+        let users = self.of_kind(&deletes, Kind::User);
+        let groups = self.of_kind(&deletes, Kind::Group);
+        self.percent(&users, "linked users deleted", base.linked_users);
+        self.percent(&groups, "linked groups deleted", base.linked_groups);
+        self.percent(&disables, "linked users disabled", base.active_users);
+        self.half_or_more(&users, "deleted", base.linked_users);
+        self.half_or_more(&disables, "disabled", base.active_users);
+    }
+
+    /// Whatever the limits are.
+    fn half_or_more(&mut self, steps: &[StepNo], what: &'static str, of: u64) {
+        let count = steps.len() as u64;
+        if count >= HALF_FROM && count * 2 >= of {
+            self.hold(steps, &Hold::HalfOrMore { what, count, of });
+        }
+    }
+
     fn whole_cycle(&mut self) {
+        self.ends();
         let limits = &self.policy.guard;
         let (max_removals, max_renames, max_deletes) =
             (limits.max_removals, limits.max_renames, limits.max_deletes);
-        let removals = self.counted(|a| a.sort() == Sort::RemoveMember);
+        let swept = |a: &Action| a.proof().is_some_and(|p| p.is_of_pause());
+        let removals = self.counted(|a| a.sort() == Sort::RemoveMember && !swept(a));
         self.absolute(&removals, "max-removals", max_removals);
 
         // Who is taken over in this very cycle is one of those whom the profile answers for.
@@ -187,7 +234,8 @@ impl Guard<'_> {
     }
 
     fn each_group(&mut self) {
-        let counted: BTreeSet<StepNo> = self.counted.iter().copied().collect();
+        let swept = |no: &StepNo| self.plan.step(*no).action.proof().is_some_and(|p| p.is_of_pause());
+        let counted: BTreeSet<StepNo> = self.counted.iter().copied().filter(|no| !swept(no)).collect();
         for (group, steps) in self.by_group(Sort::AddMember, |no| counted.contains(&no)) {
             let Some(object) = self.plan.objects.get(&group).filter(|o| o.filled) else { continue };
             let (of, label) = (object.members, object.label.clone());
@@ -214,9 +262,10 @@ impl Guard<'_> {
                 continue;
             }
             let why = Hold::WouldEmpty { group: object.label.clone(), members: of };
+            let swept = |no: &StepNo| self.plan.step(*no).action.proof().is_some_and(|p| p.is_of_pause());
             let open: Vec<StepNo> = steps
                 .into_iter()
-                .filter(|no| !self.approved.contains(no))
+                .filter(|no| !self.approved.contains(no) && !swept(no))
                 .filter(|no| self.held.get(no).is_none_or(|holds| !holds.contains(&why)))
                 .collect();
             self.hold(&open, &why);

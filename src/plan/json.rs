@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 use super::approve::{ApprovedPlan, Hold};
 use super::step::{Action, Change, Plan, Sort, Step, StepNo, Withheld};
 use crate::ids::{Anchor, Fingerprint, LinkNo, TargetId};
-use crate::model::{Finding, GroupAttributes, Kind, UserAttributes};
+use crate::model::{DisableCause, DisableHow, Finding, GroupAttributes, Kind, UserAttributes};
 
 pub const SCHEMA: &str = "idcsync/plan/v1";
 
@@ -38,6 +38,10 @@ struct StepView<'a> {
     after_attributes: Option<&'a GroupAttributes>,
     #[serde(skip_serializing_if = "Option::is_none")]
     purpose: Option<super::step::Purpose>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<DisableCause>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    how: Option<DisableHow>,
     #[serde(skip_serializing_if = "Option::is_none")]
     proof: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -136,7 +140,9 @@ fn step_view<'a>(approved: &'a ApprovedPlan, plan: &'a Plan, no: StepNo, step: &
         before: None,
         after_attributes: None,
         purpose: None,
-        proof: None,
+        cause: None,
+        how: None,
+        proof: step.action.proof().map(|p| p.word()),
         entry: None,
         reason: plan.reason(step),
         after: step.after.iter().map(|n| n.0 + 1).collect(),
@@ -159,9 +165,14 @@ fn step_view<'a>(approved: &'a ApprovedPlan, plan: &'a Plan, no: StepNo, step: &
             view.before = Some(before);
             view.after_attributes = Some(after);
         }
-        Action::RemoveMember { proof, .. } => view.proof = Some(proof.word()),
-        Action::RemoveStranger { user, label, proof, .. } => {
-            view.proof = Some(proof.word());
+        Action::DisableUser { cause, how, .. } => {
+            view.cause = Some(*cause);
+            view.how = Some(*how);
+        }
+        Action::EnableUser { how, .. } => view.how = Some(*how),
+        Action::DeleteUser { cause, .. } => view.cause = Some(*cause),
+        Action::RemoveMember { .. } | Action::DeleteGroup { .. } => {}
+        Action::RemoveStranger { user, label, .. } => {
             view.member =
                 Some(ObjectView { kind: Kind::User, label, anchor: None, dn: None, target_id: Some(user) });
         }

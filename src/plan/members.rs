@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use roaring::RoaringBitmap;
 
-use super::Inputs;
 use super::draft::{Content, Drafts, Protect};
+use super::lifecycle::Ends;
+use super::policy::OnGroupOut;
 use super::step::{Action, Reason, Withheld};
+use super::{Inputs, Sweep};
 use crate::ids::{LinkNo, TargetId};
 use crate::model::{Absence, Kind, UserAttribute};
 
@@ -25,8 +27,24 @@ pub struct Members {
     pub withheld: Vec<Withheld>,
     /// Groups that will exist, and how many members each has before this plan.
     pub sizes: BTreeMap<LinkNo, u64>,
-    /// Of adopted groups: members that are there already.
+    /// Of adopted groups and those that were read back: members that are there already.
     pub present: BTreeMap<LinkNo, BTreeSet<LinkNo>>,
+}
+
+/// All memberships of those who are to be disabled, in a profile that is swept.
+pub fn swept(inputs: &Inputs<'_>, drafts: &Drafts, ends: &Ends, sweep: Sweep) -> Members {
+    let mut members = Members::default();
+    let leaving: RoaringBitmap =
+        (ends.out.iter()).filter(|(_, end)| end.action.disables()).map(|(no, _)| no.0).collect();
+    for link in inputs.known.links.values().filter(|l| l.kind == Kind::Group && l.target_id.is_some()) {
+        if drafts.protected.contains(&link.no) {
+            continue;
+        }
+        members.sizes.insert(link.no, link.applied.len());
+        let gone = &link.applied & &leaving;
+        members.removes.extend(gone.iter().map(|no| removal(link.no, LinkNo(no), sweep.proof, None)));
+    }
+    members
 }
 
 pub fn members(inputs: &Inputs<'_>, drafts: &Drafts) -> Members {
@@ -86,10 +104,13 @@ pub fn members(inputs: &Inputs<'_>, drafts: &Drafts) -> Members {
         if unproven > 0 {
             let why =
                 written.closure.shortfalls().iter().map(ToString::to_string).take(3).collect::<Vec<_>>();
-            let why = if why.is_empty() {
-                "they may be members through one that the server cannot show".to_owned()
-            } else {
+            let doubts = written.closure.doubts();
+            let why = if !why.is_empty() {
                 why.join("; ")
+            } else if !doubts.is_empty() {
+                doubts.join("; ")
+            } else {
+                "they may be members through one that the server cannot show".to_owned()
             };
             let group_label = inputs.label(*group);
             let sid = inputs.scope.groups().get(group).and_then(|g| g.sid.as_ref());
@@ -111,10 +132,18 @@ fn frozen_out_of_scope(inputs: &Inputs<'_>, drafts: &Drafts, people: &People, me
         if !linked || drafts.protected.contains(&link.no) || inputs.scope.written().contains_key(&link.no) {
             continue;
         }
-        let applied = &link.applied & &people.present;
-        members.sizes.insert(link.no, applied.len());
+        let Some(before) = Before::of(inputs, drafts, link.no, people) else { continue };
+        let applied = before.applied;
+        members.sizes.insert(link.no, applied.len() + before.strangers.len() as u64);
+        members.present.extend(before.present.map(|present| (link.no, present)));
+        let of_group = inputs.deletion(link).map(|d| Absence::from_deletion(d.proof)).or_else(|| {
+            let empties = inputs.policy.lifecycle.on_group_out_of_scope == OnGroupOut::Empty;
+            inputs.scope.whole().group_out_of_scope().filter(|_| empties)
+        });
         for user in (applied - &people.protected).iter().map(LinkNo) {
-            let proof = people.barred.get(&user).copied().or_else(|| inputs.scope.whole().out_of_scope(user));
+            let own =
+                || people.barred.get(&user).copied().or_else(|| inputs.scope.whole().out_of_scope(user));
+            let proof = of_group.or_else(own);
             if let Some(proof) = proof {
                 members.removes.push(removal(link.no, user, proof, None));
             }
@@ -166,12 +195,12 @@ impl People {
         present -= &coming;
         present -= drafts.gone.iter().map(|no| no.0).collect::<RoaringBitmap>();
         let eligible = inputs.scope.eligible();
-        let barred = (inputs.scope.users().iter())
-            .filter_map(|(no, user)| {
-                Absence::from_account(user.account)
-                    .or_else(|| Absence::from_filter(user.matches_filter))
-                    .map(|proof| (*no, proof))
-            })
+        let unread = inputs.known.links.values().filter(|l| {
+            l.kind == Kind::User && l.target_id.is_some() && !inputs.scope.users().contains_key(&l.no)
+        });
+        let barred = (inputs.scope.users().keys().copied())
+            .chain(unread.map(|l| l.no))
+            .filter_map(|no| inputs.barred(no).map(|proof| (no, proof)))
             .collect();
         Self {
             settled: &eligible & (&present | &coming),
@@ -206,6 +235,13 @@ impl Before {
         }
         // Gone from the target, and refused when it was to be made again: nothing is there.
         let link = link.filter(|_| !drafts.gone.contains(&group))?;
+        let id = link.target_id.as_ref()?;
+        if inputs.full {
+            let found = inputs.observed.groups.get(id)?;
+            if let Some(members) = &found.members {
+                return Some(Self::adopted(inputs, people, Some(members)));
+            }
+        }
         Some(Self { applied: &link.applied & &people.present, ..nothing })
     }
 

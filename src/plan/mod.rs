@@ -2,11 +2,13 @@
 //! go too far. Pure: time and policy are arguments.
 
 mod approve;
+mod clock;
 mod desire;
 mod diff;
 mod draft;
 mod guard;
 mod json;
+mod lifecycle;
 mod members;
 mod names;
 mod order;
@@ -14,15 +16,17 @@ mod policy;
 mod step;
 mod text;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
 pub use approve::{ApprovedPlan, Hold};
+pub use clock::{Distrust, distrust};
 pub use desire::{Desire, desire, wants};
 pub use diff::plan;
-pub use guard::guard;
+pub use guard::{Given, guard};
 pub use json::{PlanView, SCHEMA};
+pub use lifecycle::Elapsed;
 pub use policy::{Adopt, DisableMethod, GuardLimits, Lifecycle, OnDelete, OnDisable, OnGroupOut, Policy};
 pub use step::{
     Action, Base, Change, Confirmed, Plan, PlanObject, Purpose, Reason, Sort, Step, StepNo, Withheld,
@@ -30,7 +34,7 @@ pub use step::{
 pub use text::{Colors, render, shown};
 
 use crate::ids::{Anchor, LinkNo};
-use crate::model::{Desired, Known, Observed, UserAttribute};
+use crate::model::{Absence, Capabilities, Desired, DisableCause, Fate, Known, Observed, UserAttribute};
 use crate::scope::Scope;
 
 /// All that a plan is made from.
@@ -42,10 +46,26 @@ pub struct Inputs<'a> {
     pub kept: &'a BTreeSet<LinkNo>,
     pub known: &'a Known,
     pub observed: &'a Observed,
+    /// `observed` is all that the target holds.
+    pub full: bool,
+    /// Of linked objects that the read did not bring.
+    pub fates: &'a BTreeMap<LinkNo, Fate>,
+    pub target: Capabilities,
+    /// Nothing was read: everybody is to be disabled.
+    pub sweep: Option<Sweep>,
     /// Attributes that the mapping is in charge of; others are never touched.
     pub managed: &'a BTreeSet<UserAttribute>,
     pub policy: &'a Policy,
     pub now: Timestamp,
+}
+
+/// The profile was paused, or the directory out of reach, for longer than `disable-after`.
+#[derive(Clone, Copy, Debug)]
+pub struct Sweep {
+    pub cause: DisableCause,
+    /// When the pause or the outage began.
+    pub since: Timestamp,
+    pub proof: Absence,
 }
 
 impl Inputs<'_> {

@@ -239,6 +239,7 @@ fn yielding(inputs: &Inputs<'_>, no: LinkNo, keys: &BTreeSet<Key>, newcomer: Str
         content,
         adopt: None,
         takes: BTreeSet::new(),
+        drifted: false,
         yields_to: Some(newcomer),
     })
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Inputs;
 use super::draft::{Adoption, Content, Draft, Drafts};
+use super::lifecycle::End;
 use super::members::Member;
 use super::names::{ParkedAs, Settled};
 use super::step::{Action, Change, Purpose, Reason, Step, StepNo};
@@ -14,6 +15,7 @@ use crate::model::{EntryOutcome, EntryRead, Kind};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Piece {
     Adopt(LinkNo),
+    Enable(LinkNo),
     Park(LinkNo),
     Main(LinkNo),
 }
@@ -23,6 +25,7 @@ pub struct Order<'a> {
     drafts: &'a Drafts,
     settled: &'a Settled,
     present: &'a BTreeMap<LinkNo, BTreeSet<LinkNo>>,
+    back: &'a BTreeMap<LinkNo, End>,
     steps: Vec<Step>,
     done: BTreeMap<Piece, Option<StepNo>>,
     /// Removals of strangers, by group: they come before the group is adopted, so that one that fails is planned
@@ -36,21 +39,32 @@ impl<'a> Order<'a> {
         drafts: &'a Drafts,
         settled: &'a Settled,
         present: &'a BTreeMap<LinkNo, BTreeSet<LinkNo>>,
+        back: &'a BTreeMap<LinkNo, End>,
     ) -> Self {
         Self {
             inputs,
             drafts,
             settled,
             present,
+            back,
             steps: Vec::new(),
             done: BTreeMap::new(),
             strangers: BTreeMap::new(),
         }
     }
 
-    pub fn all(mut self, entries: &[EntryRead], removes: Vec<Member>, adds: Vec<Member>) -> Vec<Step> {
+    pub fn all(
+        mut self,
+        entries: &[EntryRead],
+        removes: Vec<Member>,
+        adds: Vec<Member>,
+        out: BTreeMap<LinkNo, End>,
+    ) -> Vec<Step> {
         self.entries(entries);
-        let left = self.removals(removes, adds);
+        let left = self.removals(removes, adds, out);
+        for no in self.back.keys().copied().collect::<Vec<_>>() {
+            self.emit(Piece::Enable(no));
+        }
         for kind in [Kind::User, Kind::Group] {
             self.mains(|draft| {
                 draft.kind == kind && matches!(draft.content, Content::User { .. } | Content::Group { .. })
@@ -75,27 +89,40 @@ impl<'a> Order<'a> {
         }
     }
 
-    /// Everything that is taken from people, person by person, each followed by what the same person is given.
-    /// Returns the additions that are left.
-    fn removals(&mut self, mut removes: Vec<Member>, adds: Vec<Member>) -> Vec<Member> {
+    /// Everything that is taken from people, person by person: memberships first, then the use of the target; each
+    /// followed by what the same person is given. Then groups that go. Returns the additions that are left.
+    fn removals(
+        &mut self,
+        removes: Vec<Member>,
+        adds: Vec<Member>,
+        mut out: BTreeMap<LinkNo, End>,
+    ) -> Vec<Member> {
         let losing: BTreeSet<LinkNo> = removes.iter().filter_map(|m| m.user).collect();
         let (beside, left): (Vec<Member>, Vec<Member>) =
             adds.into_iter().partition(|m| m.user.is_some_and(|u| losing.contains(&u)));
-        let mut beside_by_user: BTreeMap<LinkNo, Vec<Member>> = BTreeMap::new();
-        for member in beside {
-            if let Some(user) = member.user {
-                beside_by_user.entry(user).or_default().push(member);
+        let by_user = |list: Vec<Member>| {
+            let mut by_user: BTreeMap<Option<LinkNo>, Vec<Member>> = BTreeMap::new();
+            for member in list {
+                by_user.entry(member.user).or_default().push(member);
             }
+            by_user
+        };
+        let (mut lost, mut given) = (by_user(removes), by_user(beside));
+        let groups = out.extract_if(.., |_, end| matches!(end.action, Action::DeleteGroup { .. }));
+        let groups: Vec<End> = groups.map(|(_, end)| end).collect();
+        let people: BTreeSet<Option<LinkNo>> =
+            lost.keys().copied().chain(out.keys().copied().map(Some)).collect();
+        for user in people {
+            let mut taken = lost.remove(&user).unwrap_or_default();
+            taken.sort_by_key(|m| m.group);
+            taken.into_iter().for_each(|m| self.member(m));
+            if let Some(end) = user.and_then(|no| out.remove(&no)) {
+                self.push(end.action, end.reason, Vec::new());
+            }
+            given.remove(&user).into_iter().flatten().for_each(|m| self.member(m));
         }
-        removes.sort_by_key(|m| (m.user, m.group));
-        let mut removes = removes.into_iter().peekable();
-        while let Some(member) = removes.next() {
-            let user = member.user;
-            self.member(member);
-            let more = removes.peek().is_some_and(|next| next.user == user);
-            if let Some(given) = user.filter(|_| !more).and_then(|u| beside_by_user.remove(&u)) {
-                given.into_iter().for_each(|m| self.member(m));
-            }
+        for end in groups {
+            self.push(end.action, end.reason, Vec::new());
         }
         left
     }
@@ -121,6 +148,9 @@ impl<'a> Order<'a> {
 
     /// The step that gives an object its id in the target, where one does.
     fn ready(&mut self, no: LinkNo) -> Option<StepNo> {
+        if self.back.contains_key(&no) {
+            return self.emit(Piece::Enable(no));
+        }
         let draft = self.drafts.list.get(&no)?;
         match (&draft.content, &draft.adopt) {
             (_, Some(_)) => self.emit(Piece::Adopt(no)),
@@ -163,7 +193,7 @@ impl<'a> Order<'a> {
         let no = of(piece);
         let adopt = self.drafts.list.get(&no).and_then(|d| d.adopt.as_ref()).map(|_| Piece::Adopt(no));
         match piece {
-            Piece::Adopt(_) => Vec::new(),
+            Piece::Adopt(_) | Piece::Enable(_) => Vec::new(),
             Piece::Park(_) => adopt.into_iter().collect(),
             Piece::Main(_) => {
                 let park = self.settled.parked.contains_key(&no).then_some(Piece::Park(no));
@@ -171,13 +201,17 @@ impl<'a> Order<'a> {
                     let aside = self.settled.parked.get(other).is_some_and(|p| keys.is_subset(&p.frees));
                     if aside { Piece::Park(*other) } else { Piece::Main(*other) }
                 });
-                adopt.into_iter().chain(park).chain(waits).collect()
+                let enable = self.back.contains_key(&no).then_some(Piece::Enable(no));
+                adopt.into_iter().chain(enable).chain(park).chain(waits).collect()
             }
         }
     }
 
     fn content(&self, piece: Piece) -> Option<(Action, Reason)> {
         let no = of(piece);
+        if let Piece::Enable(_) = piece {
+            return self.back.get(&no).map(|end| (end.action.clone(), end.reason.clone()));
+        }
         let draft = self.drafts.list.get(&no)?;
         let in_scope = || Reason::InScope(self.inputs.scope.path_to(no));
         let why = |again: bool| if again { Reason::GoneFromTarget } else { in_scope() };
@@ -195,6 +229,7 @@ impl<'a> Order<'a> {
                 };
                 Some((action, reason))
             }
+            Piece::Enable(_) => None,
             Piece::Park(_) => {
                 let action = match self.settled.parked.get(&no)?.change.clone() {
                     ParkedAs::User { changes, after } => {
@@ -209,6 +244,7 @@ impl<'a> Order<'a> {
             Piece::Main(_) => {
                 let (purpose, changed) = match &draft.yields_to {
                     Some(newcomer) => (Purpose::Yield, Reason::NameTakenBy(newcomer.clone())),
+                    None if draft.drifted => (Purpose::Values, Reason::TargetChanged),
                     None => (Purpose::Values, Reason::DirectoryChanged),
                 };
                 match draft.content.clone() {
@@ -263,6 +299,6 @@ impl<'a> Order<'a> {
 
 fn of(piece: Piece) -> LinkNo {
     match piece {
-        Piece::Adopt(no) | Piece::Park(no) | Piece::Main(no) => no,
+        Piece::Adopt(no) | Piece::Enable(no) | Piece::Park(no) | Piece::Main(no) => no,
     }
 }

@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::ids::{Anchor, Fingerprint, LinkNo, PlanId, Sid, TargetId};
-use crate::model::{Absence, Digest, Finding, GroupAttributes, Kind, UserAttribute, UserAttributes};
+use crate::model::{
+    Absence, Digest, DisableCause, DisableHow, Finding, GroupAttributes, Kind, UserAttribute, UserAttributes,
+};
 use crate::scope::Path;
 
 /// Index of a step in its plan; steps come in the order in which they are to be begun.
@@ -26,6 +29,10 @@ pub struct Plan {
     pub withheld: Vec<Withheld>,
     /// Linked objects that were found to be as desired already: only this is to be recorded.
     pub confirmed: BTreeMap<LinkNo, Confirmed>,
+    /// Groups that were read back: who of ours is a member there now.
+    pub read_back: BTreeMap<LinkNo, BTreeSet<LinkNo>>,
+    /// Linked objects that are gone from the target and are not to come back: only this is to be recorded.
+    pub vanished: BTreeSet<LinkNo>,
     pub base: Base,
     pub findings: Vec<Finding>,
 }
@@ -35,6 +42,8 @@ pub struct Plan {
 #[serde(rename_all = "camelCase")]
 pub struct Base {
     pub linked_users: u64,
+    /// Linked, and not disabled by idcsync.
+    pub active_users: u64,
     pub linked_groups: u64,
 }
 
@@ -159,7 +168,31 @@ pub enum Action {
         proof: Absence,
         suspects: Option<Box<BTreeSet<LinkNo>>>,
     },
-    /// Removes a member of an adopted group who belongs to nobody in the directory.
+    /// `how` Deactivated writes to the target; the others to the state only, after the memberships are gone.
+    DisableUser {
+        user: LinkNo,
+        cause: DisableCause,
+        how: DisableHow,
+        proof: Absence,
+    },
+    /// The reverse, of what idcsync itself disabled.
+    EnableUser {
+        user: LinkNo,
+        how: DisableHow,
+    },
+    /// `waited`: for `delete-after`, so that it rests on the clock.
+    DeleteUser {
+        user: LinkNo,
+        cause: DisableCause,
+        proof: Absence,
+        waited: bool,
+    },
+    DeleteGroup {
+        group: LinkNo,
+        proof: Absence,
+        waited: bool,
+    },
+    /// Removes a member of a managed group who belongs to nobody in the directory.
     RemoveStranger {
         group: LinkNo,
         user: TargetId,
@@ -203,6 +236,18 @@ pub enum Reason {
     /// Through the nested group with this number.
     MemberThrough(LinkNo),
     Proof(Absence),
+    /// Out of scope since then.
+    OutSince(Timestamp, Absence),
+    /// Deleted in the directory; the proof was first seen then.
+    DeletedSince(Timestamp, Absence),
+    PausedSince(Timestamp),
+    OutOfReachSince(Timestamp),
+    /// Desired again, and disabled by idcsync.
+    BackInScope(DisableCause),
+    /// Disabled by idcsync, and enabled in the target by someone else.
+    EnabledByOthers,
+    /// The target has other values than idcsync wrote.
+    TargetChanged,
     NotInDirectory,
     EntryRebound,
 }
@@ -211,10 +256,17 @@ pub enum Reason {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Sort {
+    DeleteUser,
+    DeleteGroup,
+    DisableUser,
+    RevokeUser,
+    ReportUser,
     RemoveMember,
     RebindEntry,
     AdoptUser,
     AdoptGroup,
+    EnableUser,
+    RestoreUser,
     UpdateUser,
     UpdateGroup,
     CreateUser,
@@ -225,6 +277,13 @@ pub enum Sort {
 impl Sort {
     pub fn word(self) -> &'static str {
         match self {
+            Self::DeleteUser => "delete-user",
+            Self::DeleteGroup => "delete-group",
+            Self::DisableUser => "disable-user",
+            Self::RevokeUser => "revoke-user",
+            Self::ReportUser => "report-user",
+            Self::EnableUser => "enable-user",
+            Self::RestoreUser => "restore-user",
             Self::RemoveMember => "remove-member",
             Self::RebindEntry => "rebind-entry",
             Self::AdoptUser => "adopt-user",
@@ -250,17 +309,60 @@ impl Action {
             Self::UpdateGroup { .. } => Sort::UpdateGroup,
             Self::AddMember { .. } => Sort::AddMember,
             Self::RemoveMember { .. } | Self::RemoveStranger { .. } => Sort::RemoveMember,
+            Self::DisableUser { how: DisableHow::Deactivated, .. } => Sort::DisableUser,
+            Self::DisableUser { how: DisableHow::Revoked, .. } => Sort::RevokeUser,
+            Self::DisableUser { how: DisableHow::Reported, .. } => Sort::ReportUser,
+            Self::EnableUser { how: DisableHow::Deactivated, .. } => Sort::EnableUser,
+            Self::EnableUser { .. } => Sort::RestoreUser,
+            Self::DeleteUser { .. } => Sort::DeleteUser,
+            Self::DeleteGroup { .. } => Sort::DeleteGroup,
         }
+    }
+
+    /// The proof that a step which takes something away rests on.
+    pub fn proof(&self) -> Option<Absence> {
+        match self {
+            Self::RemoveMember { proof, .. }
+            | Self::RemoveStranger { proof, .. }
+            | Self::DisableUser { proof, .. }
+            | Self::DeleteUser { proof, .. }
+            | Self::DeleteGroup { proof, .. } => Some(*proof),
+            _ => None,
+        }
+    }
+
+    /// Whether it follows from time that has gone by.
+    pub fn rests_on_time(&self) -> bool {
+        match self {
+            Self::DisableUser { cause, .. } => cause.rests_on_time(),
+            Self::DeleteUser { cause, waited, .. } => *waited || cause.rests_on_time(),
+            Self::DeleteGroup { waited, .. } => *waited,
+            Self::RemoveMember { proof, .. } => proof.is_of_pause() || proof.is_of_outage(),
+            _ => false,
+        }
+    }
+
+    pub fn deletes(&self) -> bool {
+        matches!(self, Self::DeleteUser { .. } | Self::DeleteGroup { .. })
+    }
+
+    /// Whether somebody loses the use of the target by it.
+    pub fn disables(&self) -> bool {
+        matches!(self, Self::DisableUser { how: DisableHow::Deactivated | DisableHow::Revoked, .. })
     }
 
     /// The object that the step is on; memberships are on their group. `None` for a scope entry.
     pub fn object(&self) -> Option<LinkNo> {
         match self {
             Self::RebindEntry { .. } => None,
-            Self::CreateUser { user, .. } | Self::AdoptUser { user, .. } | Self::UpdateUser { user, .. } => {
-                Some(*user)
-            }
-            Self::CreateGroup { group, .. }
+            Self::CreateUser { user, .. }
+            | Self::AdoptUser { user, .. }
+            | Self::UpdateUser { user, .. }
+            | Self::DisableUser { user, .. }
+            | Self::EnableUser { user, .. }
+            | Self::DeleteUser { user, .. } => Some(*user),
+            Self::DeleteGroup { group, .. }
+            | Self::CreateGroup { group, .. }
             | Self::AdoptGroup { group, .. }
             | Self::UpdateGroup { group, .. }
             | Self::AddMember { group, .. }
@@ -279,7 +381,11 @@ impl Action {
 
     /// Whether the target is written to.
     pub fn writes_target(&self) -> bool {
-        !matches!(self, Self::RebindEntry { .. } | Self::AdoptUser { .. } | Self::AdoptGroup { .. })
+        match self {
+            Self::RebindEntry { .. } | Self::AdoptUser { .. } | Self::AdoptGroup { .. } => false,
+            Self::DisableUser { how, .. } | Self::EnableUser { how, .. } => *how == DisableHow::Deactivated,
+            _ => true,
+        }
     }
 
     /// Whether it changes a userName or leaves an attribute empty. The first half of a swap is not counted beside the
@@ -388,7 +494,19 @@ impl Plan {
                 add_group(&mut add, after);
             }
             Action::AddMember { .. } => {}
-            Action::RemoveMember { proof, .. } => add(proof.word().as_bytes()),
+            Action::DisableUser { cause, how, proof, .. } => {
+                add(cause.word().as_bytes());
+                add(how.word().as_bytes());
+                add(proof.word().as_bytes());
+            }
+            Action::EnableUser { how, .. } => add(how.word().as_bytes()),
+            Action::DeleteUser { cause, proof, .. } => {
+                add(cause.word().as_bytes());
+                add(proof.word().as_bytes());
+            }
+            Action::RemoveMember { proof, .. } | Action::DeleteGroup { proof, .. } => {
+                add(proof.word().as_bytes());
+            }
             Action::RemoveStranger { user, proof, .. } => {
                 add(user.as_str().as_bytes());
                 add(proof.word().as_bytes());

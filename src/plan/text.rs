@@ -7,7 +7,7 @@ use std::fmt::{self, Write};
 use super::approve::{ApprovedPlan, Hold};
 use super::step::{Action, Plan, Purpose, Reason, Sort, Step, StepNo};
 use crate::ids::LinkNo;
-use crate::model::{GroupAttributes, Kind};
+use crate::model::{DisableHow, GroupAttributes, Kind};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Colors {
@@ -66,12 +66,31 @@ impl fmt::Display for Reason {
             Self::DirectMember => f.write_str("a direct member"),
             Self::MemberThrough(_) => f.write_str("a member through a nested group"),
             Self::Proof(proof) => proof.fmt(f),
+            Self::OutSince(since, proof) => write!(f, "out of scope since {}; {proof}", minute(*since)),
+            Self::DeletedSince(since, proof) => write!(f, "{proof}, first on {}", minute(*since)),
+            Self::PausedSince(since) => {
+                write!(f, "paused since {}, longer than lifecycle.disable-after", minute(*since))
+            }
+            Self::OutOfReachSince(since) => {
+                let since = minute(*since);
+                write!(f, "the directory was last read on {since}, longer ago than lifecycle.disable-after")
+            }
+            Self::BackInScope(cause) => write!(f, "desired again; idcsync had disabled it: {}", cause.word()),
+            Self::EnabledByOthers => {
+                f.write_str("idcsync had disabled it, and someone else enabled it in the target")
+            }
+            Self::TargetChanged => f.write_str("changed in the target by someone else"),
             Self::NotInDirectory => {
                 f.write_str("nobody in the directory: membership of a managed group is authoritative")
             }
             Self::EntryRebound => f.write_str("the configured name is on another object now"),
         }
     }
+}
+
+/// To the minute: enough for a person.
+fn minute(at: jiff::Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M UTC").to_string()
 }
 
 impl Plan {
@@ -113,7 +132,17 @@ impl Page<'_> {
         self.entries()?;
         self.objects(Kind::User)?;
         self.objects(Kind::Group)?;
+        self.sessions()?;
         self.withheld()
+    }
+
+    /// What no step can take back.
+    fn sessions(&mut self) -> fmt::Result {
+        let ends = |s: &Step| s.action.deletes() || s.action.disables();
+        if self.plan().steps.iter().any(ends) {
+            writeln!(self.text, "\nRole sessions that are running now may last for up to 12 hours after.")?;
+        }
+        Ok(())
     }
 
     fn counts(&mut self) -> fmt::Result {
@@ -136,7 +165,14 @@ impl Page<'_> {
         let of = |sort| counts.get(&sort).copied().unwrap_or_default();
         let mut parts = Vec::new();
         for (count, one, many) in [
+            (of(Sort::DeleteUser), "user to delete", "users to delete"),
+            (of(Sort::DeleteGroup), "group to delete", "groups to delete"),
+            (of(Sort::DisableUser), "user to disable", "users to disable"),
+            (of(Sort::RevokeUser), "user to revoke", "users to revoke"),
+            (of(Sort::ReportUser), "user to report", "users to report"),
             (of(Sort::RemoveMember), "membership to remove", "memberships to remove"),
+            (of(Sort::EnableUser), "user to enable", "users to enable"),
+            (of(Sort::RestoreUser), "user to restore", "users to restore"),
             (of(Sort::UpdateUser), "user to update", "users to update"),
             (of(Sort::UpdateGroup), "group to update", "groups to update"),
             (of(Sort::AdoptUser), "user to adopt", "users to adopt"),
@@ -244,6 +280,31 @@ impl Page<'_> {
             }
             Action::AdoptUser { id, .. } | Action::AdoptGroup { id, .. } => {
                 self.line(2, '~', &format!("~ {label} (adopt {})", shown(id.as_str())), no, Some(step))?;
+            }
+            Action::DisableUser { how, .. } => {
+                let (mark, head) = match how {
+                    DisableHow::Deactivated => ('-', format!("- {label} (disable)")),
+                    DisableHow::Revoked => (
+                        '-',
+                        format!("- {label} (revoke: memberships go; sign-in and direct assignments stay)"),
+                    ),
+                    DisableHow::Reported => {
+                        ('~', format!("~ {label} (report: to be disabled in IAM Identity Center by hand)"))
+                    }
+                };
+                self.line(2, mark, &head, no, Some(step))?;
+            }
+            Action::EnableUser { how, .. } => {
+                let word = if *how == DisableHow::Deactivated { "enable" } else { "restore" };
+                self.line(2, '+', &format!("+ {label} ({word})"), no, Some(step))?;
+            }
+            Action::DeleteUser { .. } => {
+                let head = format!("- {label} (delete, with its account assignments)");
+                self.line(2, '-', &head, no, Some(step))?;
+            }
+            Action::DeleteGroup { .. } => {
+                let head = format!("- {label} (delete, with its account assignments)");
+                self.line(2, '-', &head, no, Some(step))?;
             }
             _ => {}
         }

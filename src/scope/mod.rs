@@ -108,6 +108,7 @@ impl<'a> Scope<'a> {
             Some(r) if root.is_complete() => {
                 let hidden = hidden.as_ref().map(|h| h.people(graph.root()).clone()).unwrap_or_default();
                 Closure::complete(root.certain().clone(), &(hidden | r.people(graph.root())))
+                    .veiled(flat.veiled(graph.root()))
             }
             _ => root,
         };
@@ -163,6 +164,18 @@ impl<'a> Scope<'a> {
     /// Every group that was read, containers included.
     pub fn groups(&self) -> &BTreeMap<LinkNo, &'a DirectoryGroup> {
         &self.groups
+    }
+
+    /// Of these it is not sure that they left the group: the read was not confirmed.
+    pub fn doubt_members(&mut self, group: LinkNo, people: &RoaringBitmap, why: &str) {
+        if let Some(written) = self.written.get_mut(&group) {
+            written.closure.doubt(people, why);
+        }
+    }
+
+    /// The same for the scope as a whole.
+    pub fn doubt_leavers(&mut self, people: &RoaringBitmap, why: &str) {
+        self.whole.doubt(people, why);
     }
 
     pub fn written(&self) -> &BTreeMap<LinkNo, WrittenGroup> {

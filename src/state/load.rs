@@ -25,6 +25,7 @@ impl Reader {
             last_cycle: profile.last_cycle,
             rename_support: profile.rename_support,
             last_server: profile.last_server,
+            last_read: profile.last_read,
             last_full: profile.last_full,
             cookie: profile.cookie,
         };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::db::{Row, Tx, Value, args};
+use super::db::{Pool, Row, Tx, Value, args};
 use super::open::{Reader, State};
 use super::words::Word;
 use super::{Result, StateError};
@@ -13,7 +13,7 @@ use crate::model::{Binding, ChangeCookie, Kind, Link, Pin, RenameSupport};
 
 const PROFILE: &str =
     "SELECT directory, identity_store_id, last_complete_read, last_cycle_at, rename_support,
-        last_server, last_full_at, change_server, change_cookie
+        last_server, last_read_at, last_full_at, change_server, change_cookie
     FROM profiles WHERE id = $1";
 const BIND: &str = "UPDATE profiles SET directory = $2, identity_store_id = $3, bound_at = $4
     WHERE id = $1 AND directory IS NULL";
@@ -23,6 +23,7 @@ const REBIND: &str =
 const BINDING: &str = "SELECT directory, identity_store_id FROM profiles WHERE id = $1";
 const COMPLETE_READ: &str = "UPDATE profiles SET last_complete_read = $2 WHERE id = $1";
 const LAST_SERVER: &str = "UPDATE profiles SET last_server = $2 WHERE id = $1";
+const LAST_READ: &str = "UPDATE profiles SET last_read_at = $2 WHERE id = $1";
 const LAST_FULL: &str = "UPDATE profiles SET last_full_at = $2 WHERE id = $1";
 const COOKIE: &str = "UPDATE profiles SET change_server = $2, change_cookie = $3 WHERE id = $1";
 const RENAME_SUPPORT: &str = "UPDATE profiles SET rename_support = $2 WHERE id = $1";
@@ -32,6 +33,7 @@ const SET_PINS: &str = "INSERT INTO pins (profile_id, kind, entry, anchor, objec
     ON CONFLICT (profile_id, kind, entry) DO UPDATE SET
         pinned_at = CASE WHEN pins.anchor = excluded.anchor THEN pins.pinned_at ELSE excluded.pinned_at END,
         anchor = excluded.anchor, object_name = excluded.object_name";
+const DATABASE_TIME: &str = "SELECT extract(epoch FROM clock_timestamp())::BIGINT";
 const PAUSE: &str = "UPDATE profiles
     SET paused_at = $2, pause_reason = $3, paused_by = $4, paused_until = $5, pause_warned_at = $6 WHERE id = $1";
 const WARNED: &str = "UPDATE profiles SET pause_warned_at = $2 WHERE id = $1 AND paused_at IS NOT NULL";
@@ -53,6 +55,8 @@ pub struct ReadRecord<'a> {
     pub rebind: bool,
     /// The server that was read, where the read was complete.
     pub server: Option<String>,
+    /// The directory answered, however incompletely: when that was.
+    pub read: Option<Timestamp>,
     /// Set if the target was read back as a whole: when that was.
     pub full: Option<Timestamp>,
     /// How far the change log has been read now.
@@ -79,6 +83,7 @@ pub(super) struct Profile {
     pub last_cycle: Option<Timestamp>,
     pub rename_support: RenameSupport,
     pub last_server: Option<String>,
+    pub last_read: Option<Timestamp>,
     pub last_full: Option<Timestamp>,
     pub cookie: Option<ChangeCookie>,
 }
@@ -109,6 +114,9 @@ impl State {
         }
         if let Some(server) = &read.server {
             tx.run(LAST_SERVER, args![self.profile_id, server.as_str()]).await?;
+        }
+        if let Some(at) = read.read {
+            tx.run(LAST_READ, args![self.profile_id, at]).await?;
         }
         if let Some(at) = read.full {
             tx.run(LAST_FULL, args![self.profile_id, at]).await?;
@@ -189,6 +197,17 @@ impl Reader {
     }
 }
 
+impl Reader {
+    /// By how many seconds the database's clock is ahead of this machine's; `None` where it has none of its own.
+    pub async fn clock_ahead(&self) -> Result<Option<i64>> {
+        if matches!(self.db.pool, Pool::Sqlite(_)) {
+            return Ok(None);
+        }
+        let there = self.db.fetch_one(DATABASE_TIME, args![], |row| row.next::<i64>()).await?;
+        Ok(there.map(|there| there - Timestamp::now().as_second()))
+    }
+}
+
 async fn write_pins<'a>(
     tx: &mut Tx,
     profile_id: i64,
@@ -218,6 +237,7 @@ pub(super) async fn load(tx: &mut Tx, profile_id: i64) -> Result<Profile> {
                 last_cycle: row.opt_time("profiles.last_cycle_at")?,
                 rename_support: row.word("profiles.rename_support", Word::of)?,
                 last_server: row.next()?,
+                last_read: row.opt_time("profiles.last_read_at")?,
                 last_full: row.opt_time("profiles.last_full_at")?,
                 cookie: {
                     let (server, bytes) = (row.next::<Option<String>>()?, row.next::<Option<Vec<u8>>>()?);

@@ -151,6 +151,7 @@ pub fn read<'a>(links: Vec<&'a Link>, now: Timestamp) -> ReadRecord<'a> {
         rebind: false,
         server: None,
         full: None,
+        read: None,
         cookie: None,
         now,
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 
 use crate::apply::{Applied, Journal, JournalError};
 use crate::ids::{CycleId, TargetId};
@@ -43,6 +44,15 @@ impl Book {
         let mut inner = self.0.lock().unwrap();
         for link in links {
             inner.known.links.insert(link.no, link.clone());
+        }
+    }
+
+    pub fn read_at(&self, now: Timestamp, complete: bool) {
+        let known = &mut self.0.lock().unwrap().known;
+        known.last_cycle = Some(now);
+        known.last_read = Some(now);
+        if complete {
+            known.last_complete_read = Some(now);
         }
     }
 

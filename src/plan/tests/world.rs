@@ -9,14 +9,18 @@ use jiff::Timestamp;
 use super::journal::Book;
 use super::store::Store;
 use crate::apply::{Applied, Links, Pace, apply, recover};
-use crate::ids::{Anchor, Dn, LinkNo, TargetId};
+use crate::cycle::for_tests::{self, Record, Seen, Suspects};
+use crate::ids::{Anchor, Dn, IdentityStoreId, LinkNo, TargetId};
 use crate::mapping::Mapping;
 use crate::model::{
     AccountState, Attributes, Code, Completeness, DirectoryGroup, DirectoryKind, DirectoryUser, EntryOutcome,
-    EntryRead, Finding, GroupIx, Kind, Known, Link, MemberRead, ObjectRef, ScopeEntry, Shortfall,
+    EntryRead, Fate, Finding, GroupIx, Kind, Known, Link, MemberRead, ObjectRef, ScopeEntry, Shortfall,
     ShortfallKind, Snapshot, SourceInfo, Unreadable, UnreadableMember, UserAttribute, UserIx,
 };
-use crate::plan::{Action, ApprovedPlan, Colors, Inputs, Policy, Sort, desire, guard, plan, render, wants};
+use crate::plan::{
+    Action, ApprovedPlan, Colors, Distrust, Elapsed, Given, Inputs, Policy, Sort, Sweep, desire, guard, plan,
+    render, wants,
+};
 use crate::scope::{NestedGroups, Scope};
 use crate::target::Target;
 
@@ -91,6 +95,14 @@ pub struct World {
     /// Another order of everything that is read; entries keep that of the config.
     pub shuffle: u64,
     pub in_flight: usize,
+    /// Read the target back.
+    pub full: bool,
+    pub sweep: Option<Sweep>,
+    pub distrust: Option<Distrust>,
+    /// What the directory says of those who are not read, by handle; the others are absent.
+    pub fates: BTreeMap<String, Fate>,
+    /// Anchors of people and groups that are gone.
+    pub buried: BTreeMap<String, Anchor>,
     next: u128,
 }
 
@@ -101,6 +113,7 @@ pub struct Prepared {
     pub known: Known,
     /// Links as the read changes them.
     record: Vec<Link>,
+    complete_read: bool,
 }
 
 impl Prepared {
@@ -151,6 +164,11 @@ impl Default for World {
             now: "2026-11-03T12:00:00Z".parse().unwrap(),
             shuffle: 0,
             in_flight: 4,
+            full: false,
+            sweep: None,
+            distrust: None,
+            fates: BTreeMap::new(),
+            buried: BTreeMap::new(),
             next: 0,
         }
     }
@@ -248,7 +266,8 @@ impl World {
     }
 
     pub fn delete_person(&mut self, handle: &str) {
-        self.people.remove(handle).unwrap();
+        let person = self.people.remove(handle).unwrap();
+        self.buried.insert(handle.to_owned(), person.anchor);
         self.groups.values_mut().for_each(|g| {
             g.members.remove(handle);
         });
@@ -260,6 +279,7 @@ impl World {
 
     pub fn anchor_of(&self, handle: &str) -> Anchor {
         (self.people.get(handle).map(|p| p.anchor))
+            .or_else(|| self.buried.get(handle).copied())
             .or_else(|| self.groups.get(handle).map(|g| g.anchor))
             .unwrap()
     }
@@ -397,7 +417,13 @@ impl World {
         let mapping = mapping();
         let target = self.store.capabilities();
         let desire = desire(&scope, &mapping, &known, target);
-        let observed = block_on(self.store.look_up(&wants(&desire, &known)));
+        let wants = wants(&desire, &known, target);
+        let observed = if self.full {
+            block_on(for_tests::read_back(self.store.as_ref(), &wants, &known)).unwrap()
+        } else {
+            block_on(self.store.look_up(&wants))
+        };
+        let fates = self.fates_of(&scope, &known);
         let managed: BTreeSet<UserAttribute> = mapping.user_expressions().keys().copied().collect();
         let inputs = Inputs {
             profile: "corp",
@@ -406,6 +432,10 @@ impl World {
             kept: &desire.kept,
             known: &known,
             observed: &observed,
+            full: self.full,
+            fates: &fates,
+            target,
+            sweep: self.sweep,
             managed: &managed,
             policy: &self.policy,
             now: self.now,
@@ -415,9 +445,38 @@ impl World {
         let mut findings = desire.findings;
         findings.extend(plan.findings.iter().cloned());
         findings.sort();
-        let approved = guard(plan, &self.policy, &known.approvals, known.rename_support);
-        let record = record(&scope, &known, &approved);
-        Prepared { approved, findings, known, record }
+        let given =
+            Given { approvals: &known.approvals, renames: known.rename_support, distrust: self.distrust };
+        let approved = guard(plan, &self.policy, &given);
+        let suspects = Suspects::of(&scope, &known, &approved);
+        let elapsed = Elapsed {
+            now: self.now,
+            last_complete_read: known.last_complete_read,
+            disable_after: self.policy.lifecycle.disable_after,
+        };
+        let seen = Seen {
+            snapshot: &snapshot,
+            scope: &scope,
+            known: &known,
+            fates: &fates,
+            doubtful: &BTreeMap::new(),
+            elapsed,
+        };
+        let record = Record::of(&seen, &approved, &suspects, IdentityStoreId::new("d-1234567890"), self.now);
+        let complete_read = scope.whole().is_complete();
+        let record = record.into_links().into_values().collect();
+        Prepared { approved, findings, known, record, complete_read }
+    }
+
+    fn fates_of(&self, scope: &Scope<'_>, known: &Known) -> BTreeMap<LinkNo, Fate> {
+        let missing = known.links.values().filter(|l| {
+            l.target_id.is_some() && !scope.users().contains_key(&l.no) && !scope.groups().contains_key(&l.no)
+        });
+        let of = |anchor: Anchor| {
+            let known = |handle: &String| self.anchor_of(handle) == anchor;
+            self.fates.iter().find(|(h, _)| known(h)).map_or(Fate::Absent, |(_, fate)| fate.clone())
+        };
+        missing.map(|l| (l.no, of(l.anchor))).collect()
     }
 
     /// Plans and applies, and carries state and target forward.
@@ -439,6 +498,7 @@ impl World {
     /// What a cycle writes down before it applies.
     pub fn register(&self, prepared: &Prepared) {
         self.book.write_links(&prepared.record);
+        self.book.read_at(self.now, prepared.complete_read);
     }
 
     fn run_all(
@@ -506,45 +566,6 @@ impl World {
     pub fn text(&self) -> String {
         self.prepare().text()
     }
-}
-
-/// As a cycle records a read: objects met, whom groups hold, what was found to be as desired.
-fn record(scope: &Scope<'_>, known: &Known, approved: &ApprovedPlan) -> Vec<Link> {
-    let link = |no: LinkNo, kind, anchor, dn: &Dn| {
-        known.links.get(&no).cloned().unwrap_or_else(|| Link::new(no, kind, anchor, dn.as_str().to_owned()))
-    };
-    let doubted: BTreeSet<LinkNo> = approved
-        .held()
-        .keys()
-        .filter_map(|no| match &approved.plan().step(*no).action {
-            Action::RemoveMember { suspects: Some(suspects), .. } => Some(suspects.iter().copied()),
-            _ => None,
-        })
-        .flatten()
-        .collect();
-    let mut links: BTreeMap<LinkNo, Link> = BTreeMap::new();
-    for (no, user) in scope.users() {
-        links.insert(*no, link(*no, Kind::User, user.anchor, &user.dn));
-    }
-    for (no, group) in scope.groups() {
-        let mut link = link(*no, Kind::Group, group.anchor, &group.dn);
-        if let Some(found) = scope.record_of(*no).filter(|f| !(f.suspect && doubted.contains(no))) {
-            link.direct = found.direct;
-            link.hidden = found.hidden;
-            link.unreadable = found.unreadable;
-        }
-        links.insert(*no, link);
-    }
-    for (no, confirmed) in &approved.plan().confirmed {
-        let known = known.links.get(no).filter(|l| l.target_id.is_some()).cloned();
-        let mut link = links.remove(no).or(known).expect("only linked objects are confirmed");
-        link.digest = Some(confirmed.digest);
-        link.name = Some(confirmed.name.clone());
-        link.email.clone_from(&confirmed.email);
-        link.retry = None;
-        links.insert(*no, link);
-    }
-    links.into_values().collect()
 }
 
 /// What holds for every plan.

@@ -1,0 +1,154 @@
+//! What is only *not seen* is looked at once more before anything is taken away for it; and a server that was not read
+//! before has to show it twice.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use roaring::RoaringBitmap;
+use tracing::{info, warn};
+
+use super::{Profile, chain};
+use crate::directory::Directory;
+use crate::ids::LinkNo;
+use crate::model::{Kind, Known, ReadRequest, ScopeEntry, Snapshot};
+use crate::plan::{Action, Plan};
+use crate::scope::Scope;
+
+/// Memberships that a read from another server than before does not show, by group: they count from the second
+/// cycle on.
+pub type Doubtful = BTreeMap<LinkNo, RoaringBitmap>;
+
+/// After a change of server, absences that it is the first to show wait.
+pub fn doubt_new_server(snapshot: &Snapshot, scope: &mut Scope<'_>, known: &Known) -> Doubtful {
+    let server = &snapshot.source.server;
+    let Some(before) = known.last_server.as_ref().filter(|before| *before != server) else {
+        return Doubtful::new();
+    };
+    let why = format!(
+        "read from {server}, before from {before}: what is missing there counts from the second cycle"
+    );
+    let mut doubtful = Doubtful::new();
+    let groups: Vec<LinkNo> = scope.written().keys().copied().collect();
+    for group in groups {
+        let (Some(link), Some(written)) = (known.links.get(&group), scope.written().get(&group)) else {
+            continue;
+        };
+        let missing = &link.applied - written.closure.certain();
+        if missing.is_empty() {
+            continue;
+        }
+        scope.doubt_members(group, &(&missing - &link.doubtful), &why);
+        doubtful.insert(group, missing);
+    }
+    // Who has been out before has been shown so by the other server, too.
+    let newly: RoaringBitmap = known
+        .links
+        .values()
+        .filter(|l| l.kind == Kind::User && l.target_id.is_some() && l.out_since.is_none())
+        .map(|l| l.no.0)
+        .filter(|no| !scope.whole().certain().contains(*no))
+        .collect();
+    scope.doubt_leavers(&newly, &why);
+    doubtful
+}
+
+/// What has to be seen missing a second time.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Concerned {
+    groups: BTreeSet<LinkNo>,
+    /// Steps that rest on the scope as a whole.
+    scope: bool,
+}
+
+impl Concerned {
+    pub fn of(plan: &Plan) -> Self {
+        let mut concerned = Self::default();
+        for step in &plan.steps {
+            let Some(proof) = step.action.proof().filter(|p| p.rests_on_absence()) else { continue };
+            if proof.is_of_scope() {
+                concerned.scope = true;
+            } else if let Action::RemoveMember { group, .. } | Action::RemoveStranger { group, .. } =
+                &step.action
+            {
+                concerned.groups.insert(*group);
+            }
+        }
+        concerned
+    }
+
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Reads the objects concerned once more, from the same server. Whoever the second read shows, or does not clearly
+/// show missing, stays. Gives the requests that it took.
+pub async fn look_again(
+    directory: &dyn Directory,
+    profile: &Profile<'_>,
+    server: &str,
+    scope: &mut Scope<'_>,
+    known: &Known,
+    concerned: &Concerned,
+    now: Timestamp,
+) -> u64 {
+    let mut wanted = profile.wanted.clone();
+    let mut pins = known.pins.clone();
+    if !concerned.scope {
+        wanted.entries = concerned
+            .groups
+            .iter()
+            .filter_map(|no| scope.groups().get(no))
+            .map(|g| ScopeEntry { kind: Kind::Group, name: g.anchor.to_string(), write: true })
+            .collect();
+        pins.clear();
+    }
+    let request = ReadRequest { wanted, pins, now, server: Some(server.to_owned()) };
+    let why = "a second look did not confirm it";
+    let second = match directory.read(&request).await {
+        Ok(second) => second,
+        Err(error) => {
+            warn!(
+                "the second look failed, so nothing is taken away that only was not seen: {}",
+                chain(&error)
+            );
+            doubt_all(scope, known, concerned, "a second look was not possible");
+            return 0;
+        }
+    };
+    let again = Scope::resolve(&second, known, profile.nested);
+    let mut unconfirmed = 0;
+    for group in &concerned.groups {
+        let Some(link) = known.links.get(group) else { continue };
+        let gone = again
+            .written()
+            .get(group)
+            .map_or_else(RoaringBitmap::new, |w| w.closure.absent_of(&link.applied));
+        let there = scope.written().get(group).map(|w| w.closure.certain().clone()).unwrap_or_default();
+        let doubt = &link.applied - &gone - &there;
+        unconfirmed += doubt.len();
+        scope.doubt_members(*group, &doubt, why);
+    }
+    if concerned.scope {
+        let outside: RoaringBitmap = super::fates::outside(scope, known).iter().map(|no| no.0).collect();
+        let doubt = &outside - &again.whole().absent_of(&outside);
+        unconfirmed += doubt.len();
+        scope.doubt_leavers(&doubt, why);
+    }
+    if unconfirmed > 0 {
+        info!(unconfirmed, "a second look did not confirm all that the first one missed");
+    }
+    second.source.requests
+}
+
+fn doubt_all(scope: &mut Scope<'_>, known: &Known, concerned: &Concerned, why: &str) {
+    for group in &concerned.groups {
+        if let Some(link) = known.links.get(group) {
+            scope.doubt_members(*group, &link.applied, why);
+        }
+    }
+    if concerned.scope {
+        let all: RoaringBitmap = super::fates::outside(scope, known).iter().map(|no| no.0).collect();
+        scope.doubt_leavers(&all, why);
+    }
+}

@@ -1,0 +1,74 @@
+//! What became of linked objects that the read did not bring: asked for by their anchors, and what is noted of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use tracing::warn;
+
+use super::chain;
+use crate::directory::Directory;
+use crate::ids::{Anchor, LinkNo};
+use crate::model::{ChangeCookie, DirectoryKind, Fate, FateRequest, Kind, Known, Snapshot};
+use crate::scope::Scope;
+
+#[derive(Debug, Default)]
+pub struct Asked {
+    pub of: BTreeMap<LinkNo, Fate>,
+    pub cookie: Option<ChangeCookie>,
+    pub requests: u64,
+}
+
+/// Asks the server that the snapshot came from. That it cannot be asked concludes nothing.
+pub async fn ask(
+    directory: &dyn Directory,
+    snapshot: &Snapshot,
+    scope: &Scope<'_>,
+    known: &Known,
+    now: Timestamp,
+) -> Asked {
+    let missing: BTreeMap<Anchor, (LinkNo, Kind)> = known
+        .links
+        .values()
+        .filter(|l| l.target_id.is_some())
+        .filter(|l| !scope.users().contains_key(&l.no) && !scope.groups().contains_key(&l.no))
+        .map(|l| (l.anchor, (l.no, l.kind)))
+        .collect();
+    // A change log is followed without a break: what it said while nobody asked may be gone from it.
+    let follows =
+        known.cookie.is_some() || (snapshot.source.kind == DirectoryKind::Ldap && known.binding.is_none());
+    if missing.is_empty() && !follows {
+        return Asked::default();
+    }
+    let request = FateRequest {
+        server: snapshot.source.server.clone(),
+        objects: missing.iter().map(|(anchor, (_, kind))| (*anchor, *kind)).collect(),
+        now,
+        cookie: known.cookie.clone(),
+    };
+    match directory.fates(&request).await {
+        Ok(fates) => Asked {
+            of: fates.of.into_iter().filter_map(|(a, fate)| Some((missing.get(&a)?.0, fate))).collect(),
+            cookie: fates.cookie,
+            requests: fates.requests,
+        },
+        Err(error) => {
+            warn!(
+                objects = missing.len(),
+                "objects that were not read could not be looked up, so nothing is concluded about them: {}",
+                chain(&error)
+            );
+            Asked::default()
+        }
+    }
+}
+
+/// Numbers of all linked users that the scope does not certainly have.
+pub fn outside(scope: &Scope<'_>, known: &Known) -> BTreeSet<LinkNo> {
+    known
+        .links
+        .values()
+        .filter(|l| l.kind == Kind::User && l.target_id.is_some())
+        .map(|l| l.no)
+        .filter(|no| !scope.whole().certain().contains(no.0))
+        .collect()
+}

@@ -1,0 +1,67 @@
+//! What is asked of the target before planning: a few objects, or everything.
+
+use std::collections::BTreeSet;
+
+use super::CycleError;
+use crate::ids::TargetId;
+use crate::model::{Kind, Known, Observed, Wants};
+use crate::target::Target;
+
+/// What the plan depends on, and then the names of members of groups that are to be adopted: `protect` goes by
+/// name.
+pub async fn observe(target: &dyn Target, wants: &Wants) -> Result<Observed, CycleError> {
+    if wants.is_empty() {
+        return Ok(Observed::default());
+    }
+    let mut observed = target.observe(wants).await.map_err(CycleError::Target)?;
+    name_members(target, &mut observed).await?;
+    Ok(observed)
+}
+
+/// Everything that the target holds, with the members of the groups that are linked or may be adopted.
+pub async fn read_back(target: &dyn Target, wants: &Wants, known: &Known) -> Result<Observed, CycleError> {
+    let linked =
+        |kind| known.links.values().filter(move |l| l.kind == kind).filter_map(|l| l.target_id.clone());
+    let groups: BTreeSet<TargetId> = linked(Kind::Group).collect();
+    let mut observed = target.read_back(&groups).await.map_err(CycleError::Target)?;
+    // A listing that runs while others write may miss an object: no linked one is taken for gone on that account.
+    // Names are asked for as ever, since whoever is found so comes with members.
+    let again = Wants {
+        users: linked(Kind::User).filter(|id| !observed.users.contains_key(id)).collect(),
+        groups: groups.iter().filter(|id| !observed.groups.contains_key(*id)).cloned().collect(),
+        group_names: wants.group_names.clone(),
+        group_external_ids: wants.group_external_ids.clone(),
+        ..Wants::default()
+    };
+    if !again.is_empty() {
+        let more = target.observe(&again).await.map_err(CycleError::Target)?;
+        observed.users.extend(more.users);
+        for (id, group) in more.groups {
+            match observed.groups.get_mut(&id) {
+                Some(found) if group.members.is_some() => found.members = group.members,
+                Some(_) => {}
+                None => {
+                    observed.groups.insert(id, group);
+                }
+            }
+        }
+    }
+    name_members(target, &mut observed).await?;
+    Ok(observed)
+}
+
+async fn name_members(target: &dyn Target, observed: &mut Observed) -> Result<(), CycleError> {
+    let unnamed: BTreeSet<_> = observed
+        .groups
+        .values()
+        .flat_map(|g| g.members.iter().flatten())
+        .filter(|id| !observed.users.contains_key(*id))
+        .cloned()
+        .collect();
+    if !unnamed.is_empty() {
+        let wants = Wants { users: unnamed, ..Wants::default() };
+        let more = target.observe(&wants).await.map_err(CycleError::Target)?;
+        observed.users.extend(more.users);
+    }
+    Ok(())
+}

@@ -1,0 +1,322 @@
+//! The life of a linked object: one rule (out of scope for longer than `disable-after`) and three events (deleted, or
+//! shut, in the directory; gone from the target).
+//!
+//! Pure: links, what was read, the time of the last complete read, now and the policy decide.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::draft::{self, Drafts};
+use super::policy::{DisableMethod, Lifecycle, OnDelete, OnDisable};
+use super::step::{Action, Reason};
+use super::{Inputs, Sweep};
+use crate::ids::LinkNo;
+use crate::model::{
+    Absence, AccountState, Code, Deleted, DeletionProof, DisableCause, DisableHow, Fate, Finding, Kind, Link,
+    ObservedUser,
+};
+
+/// What is to happen to one linked object as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    pub action: Action,
+    pub reason: Reason,
+}
+
+/// What becomes of linked objects, beside their values and memberships.
+#[derive(Debug, Default)]
+pub struct Ends {
+    /// Disabled or deleted.
+    pub out: BTreeMap<LinkNo, End>,
+    /// Enabled again.
+    pub back: BTreeMap<LinkNo, End>,
+    /// Gone from the target, and not to come back.
+    pub vanished: BTreeSet<LinkNo>,
+    pub findings: Vec<Finding>,
+}
+
+/// Reads further apart than this count as a break even where `disable-after` is shorter: else a weekly job would never
+/// disable anybody.
+const SHORTEST_BREAK: SignedDuration = SignedDuration::from_hours(8 * 24);
+
+/// Time that has gone by, as far as reads have witnessed it.
+#[derive(Clone, Copy, Debug)]
+pub struct Elapsed {
+    pub now: Timestamp,
+    pub last_complete_read: Option<Timestamp>,
+    pub disable_after: SignedDuration,
+}
+
+impl Elapsed {
+    /// Nobody looked for longer than the whole of `disable-after` (a job that did not run, a database restored from
+    /// an old copy): whoever was outside then may have been back for weeks. The count begins anew.
+    pub fn is_broken(&self) -> bool {
+        let limit = self.disable_after.max(SHORTEST_BREAK);
+        self.last_complete_read.is_some_and(|last| self.now.duration_since(last) > limit)
+    }
+
+    /// For how long reads have shown something that was first seen then.
+    pub fn since(&self, first: Timestamp) -> SignedDuration {
+        if self.is_broken() { SignedDuration::ZERO } else { self.now.duration_since(first) }
+    }
+
+    /// The rule.
+    pub fn is_overdue(&self, out_since: Option<Timestamp>) -> bool {
+        out_since.is_some_and(|first| self.since(first) > self.disable_after)
+    }
+}
+
+impl Inputs<'_> {
+    pub fn elapsed(&self) -> Elapsed {
+        Elapsed {
+            now: self.now,
+            last_complete_read: self.known.last_complete_read,
+            disable_after: self.policy.lifecycle.disable_after,
+        }
+    }
+
+    /// What is known of a linked object's deletion in the directory, this cycle's look-ups included.
+    pub fn deletion(&self, link: &Link) -> Option<Deleted> {
+        let read = self.scope.users().contains_key(&link.no) || self.scope.groups().contains_key(&link.no);
+        if read {
+            return None;
+        }
+        match self.fates.get(&link.no) {
+            Some(Fate::Present { .. }) => None,
+            Some(Fate::Deleted(proof)) => {
+                let since = link.deleted.map_or(self.now, |d| d.since);
+                Some(Deleted { since, proof: *proof })
+            }
+            Some(Fate::Absent) => link.deleted.or_else(|| self.long_absence(link)),
+            Some(Fate::Unread(_)) | None => link.deleted,
+        }
+    }
+
+    /// Servers without tombstones: not found for as long as the config demands.
+    fn long_absence(&self, link: &Link) -> Option<Deleted> {
+        let limit = self.policy.lifecycle.delete_on_absence?;
+        let since = link.absent_since?;
+        let long = self.elapsed().since(since) > limit;
+        long.then_some(Deleted { since: self.now, proof: DeletionProof::LongAbsence })
+    }
+
+    /// Positively read: the directory does not let this one sign in.
+    fn shut(&self, no: LinkNo) -> Option<(DisableCause, Absence)> {
+        let account = match (self.scope.users().get(&no), self.fates.get(&no)) {
+            (Some(user), _) => user.account,
+            (None, Some(Fate::Present { account, .. })) => *account,
+            (None, _) => return None,
+        };
+        let cause = match account {
+            AccountState::Disabled => DisableCause::AccountDisabled,
+            AccountState::Expired => DisableCause::AccountExpired,
+            AccountState::Enabled | AccountState::Unknown => return None,
+        };
+        let ignored = self.policy.lifecycle.on_directory_disable == OnDisable::Ignore;
+        Absence::from_account(account).filter(|_| !ignored).map(|proof| (cause, proof))
+    }
+
+    /// Why someone is to be a member of nothing, whatever the scope says.
+    pub(super) fn barred(&self, link_no: LinkNo) -> Option<Absence> {
+        let deleted = self.known.links.get(&link_no).and_then(|l| self.deletion(l));
+        let by_filter =
+            || self.scope.users().get(&link_no).and_then(|u| Absence::from_filter(u.matches_filter));
+        (deleted.map(|d| Absence::from_deletion(d.proof)))
+            .or_else(|| self.shut(link_no).map(|(_, proof)| proof))
+            .or_else(by_filter)
+    }
+
+    /// Proof that someone has left the scope.
+    fn left(&self, no: LinkNo) -> Option<Absence> {
+        let by_filter = self.scope.users().get(&no).and_then(|u| Absence::from_filter(u.matches_filter));
+        by_filter.or_else(|| self.scope.whole().out_of_scope(no))
+    }
+}
+
+/// What a deletion leads to once it is proven.
+fn is_due(lifecycle: &Lifecycle, deleted: Deleted, now: Timestamp) -> bool {
+    lifecycle.on_directory_delete == OnDelete::Delete
+        && now.duration_since(deleted.since) >= lifecycle.delete_after
+}
+
+pub fn ends(inputs: &Inputs<'_>, drafts: &Drafts) -> Ends {
+    let mut ends = Ends::default();
+    for link in inputs.known.links.values() {
+        let Some(id) = &link.target_id else { continue };
+        if drafts.protected.contains(&link.no) || drafts.gone.contains(&link.no) {
+            continue;
+        }
+        let gone = inputs.full
+            && match link.kind {
+                Kind::User => !inputs.observed.users.contains_key(id),
+                Kind::Group => !inputs.observed.groups.contains_key(id),
+            };
+        if gone {
+            // Whoever is desired has a draft that makes it anew, or a reason why it waits.
+            let wished = inputs.desired.users.contains_key(&link.no)
+                || inputs.desired.groups.contains_key(&link.no)
+                || inputs.kept.contains(&link.no);
+            if !wished {
+                ends.vanished.insert(link.no);
+            }
+            continue;
+        }
+        match link.kind {
+            Kind::User => user(inputs, drafts, link, inputs.observed.users.get(id), &mut ends),
+            Kind::Group => {
+                if let Some(end) = group(inputs, drafts, link) {
+                    ends.out.insert(link.no, end);
+                }
+            }
+        }
+    }
+    ends
+}
+
+fn user(inputs: &Inputs<'_>, drafts: &Drafts, link: &Link, now: Option<&ObservedUser>, ends: &mut Ends) {
+    let subject = || draft::subject(Kind::User, link.anchor, link.sid.as_ref(), &inputs.label(link.no));
+    if let Some(out) = out_of_use(inputs, drafts, link) {
+        ends.out.insert(link.no, out);
+        return;
+    }
+    let desired = inputs.desired.users.contains_key(&link.no);
+    match (link.disabled, now) {
+        (Some(disabled), _) if desired => {
+            let action = Action::EnableUser { user: link.no, how: disabled.how };
+            ends.back.insert(link.no, End { action, reason: Reason::BackInScope(disabled.cause) });
+            if disabled.how == DisableHow::Reported && now.is_some_and(|u| u.disabled) {
+                ends.findings.push(disabled_by_others(subject()));
+            }
+        }
+        // Someone else let them in again.
+        (Some(disabled), Some(found)) if disabled.how == DisableHow::Deactivated && !found.disabled => {
+            if let Some(proof) = standing_proof(inputs, link, disabled.cause) {
+                let action =
+                    Action::DisableUser { user: link.no, cause: disabled.cause, how: disabled.how, proof };
+                ends.out.insert(link.no, End { action, reason: Reason::EnabledByOthers });
+            }
+        }
+        (Some(disabled), found) if disabled.how == DisableHow::Reported => {
+            if !found.is_some_and(|u| u.disabled) {
+                ends.findings.push(Finding::new(
+                    Code::DisableByHand,
+                    subject(),
+                    format!(
+                        "it is to be disabled ({}), which this target cannot do and the config leaves to a person \
+                         (lifecycle.disable-method = \"report\"): disable the user in IAM Identity Center",
+                        disabled.cause.word()
+                    ),
+                ));
+            }
+        }
+        (None, Some(found)) if desired && found.disabled => ends.findings.push(disabled_by_others(subject())),
+        _ => {}
+    }
+}
+
+fn disabled_by_others(subject: crate::model::Subject) -> Finding {
+    Finding::new(
+        Code::DisabledByOthers,
+        subject,
+        "it is in scope and was disabled in the target by someone else, which stays as it is. Enable the user in IAM \
+         Identity Center, or take it out of the scope",
+    )
+}
+
+/// Why someone whom idcsync disabled is still to be so.
+fn standing_proof(inputs: &Inputs<'_>, link: &Link, cause: DisableCause) -> Option<Absence> {
+    match cause {
+        DisableCause::Deleted => inputs.deletion(link).map(|d| Absence::from_deletion(d.proof)),
+        DisableCause::AccountDisabled | DisableCause::AccountExpired => {
+            inputs.shut(link.no).map(|(_, proof)| proof)
+        }
+        DisableCause::OutOfScope | DisableCause::Paused | DisableCause::OutOfReach => inputs.left(link.no),
+    }
+}
+
+/// Whether a linked user is to be disabled or deleted now.
+fn out_of_use(inputs: &Inputs<'_>, drafts: &Drafts, link: &Link) -> Option<End> {
+    let lifecycle = &inputs.policy.lifecycle;
+    if let Some(deleted) = inputs.deletion(link) {
+        let proof = Absence::from_deletion(deleted.proof);
+        let reason = Reason::DeletedSince(deleted.since, proof);
+        // Its name is wanted by a newcomer: that comes first, and the delete follows in the next cycle. Not to be
+        // read now: nobody deletes on the strength of an old proof that could not be looked at again.
+        let ready = !drafts.list.contains_key(&link.no)
+            && !matches!(inputs.fates.get(&link.no), None | Some(Fate::Unread(_)));
+        if ready && is_due(lifecycle, deleted, inputs.now) {
+            let waited = !lifecycle.delete_after.is_zero();
+            let action = Action::DeleteUser { user: link.no, cause: DisableCause::Deleted, proof, waited };
+            return Some(End { action, reason });
+        }
+        return disable(inputs, drafts, link, DisableCause::Deleted, proof, reason);
+    }
+    if let Some((cause, proof)) = inputs.shut(link.no) {
+        return disable(inputs, drafts, link, cause, proof, Reason::Proof(proof));
+    }
+    let proof = inputs.left(link.no)?;
+    let since = link.out_since.filter(|_| inputs.elapsed().is_overdue(link.out_since))?;
+    disable(inputs, drafts, link, DisableCause::OutOfScope, proof, Reason::OutSince(since, proof))
+}
+
+/// In the way that the target has, or the config chose for want of one.
+fn disable(
+    inputs: &Inputs<'_>,
+    drafts: &Drafts,
+    link: &Link,
+    cause: DisableCause,
+    proof: Absence,
+    reason: Reason,
+) -> Option<End> {
+    if link.disabled.is_some() {
+        return None;
+    }
+    let user = link.no;
+    let how = if inputs.target.disables {
+        DisableHow::Deactivated
+    } else {
+        match inputs.policy.lifecycle.disable_method {
+            DisableMethod::Revoke => DisableHow::Revoked,
+            DisableMethod::Report => DisableHow::Reported,
+            DisableMethod::Delete => {
+                let action = Action::DeleteUser { user, cause, proof, waited: false };
+                return (!drafts.list.contains_key(&user)).then_some(End { action, reason });
+            }
+        }
+    };
+    Some(End { action: Action::DisableUser { user, cause, how, proof }, reason })
+}
+
+fn group(inputs: &Inputs<'_>, drafts: &Drafts, link: &Link) -> Option<End> {
+    let lifecycle = &inputs.policy.lifecycle;
+    let deleted = inputs.deletion(link)?;
+    let ready = !drafts.list.contains_key(&link.no)
+        && !matches!(inputs.fates.get(&link.no), None | Some(Fate::Unread(_)));
+    if !ready || !is_due(lifecycle, deleted, inputs.now) {
+        return None;
+    }
+    let proof = Absence::from_deletion(deleted.proof);
+    let waited = !lifecycle.delete_after.is_zero();
+    let action = Action::DeleteGroup { group: link.no, proof, waited };
+    Some(End { action, reason: Reason::DeletedSince(deleted.since, proof) })
+}
+
+/// Everybody, since the profile was paused, or the directory out of reach, for too long.
+pub fn sweep(inputs: &Inputs<'_>, drafts: &Drafts, sweep: Sweep) -> Ends {
+    let reason = match sweep.cause {
+        DisableCause::OutOfReach => Reason::OutOfReachSince(sweep.since),
+        _ => Reason::PausedSince(sweep.since),
+    };
+    let out = inputs
+        .known
+        .links
+        .values()
+        .filter(|l| l.kind == Kind::User && l.target_id.is_some() && !drafts.protected.contains(&l.no))
+        .filter_map(|link| {
+            let end = disable(inputs, drafts, link, sweep.cause, sweep.proof, reason.clone())?;
+            Some((link.no, end))
+        })
+        .collect();
+    Ends { out, ..Ends::default() }
+}
