@@ -21,7 +21,7 @@ pub use recover::{RecoverError, recover};
 
 use crate::ids::{LinkNo, TargetId};
 use crate::model::{Finding, Intent, Link, Outcome, RenameSupport, StepResult};
-use crate::plan::{Action, ApprovedPlan, Sort, StepNo};
+use crate::plan::{Action, ApprovedPlan, Batch, Sort, Step, StepNo, batches};
 use crate::target::{Target, TargetError, TargetErrorKind};
 use perform::Performed;
 
@@ -99,7 +99,8 @@ pub async fn apply(
     stop: &tokio::sync::watch::Receiver<bool>,
     progress: &(dyn Fn(u64, u64) + Sync),
 ) -> Result<Applied, JournalError> {
-    let mut run = Run::new(plan, links, clock);
+    let limit = usize::try_from(target.capabilities().membership_batch).unwrap_or(1).max(1);
+    let mut run = Run::new(plan, limit, links, clock);
     let total = run.total;
     progress(0, total);
     let mut under_way = FuturesUnordered::new();
@@ -117,18 +118,21 @@ pub async fn apply(
                 run.arm(journal).await?;
             }
             while under_way.len() < pace.in_flight {
-                let Some((no, seq)) = run.armed.pop_front() else { break };
-                let call = perform::call(plan.plan(), plan.plan().step(no), run.links);
+                let Some(batch) = run.armed.pop_front() else { break };
+                let steps: Vec<&Step> = batch.iter().map(|(no, _)| plan.plan().step(*no)).collect();
+                let call = perform::call(plan.plan(), &steps, run.links);
                 let target = Arc::clone(&target);
-                under_way.push(async move { (no, seq, perform::perform(call, target.as_ref()).await) });
+                under_way.push(async move { (batch, perform::perform(call, target.as_ref()).await) });
             }
         }
         if under_way.is_empty() {
             break;
         }
         let finished = tokio::time::timeout(FLUSH, under_way.next()).await;
-        if let Ok(Some((no, seq, performed))) = finished {
-            run.settle(no, seq, performed);
+        if let Ok(Some((batch, performed))) = finished {
+            for ((no, seq), performed) in batch.into_iter().zip(performed) {
+                run.settle(no, seq, performed);
+            }
             progress(run.settled, total);
         }
         let full = run.outcomes.len() >= BATCH || (run.armed.is_empty() && under_way.is_empty());
@@ -147,9 +151,15 @@ struct Run<'a> {
     /// How many needed steps are not done yet.
     waiting: BTreeMap<StepNo, usize>,
     needed_by: BTreeMap<StepNo, Vec<StepNo>>,
-    ready: BTreeSet<StepNo>,
+    /// Steps of one request; those of which a needed step failed are taken out.
+    batches: Vec<Batch>,
+    batch_of: BTreeMap<StepNo, usize>,
+    /// How many steps of a batch wait for others.
+    held_up: Vec<usize>,
+    /// Batches, in the plan's order.
+    ready: BTreeSet<usize>,
     /// Written down and not sent yet.
-    armed: VecDeque<(StepNo, i64)>,
+    armed: VecDeque<Vec<(StepNo, i64)>>,
     outcomes: Vec<Outcome>,
     changed: BTreeSet<LinkNo>,
     applied: Applied,
@@ -159,13 +169,21 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(plan: &'a ApprovedPlan, links: &'a mut Links, clock: &'a (dyn Fn() -> Timestamp + Sync)) -> Self {
+    fn new(
+        plan: &'a ApprovedPlan,
+        limit: usize,
+        links: &'a mut Links,
+        clock: &'a (dyn Fn() -> Timestamp + Sync),
+    ) -> Self {
         let mut run = Self {
             plan,
             links,
             clock,
             waiting: BTreeMap::new(),
             needed_by: BTreeMap::new(),
+            batches: batches(plan, limit),
+            batch_of: BTreeMap::new(),
+            held_up: Vec::new(),
             ready: BTreeSet::new(),
             armed: VecDeque::new(),
             outcomes: Vec::new(),
@@ -175,36 +193,95 @@ impl<'a> Run<'a> {
             total: 0,
             settled: 0,
         };
-        for (no, step) in plan.runnable() {
-            if matches!(step.action, Action::RebindEntry { .. }) {
-                continue;
-            }
-            run.total += 1;
-            run.applied.undone.insert(no);
-            if step.after.is_empty() {
-                run.ready.insert(no);
-            } else {
-                run.waiting.insert(no, step.after.len());
-                for needed in &step.after {
-                    run.needed_by.entry(*needed).or_default().push(no);
+        run.batches.retain(|b| {
+            !b.iter().any(|no| matches!(plan.plan().step(*no).action, Action::RebindEntry { .. }))
+        });
+        for (at, batch) in run.batches.iter().enumerate() {
+            let mut held_up = 0;
+            for no in batch {
+                run.total += 1;
+                run.applied.undone.insert(*no);
+                run.batch_of.insert(*no, at);
+                // What is done by the same request is not waited for.
+                let needed: Vec<StepNo> =
+                    plan.plan().step(*no).after.iter().copied().filter(|n| !batch.contains(n)).collect();
+                if needed.is_empty() {
+                    continue;
                 }
+                held_up += 1;
+                run.waiting.insert(*no, needed.len());
+                for needed in needed {
+                    run.needed_by.entry(needed).or_default().push(*no);
+                }
+            }
+            run.held_up.push(held_up);
+            if held_up == 0 {
+                run.ready.insert(at);
             }
         }
         run
+    }
+
+    /// One step of a batch waits for nothing more.
+    fn release(&mut self, no: StepNo) {
+        let Some(at) = self.batch_of.get(&no).copied() else { return };
+        if let Some(held_up) = self.held_up.get_mut(at) {
+            *held_up -= 1;
+            if *held_up == 0 && self.batches.get(at).is_some_and(|b| !b.is_empty()) {
+                self.ready.insert(at);
+            }
+        }
+    }
+
+    /// What needs a step that was not done is not begun; others of its batch go without it.
+    fn block(&mut self, failed: StepNo) {
+        let mut open = vec![failed];
+        while let Some(no) = open.pop() {
+            for waiter in self.needed_by.remove(&no).unwrap_or_default() {
+                if self.waiting.remove(&waiter).is_none() {
+                    continue;
+                }
+                let Some(at) = self.batch_of.get(&waiter).copied() else { continue };
+                let Some(batch) = self.batches.get_mut(at) else { continue };
+                let first = batch.first() == Some(&waiter);
+                batch.retain(|step| *step != waiter);
+                open.push(waiter);
+                // A group that cannot be made takes its first members with it.
+                if first && self.plan.plan().step(waiter).action.sort() == Sort::CreateGroup {
+                    let rest = std::mem::take(batch);
+                    rest.iter().for_each(|step| {
+                        self.waiting.remove(step);
+                    });
+                    open.extend(rest);
+                }
+                self.release(waiter);
+            }
+        }
     }
 
     /// Writes the next intents down, in the plan's order.
     async fn arm(&mut self, journal: &dyn Journal) -> Result<(), JournalError> {
         // Outcomes first: an object's next intent must not stand before its last outcome.
         self.flush(journal).await?;
-        let batch: Vec<StepNo> = self.ready.iter().copied().take(BATCH).collect();
+        let mut chosen: Vec<usize> = Vec::new();
+        let mut count = 0;
+        for at in &self.ready {
+            let size = self.batches[*at].len();
+            if count > 0 && count + size > BATCH {
+                break;
+            }
+            count += size;
+            chosen.push(*at);
+        }
+        let steps: Vec<StepNo> = chosen.iter().flat_map(|at| self.batches[*at].iter().copied()).collect();
         let at = (self.clock)();
         let intents: Vec<Intent> =
-            batch.iter().map(|no| perform::intent(self.plan.plan(), *no, self.links, at)).collect();
-        let numbers = journal.intend(&intents).await?;
-        for (no, seq) in batch.into_iter().zip(numbers) {
-            self.ready.remove(&no);
-            self.armed.push_back((no, seq));
+            steps.iter().map(|no| perform::intent(self.plan.plan(), *no, self.links, at)).collect();
+        let mut numbers = journal.intend(&intents).await?.into_iter();
+        for at in chosen {
+            self.ready.remove(&at);
+            let batch = std::mem::take(&mut self.batches[at]);
+            self.armed.push_back(batch.into_iter().zip(numbers.by_ref()).collect());
         }
         Ok(())
     }
@@ -253,6 +330,7 @@ impl<'a> Run<'a> {
                 self.changed.extend(self.links.fail(step, &error, at));
                 let result = StepResult::Failed { code: error.code.clone(), message: error.message.clone() };
                 self.outcomes.push(Outcome { seq, result, at });
+                self.block(no);
             }
             // Left without an outcome on purpose: it is looked up before anything else is done to the object.
             Performed::Unknown(error) => {
@@ -260,6 +338,7 @@ impl<'a> Run<'a> {
                 *self.applied.failed.entry(sort).or_default() += 1;
                 self.applied.retryable += 1;
                 self.applied.findings.push(effect::finding(self.plan.plan(), step, &error));
+                self.block(no);
             }
         }
     }
@@ -276,7 +355,7 @@ impl<'a> Run<'a> {
             *left -= 1;
             if *left == 0 {
                 self.waiting.remove(&waiter);
-                self.ready.insert(waiter);
+                self.release(waiter);
             }
         }
     }
@@ -296,7 +375,7 @@ impl<'a> Run<'a> {
 
     async fn finish(mut self, journal: &dyn Journal) -> Result<Applied, JournalError> {
         let at = (self.clock)();
-        for (_, seq) in std::mem::take(&mut self.armed) {
+        for (_, seq) in std::mem::take(&mut self.armed).into_iter().flatten() {
             self.outcomes.push(Outcome { seq, result: StepResult::Skipped, at });
         }
         self.flush(journal).await?;

@@ -21,19 +21,18 @@ pub enum Call {
         changed: Vec<UserAttribute>,
         after: UserAttributes,
     },
-    CreateGroup(GroupAttributes),
+    /// With its first members.
+    CreateGroup(GroupAttributes, Vec<TargetId>),
     UpdateGroup {
         group: TargetId,
         before: GroupAttributes,
         after: GroupAttributes,
     },
-    AddMember {
+    /// Of one group, all added or all taken out.
+    Members {
         group: TargetId,
-        user: TargetId,
-    },
-    RemoveMember {
-        group: TargetId,
-        user: TargetId,
+        users: Vec<TargetId>,
+        add: bool,
     },
     SetActive {
         user: TargetId,
@@ -44,8 +43,8 @@ pub enum Call {
     DeleteGroup(TargetId),
     /// The state alone is written.
     Nothing(Option<TargetId>),
-    /// An id that a step before should have brought is not there.
-    Impossible,
+    /// An id that a step before should have brought is not there; so many steps.
+    Impossible(usize),
 }
 
 pub enum Performed {
@@ -61,41 +60,54 @@ pub enum Performed {
     Unknown(TargetError),
 }
 
-pub fn call(plan: &Plan, step: &Step, links: &Links) -> Call {
+impl Performed {
+    const DONE: Self = Self::Done { id: None, found: false };
+}
+
+/// The call of one batch.
+pub fn call(plan: &Plan, steps: &[&Step], links: &Links) -> Call {
+    try_call(plan, steps, links).unwrap_or(Call::Impossible(steps.len()))
+}
+
+fn try_call(plan: &Plan, steps: &[&Step], links: &Links) -> Option<Call> {
     let id = |no| links.target_id(no).or_else(|| plan.objects.get(&no).and_then(|o| o.target_id.clone()));
     let set_active = |user, active| {
         let name = links.get(user).and_then(|l| l.name.clone()).unwrap_or_default();
-        id(user).map(|user| Call::SetActive { user, name, active })
+        Some(Call::SetActive { user: id(user)?, name, active })
     };
-    let call = match &step.action {
+    let people = |steps: &[&Step]| -> Option<Vec<TargetId>> {
+        let of = |step: &&Step| match &step.action {
+            Action::RemoveStranger { user, .. } => Some(user.clone()),
+            other => other.member().and_then(id),
+        };
+        steps.iter().map(of).collect()
+    };
+    let (first, rest) = steps.split_first()?;
+    match &first.action {
         Action::RebindEntry { .. } => Some(Call::Nothing(None)),
         Action::AdoptUser { id, .. } | Action::AdoptGroup { id, .. } => Some(Call::Nothing(Some(id.clone()))),
         Action::CreateUser { attributes, .. } => Some(Call::CreateUser(attributes.clone())),
-        Action::UpdateUser { user, changes, after, .. } => id(*user).map(|user| Call::UpdateUser {
-            user,
+        Action::UpdateUser { user, changes, after, .. } => Some(Call::UpdateUser {
+            user: id(*user)?,
             changed: changes.iter().map(|c| c.attribute).collect(),
             after: after.clone(),
         }),
-        Action::CreateGroup { attributes, .. } => Some(Call::CreateGroup(attributes.clone())),
+        Action::CreateGroup { attributes, .. } => Some(Call::CreateGroup(attributes.clone(), people(rest)?)),
         Action::UpdateGroup { group, before, after, .. } => {
-            id(*group).map(|group| Call::UpdateGroup { group, before: before.clone(), after: after.clone() })
+            Some(Call::UpdateGroup { group: id(*group)?, before: before.clone(), after: after.clone() })
         }
-        Action::AddMember { group, user } => {
-            id(*group).zip(id(*user)).map(|(group, user)| Call::AddMember { group, user })
+        Action::AddMember { group, .. } => {
+            Some(Call::Members { group: id(*group)?, users: people(steps)?, add: true })
         }
-        Action::RemoveMember { group, user, .. } => {
-            id(*group).zip(id(*user)).map(|(group, user)| Call::RemoveMember { group, user })
+        Action::RemoveMember { group, .. } | Action::RemoveStranger { group, .. } => {
+            Some(Call::Members { group: id(*group)?, users: people(steps)?, add: false })
         }
         Action::DisableUser { user, how: DisableHow::Deactivated, .. } => set_active(*user, false),
         Action::EnableUser { user, how: DisableHow::Deactivated } => set_active(*user, true),
         Action::DisableUser { .. } | Action::EnableUser { .. } => Some(Call::Nothing(None)),
-        Action::DeleteUser { user, .. } => id(*user).map(Call::DeleteUser),
-        Action::DeleteGroup { group, .. } => id(*group).map(Call::DeleteGroup),
-        Action::RemoveStranger { group, user, .. } => {
-            id(*group).map(|group| Call::RemoveMember { group, user: user.clone() })
-        }
-    };
-    call.unwrap_or(Call::Impossible)
+        Action::DeleteUser { user, .. } => Some(Call::DeleteUser(id(*user)?)),
+        Action::DeleteGroup { group, .. } => Some(Call::DeleteGroup(id(*group)?)),
+    }
 }
 
 /// What is written down before the call: enough to look it up after a crash.
@@ -119,6 +131,7 @@ pub fn intent(plan: &Plan, no: StepNo, links: &Links, at: Timestamp) -> Intent {
         }
         Action::CreateGroup { attributes, .. } => json!({
             "displayName": attributes.display_name,
+            "externalId": attributes.external_id,
             "digest": hex(Digest::of_group(attributes)),
         }),
         Action::UpdateGroup { after, purpose, .. } => json!({
@@ -153,55 +166,122 @@ pub fn only(attributes: &UserAttributes, which: &[UserAttribute]) -> UserAttribu
     which.iter().filter_map(|a| attributes.get(a).map(|v| (*a, v.clone()))).collect()
 }
 
-pub async fn perform(call: Call, target: &dyn Target) -> Performed {
-    let done = |result: Result<(), TargetError>| match result {
-        Ok(()) => Performed::Done { id: None, found: false },
-        Err(error) if error.kind == TargetErrorKind::Ambiguous => Performed::Unknown(error),
-        Err(error) => Performed::Failed(error),
+/// One outcome for each step of the batch.
+pub async fn perform(call: Call, target: &dyn Target) -> Vec<Performed> {
+    let done = |result: Result<(), TargetError>| {
+        vec![match result {
+            Ok(()) => Performed::DONE,
+            Err(error) if error.kind == TargetErrorKind::Ambiguous => Performed::Unknown(error),
+            Err(error) => Performed::Failed(error),
+        }]
     };
     match call {
-        Call::Nothing(id) => Performed::Done { id, found: false },
-        Call::Impossible => Performed::Failed(TargetError {
-            kind: TargetErrorKind::NotFound(None),
-            code: "MissingId".to_owned(),
-            message: "an object that the step needs has no id in the target".to_owned(),
-        }),
+        Call::Nothing(id) => vec![Performed::Done { id, found: false }],
+        Call::Impossible(steps) => {
+            let missing = || TargetError {
+                kind: TargetErrorKind::NotFound(None),
+                code: "MissingId".to_owned(),
+                message: "an object that the step needs has no id in the target".to_owned(),
+            };
+            (0..steps).map(|_| Performed::Failed(missing())).collect()
+        }
         Call::SetActive { user, name, active } => match target.set_active(&user, &name, active).await {
             // Who is gone cannot sign in.
             Err(TargetError { kind: TargetErrorKind::NotFound(what), .. }) if !active => {
-                Performed::Moot(what)
+                vec![Performed::Moot(what)]
             }
             other => done(other),
         },
         Call::DeleteUser(user) => done(target.delete_user(&user).await),
         Call::DeleteGroup(group) => done(target.delete_group(&group).await),
-        Call::CreateUser(attributes) => create(target, &NewUser(&attributes)).await,
-        Call::CreateGroup(attributes) => create(target, &NewGroup(&attributes)).await,
+        Call::CreateUser(attributes) => vec![create(target, &NewUser(&attributes)).await],
+        Call::CreateGroup(attributes, users) => create_group(target, &attributes, &users).await,
         Call::UpdateUser { user, changed, after } => done(target.update_user(&user, &changed, &after).await),
         Call::UpdateGroup { group, before, after } => {
             done(target.update_group(&group, &before, &after).await)
         }
-        Call::AddMember { group, user } => {
-            match target.add_members(&group, std::slice::from_ref(&user)).await {
-                Err(error) if error.kind == TargetErrorKind::Ambiguous => {
-                    member_after(target, &group, &user, true, error).await
-                }
-                other => done(other),
-            }
+        Call::Members { group, users, add } => members(target, &group, &users, add).await,
+    }
+}
+
+/// A group with its first members; where one of those is in the way, without them, and they follow.
+async fn create_group(
+    target: &dyn Target,
+    attributes: &GroupAttributes,
+    users: &[TargetId],
+) -> Vec<Performed> {
+    let mut made = create(target, &NewGroup { attributes, members: users }).await;
+    let blames_members = |error: &TargetError| {
+        matches!(error.kind, TargetErrorKind::Validation | TargetErrorKind::NotFound(_))
+    };
+    let mut along = true;
+    if !users.is_empty() && matches!(&made, Performed::Failed(error) if blames_members(error)) {
+        made = create(target, &NewGroup { attributes, members: &[] }).await;
+        along = false;
+    }
+    let rest = match &made {
+        Performed::Done { found: false, .. } if along => users.iter().map(|_| Performed::DONE).collect(),
+        // Found after a lost answer: nobody has said what became of its members.
+        Performed::Done { id: Some(group), .. } if !users.is_empty() => {
+            members(target, group, users, true).await
         }
-        Call::RemoveMember { group, user } => {
-            match target.remove_members(&group, std::slice::from_ref(&user)).await {
-                Err(error) if error.kind == TargetErrorKind::Ambiguous => {
-                    member_after(target, &group, &user, false, error).await
-                }
-                // Who is gone is a member of nothing, and what is gone has no members.
-                Err(error) => match error.kind {
-                    TargetErrorKind::NotFound(what) => Performed::Moot(what),
-                    _ => Performed::Failed(error),
-                },
-                Ok(()) => done(Ok(())),
-            }
+        Performed::Failed(error) | Performed::Unknown(error) => {
+            users.iter().map(|_| Performed::Failed(because_of(error))).collect()
         }
+        Performed::Done { .. } | Performed::Moot(_) => Vec::new(),
+    };
+    std::iter::once(made).chain(rest).collect()
+}
+
+/// The group could not be made, and so has no members.
+fn because_of(error: &TargetError) -> TargetError {
+    TargetError { kind: error.kind, code: error.code.clone(), message: error.message.clone() }
+}
+
+/// Several memberships in one request; one by one where the request is refused, since it does not say for whom, and a
+/// refusal does not prove that nothing happened.
+async fn members(target: &dyn Target, group: &TargetId, users: &[TargetId], add: bool) -> Vec<Performed> {
+    let [_, _, ..] = users else {
+        let mut all = Vec::new();
+        for user in users {
+            all.push(member(target, group, user, add).await);
+        }
+        return all;
+    };
+    let result =
+        if add { target.add_members(group, users).await } else { target.remove_members(group, users).await };
+    match result {
+        Ok(()) => users.iter().map(|_| Performed::DONE).collect(),
+        Err(error)
+            if matches!(error.kind, TargetErrorKind::Throttled | TargetErrorKind::Unavailable)
+                || error.kind == TargetErrorKind::AccessDenied =>
+        {
+            users.iter().map(|_| Performed::Failed(because_of(&error))).collect()
+        }
+        Err(_) => {
+            let mut all = Vec::new();
+            for user in users {
+                all.push(member(target, group, user, add).await);
+            }
+            all
+        }
+    }
+}
+
+async fn member(target: &dyn Target, group: &TargetId, user: &TargetId, add: bool) -> Performed {
+    let one = std::slice::from_ref(user);
+    let result =
+        if add { target.add_members(group, one).await } else { target.remove_members(group, one).await };
+    match result {
+        Ok(()) => Performed::DONE,
+        Err(error) if error.kind == TargetErrorKind::Ambiguous => {
+            member_after(target, group, user, add, error).await
+        }
+        // Who is gone is a member of nothing, and what is gone has no members.
+        Err(error) => match error.kind {
+            TargetErrorKind::NotFound(what) if !add => Performed::Moot(what),
+            _ => Performed::Failed(error),
+        },
     }
 }
 
@@ -228,7 +308,10 @@ trait New: Send + Sync {
 }
 
 struct NewUser<'a>(&'a UserAttributes);
-struct NewGroup<'a>(&'a GroupAttributes);
+struct NewGroup<'a> {
+    attributes: &'a GroupAttributes,
+    members: &'a [TargetId],
+}
 
 #[async_trait::async_trait]
 impl New for NewUser<'_> {
@@ -251,12 +334,17 @@ pub fn same_user(found: &ObservedUser, wanted: &UserAttributes) -> bool {
 #[async_trait::async_trait]
 impl New for NewGroup<'_> {
     async fn create(&self, target: &dyn Target) -> Result<TargetId, TargetError> {
-        target.create_group(self.0, &[]).await
+        target.create_group(self.attributes, self.members).await
     }
 
     async fn look_up(&self, target: &dyn Target) -> Result<Option<(TargetId, bool)>, TargetError> {
-        let found = target.find_group(&self.0.display_name).await?;
-        Ok(found.map(|(id, group)| (id, group.attributes.description == self.0.description)))
+        let wanted = self.attributes;
+        let found = target.find_group(&wanted.display_name).await?;
+        let same = |group: &GroupAttributes| {
+            group.description == wanted.description
+                && (wanted.external_id.is_none() || group.external_id == wanted.external_id)
+        };
+        Ok(found.map(|(id, group)| (id, same(&group.attributes))))
     }
 }
 

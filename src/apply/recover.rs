@@ -87,7 +87,8 @@ async fn look_up(step: &PendingIntent, target: &dyn Target, links: &mut Links) -
         "create-group" => {
             let Some(name) = text(detail, "displayName") else { return Ok(false) };
             let Some((id, group)) = target.find_group(name).await? else { return Ok(false) };
-            let written = crate::model::GroupAttributes { external_id: None, ..group.attributes };
+            let external_id = group.attributes.external_id.filter(|_| text(detail, "externalId").is_some());
+            let written = crate::model::GroupAttributes { external_id, ..group.attributes };
             if Some(hex(Digest::of_group(&written)).as_str()) != text(detail, "digest")
                 || taken(links, no, &id)
             {

@@ -2,6 +2,7 @@
 //! go too far. Pure: time and policy are arguments.
 
 mod approve;
+mod batch;
 mod clock;
 mod desire;
 mod diff;
@@ -21,6 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 pub use approve::{ApprovedPlan, Hold};
+pub use batch::{Batch, batches};
 pub use clock::{Distrust, distrust};
 pub use desire::{Desire, desire, wants};
 pub use diff::plan;

@@ -233,13 +233,13 @@ fn who_may_not_sign_in_is_member_of_nothing_and_not_created() {
         w.person("new").account = account;
         w.person("anna").account = account;
         let prepared = w.prepare();
-        assert_eq!(prepared.steps(), ["remove-member devs anna@x.example"]);
+        assert_eq!(prepared.steps(), ["remove-member devs anna@x.example", "revoke-user anna@x.example"]);
         assert!(prepared.text().contains(reason), "{}", prepared.text());
         assert!(prepared.codes().contains(&Code::AccountDisabled));
         w.run();
         assert!(w.prepare().is_empty());
         w.person("anna").account = AccountState::Enabled;
-        assert_eq!(w.prepare().steps(), ["add-member devs anna@x.example"]);
+        assert_eq!(w.prepare().steps(), ["restore-user anna@x.example", "add-member devs anna@x.example"]);
     }
 }
 

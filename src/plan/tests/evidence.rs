@@ -30,7 +30,7 @@ fn removals_that_are_not_proven_are_withheld_and_additions_are_not() {
     w.run();
     assert_eq!(w.store.members_of("devs").len(), 4);
     w.groups.get_mut("devs").unwrap().cut_at = None;
-    assert_eq!(w.prepare().steps(), ["remove-member devs anna@x.example"]);
+    assert_eq!(w.prepare().steps(), ["remove-member devs anna@x.example", "revoke-user anna@x.example"]);
 }
 
 #[test]
@@ -150,6 +150,7 @@ fn a_suspect_group_does_not_shield_who_was_read_as_disabled() {
         [
             "remove-member devs anna@x.example",
             "remove-member ops anna@x.example",
+            "revoke-user anna@x.example",
             "remove-member devs bob@x.example [held]"
         ]
     );
@@ -191,10 +192,10 @@ fn nothing_comes_or_goes_through_an_entry_whose_name_is_on_another_object() {
     w.person("bob").set("title", "Smith");
     w.person("carl").account = AccountState::Disabled;
     insta::assert_snapshot!(w.text(), @r#"
-    Plan 4f15fa80012a for profile corp: 1 membership to remove, 1 user to update, 1 scope entry to rebind.
+    Plan bd27c9334b56 for profile corp: 1 user to revoke, 1 membership to remove, 1 user to update, 1 scope entry to rebind.
     1 step is held:
       1 step: the configured name is on another object than before
-      Approve with: idcsync approve 4f15fa80012a
+      Approve with: idcsync approve bd27c9334b56
 
     Scope entries
       ~ devs: 00000000-0000-0000-0000-000000000004 → 00000000-0000-0000-0000-000000000008  (the configured name is on another object now)  [held]
@@ -202,10 +203,13 @@ fn nothing_comes_or_goes_through_an_entry_whose_name_is_on_another_object() {
     Users
       ~ bob@x.example  (the directory has other values)
           title (none) → "Smith"
+      - carl@x.example (revoke: memberships go; sign-in and direct assignments stay)  (the account was read as disabled)
 
     Groups
       ~ devs
           - member carl@x.example  (the account was read as disabled)
+
+    Role sessions that are running now may last for up to 12 hours after.
     "#);
     w.run();
     assert!(!w.store.contents().groups.contains_key("inner"));
@@ -236,7 +240,10 @@ fn a_group_out_of_scope_is_frozen() {
     assert!(prepared.codes().contains(&Code::GroupOutOfScope));
     w.run();
     w.person("bob").account = AccountState::Disabled;
-    assert_eq!(w.prepare().steps(), ["remove-member devs bob@x.example", "remove-member ops bob@x.example"]);
+    assert_eq!(
+        w.prepare().steps(),
+        ["remove-member devs bob@x.example", "remove-member ops bob@x.example", "revoke-user bob@x.example"]
+    );
 }
 
 #[test]
