@@ -351,7 +351,8 @@ impl<'a> Run<'a> {
         self.changed.extend(self.links.succeed(step, id, at));
         self.outcomes.push(Outcome { seq, result, at });
         for waiter in self.needed_by.remove(&no).unwrap_or_default() {
-            let left = self.waiting.entry(waiter).or_insert(1);
+            // Blocked by another step meanwhile, if it does not wait any more.
+            let Some(left) = self.waiting.get_mut(&waiter) else { continue };
             *left -= 1;
             if *left == 0 {
                 self.waiting.remove(&waiter);
