@@ -44,7 +44,7 @@ async fn approve(context: &Context, args: &ApproveArgs) -> Result<(), Exit> {
         Some(held) => held.steps,
         // Shown by a dry run, which records nothing: the plan is made again, and must be the same.
         None => {
-            let prepared = Box::pin(sync::plan(context, &config)).await?;
+            let prepared = Box::pin(sync::plan(context, &config, &open::profile(&config))).await?;
             let now = &prepared.approved.plan().id;
             if *now != id {
                 let held = prepared.approved.held().len();
@@ -88,7 +88,7 @@ async fn record(
     id: &PlanId,
     steps: &[(Fingerprint, Value)],
 ) -> Result<Timestamp, Exit> {
-    let now = Timestamp::now();
+    let now = super::clock::now();
     let expires = now.saturating_add(VALID).unwrap_or(now);
     let state = open::state(context, config).await?;
     let write = async {

@@ -2,6 +2,7 @@
 
 mod approve;
 mod check;
+mod clock;
 mod exit;
 mod open;
 mod progress;
@@ -149,6 +150,7 @@ impl Context {
         if !config.warnings.is_empty() {
             self.say(config.warnings.render(self.stderr_color(), self.width()).trim_end());
         }
+        clock::set(self, &config)?;
         Ok(config)
     }
 

@@ -38,7 +38,7 @@ async fn status(context: &Context) -> Result<(), Exit> {
             database: state.place().to_owned(),
             pause: state.pause().await?,
             last: state.cycles(1).await?.into_iter().next(),
-            known: state.load(Timestamp::now()).await?,
+            known: state.load(super::clock::now()).await?,
             held: state.latest_held().await?.filter(|h| !h.steps.is_empty()),
             findings: state.standing_findings().await?,
         })

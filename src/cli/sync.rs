@@ -11,16 +11,16 @@ use serde_json::json;
 use tracing::{debug, info, warn};
 
 use super::progress::Progress;
-use super::{Context, Exit, open};
+use super::{Context, Exit, clock, open};
 use crate::apply::Stop;
 use crate::config::Config;
 use crate::cycle::{
-    self, CycleError, CycleReport, NoJournal, Outcome, Parts, Prepared, Profile, StateJournal, carry_out,
-    chain, prepare,
+    self, CycleError, CycleReport, NoJournal, Outcome, Parts, PauseDue, Prepared, Profile, StateJournal,
+    carry_out, chain, pause_due, prepare, prepare_sweep, warn_of_pause,
 };
 use crate::ids::IdentityStoreId;
 use crate::model::{Code, Finding, Severity};
-use crate::plan::{Action, PlanView, render, shown};
+use crate::plan::{Action, PlanView, Sweep, render, shown};
 use crate::state::{CycleKind, Holder, LeaseAnswer, State};
 use crate::target::{Access, Target};
 use crate::telemetry;
@@ -35,10 +35,22 @@ pub struct SyncArgs {
     #[arg(long, requires = "dry_run")]
     detailed_exitcode: bool,
 
+    /// Read the target back too, and repair what was changed there (as every [schedule] drift-check does by itself)
+    #[arg(long)]
+    full: bool,
+
+    /// Let go of all that the profile is tied to, and bind it to the directory and the identity store that the config
+    /// points to now. Look first, with --dry-run
+    #[arg(long)]
+    rebind: bool,
+
     /// Findings give exit code 3, paused gives 5, the lease elsewhere gives 7
     #[arg(long)]
     strict: bool,
 }
+
+/// Cycles of one run: the second repairs what the first did not find in the target.
+const MOST_ROUNDS: u32 = 3;
 
 /// How long a lease lasts if its holder falls silent.
 const LEASE: Duration = Duration::from_secs(60);
@@ -56,7 +68,13 @@ async fn sync(context: &Context, args: &SyncArgs) -> Result<Exit, Exit> {
 }
 
 fn clock() -> Timestamp {
-    Timestamp::now()
+    clock::now()
+}
+
+impl SyncArgs {
+    fn profile<'c>(&self, config: &'c Config) -> Profile<'c> {
+        Profile { full: self.full, rebind: self.rebind, ..open::profile(config) }
+    }
 }
 
 async fn identity_store(context: &Context, target: &dyn Target) -> Result<IdentityStoreId, Exit> {
@@ -69,7 +87,7 @@ fn explain(context: &Context, error: &CycleError) -> Exit {
 }
 
 async fn dry_run(context: &Context, args: &SyncArgs, config: &Config) -> Result<Exit, Exit> {
-    let prepared = plan(context, config).await?;
+    let prepared = plan(context, config, &args.profile(config)).await?;
     let outcome = Outcome {
         steps: prepared.approved.plan().steps.len() as u64,
         held: prepared.approved.held().len() as u64,
@@ -92,14 +110,14 @@ async fn dry_run(context: &Context, args: &SyncArgs, config: &Config) -> Result<
 }
 
 /// The plan that a cycle would make now. Writes nothing anywhere.
-pub async fn plan(context: &Context, config: &Config) -> Result<Prepared, Exit> {
+pub async fn plan(context: &Context, config: &Config, profile: &Profile<'_>) -> Result<Prepared, Exit> {
     let target = open::target(context, config, Access::ReadOnly).await?;
     let identity_store = identity_store(context, target.as_ref()).await?;
     let state = open::state_copy(context, config).await?;
     let directory = open::directory(config);
     let parts = Parts { directory: directory.as_ref(), target, identity_store, clock: &clock };
     let bar = Progress::new("reading and planning", context.global.quiet);
-    let prepared = Box::pin(prepare(&open::profile(config), &parts, state.reader(), &NoJournal)).await;
+    let prepared = Box::pin(prepare(profile, &parts, state.reader(), &NoJournal)).await;
     bar.end();
     prepared.map_err(|error| explain(context, &error))
 }
@@ -118,12 +136,38 @@ async fn with_state(
     state: &State,
 ) -> Result<Exit, Exit> {
     let state_failed = |error| explain(context, &CycleError::State(error));
+    let mut mode = Mode::Normal;
     if let Some(pause) = state.pause().await.map_err(state_failed)?
         && pause.until.is_none_or(|until| until > clock())
     {
-        let reason = pause.reason.map(|r| format!(" ({})", shown(&r))).unwrap_or_default();
-        context.say(&format!("The profile is paused since {}{reason}: nothing was done.", pause.at));
-        return Ok(if args.strict { Exit::Paused } else { Exit::Done });
+        let reason = pause.reason.as_ref().map(|r| format!(" ({})", shown(r))).unwrap_or_default();
+        let disable_after = config.policy.lifecycle.disable_after;
+        match pause_due(&pause, disable_after, clock()) {
+            PauseDue::Nothing => {
+                context.say(&format!("The profile is paused since {}{reason}: nothing was done.", pause.at));
+                return Ok(paused(args));
+            }
+            PauseDue::Warn { at } => {
+                let changes = warn_of_pause(state, &config.profile, &pause, at, clock()).await;
+                let changes = changes.map_err(state_failed)?;
+                let store = config.target.identity_store().unwrap_or_else(|| IdentityStoreId::new("unknown"));
+                telemetry::record_findings(config, &store, &changes, clock());
+                context.complain(&format!(
+                    "warning: the profile is paused since {}{reason}. All its users are disabled by the first run \
+                     after {at}, unless it is resumed: `idcsync resume`",
+                    pause.at
+                ));
+                return Ok(paused(args));
+            }
+            PauseDue::Sweep(sweep) => {
+                context.complain(&format!(
+                    "warning: the profile is paused since {}{reason}, for longer than lifecycle.disable-after: all \
+                     its users are disabled now",
+                    pause.at
+                ));
+                mode = Mode::Sweep(sweep);
+            }
+        }
     }
     // The lease first, where it can be told what it is of: an in-process sandbox is locked by whoever is at work.
     let (store, opened) = match config.target.identity_store() {
@@ -152,7 +196,7 @@ async fn with_state(
         None => open::target(context, config, Access::ReadWrite).await,
     };
     let result = match target {
-        Ok(target) => cycles(context, args, config, state, target, store.clone(), &stopped).await,
+        Ok(target) => cycles(context, args, config, state, target, store.clone(), mode, &stopped).await,
         Err(exit) => Err(exit),
     };
     keeper.abort();
@@ -163,6 +207,18 @@ async fn with_state(
     result
 }
 
+fn paused(args: &SyncArgs) -> Exit {
+    if args.strict { Exit::Paused } else { Exit::Done }
+}
+
+/// What a run is for.
+#[derive(Clone, Copy)]
+enum Mode {
+    Normal,
+    /// The profile is paused for too long.
+    Sweep(Sweep),
+}
+
 /// One cycle; and another where an approved scope entry follows another object from now on.
 async fn cycles(
     context: &Context,
@@ -171,15 +227,18 @@ async fn cycles(
     state: &State,
     target: Arc<dyn Target>,
     store: IdentityStoreId,
+    mode: Mode,
     stopped: &tokio::sync::watch::Receiver<bool>,
 ) -> Result<Exit, Exit> {
     let directory = open::directory(config);
     let parts = Parts { directory: directory.as_ref(), target, identity_store: store, clock: &clock };
-    let profile = open::profile(config);
+    let profile = args.profile(config);
     let mut followed = Vec::new();
+    let mut rounds = 0;
     loop {
-        let report = one(context, config, state, &profile, &parts, stopped).await?;
-        if !report.rebound {
+        let report = one(context, config, state, &profile, &parts, mode, stopped).await?;
+        rounds += 1;
+        if !report.again || rounds >= MOST_ROUNDS {
             tell(context, config, &report, &followed)?;
             return Ok(Exit::of_cycle(&report.outcome, args.strict, false));
         }
@@ -191,7 +250,11 @@ async fn cycles(
         } else {
             tell(context, config, &report, &followed)?;
         }
-        context.say("A scope entry follows another object from now on: reading again.");
+        context.say(if report.rebound {
+            "A scope entry follows another object from now on: reading again."
+        } else {
+            "Something was gone from the target: looking again, to repair it."
+        });
     }
 }
 
@@ -201,14 +264,23 @@ async fn one(
     state: &State,
     profile: &Profile<'_>,
     parts: &Parts<'_>,
+    mode: Mode,
     stopped: &tokio::sync::watch::Receiver<bool>,
 ) -> Result<CycleReport, Exit> {
     let state_failed = |error| explain(context, &CycleError::State(error));
-    let cycle = cycle::begin(state, CycleKind::Normal, clock()).await.map_err(state_failed)?;
+    let kind = match mode {
+        Mode::Sweep(_) => CycleKind::Sweep,
+        Mode::Normal if profile.full => CycleKind::Full,
+        Mode::Normal => CycleKind::Normal,
+    };
+    let cycle = cycle::begin(state, kind, clock()).await.map_err(state_failed)?;
     let bar = Progress::new("reading and planning", context.global.quiet);
     let journal = StateJournal { state, cycle };
     let run = async {
-        let prepared = prepare(profile, parts, state.reader(), &journal).await?;
+        let prepared = match mode {
+            Mode::Normal => prepare(profile, parts, state.reader(), &journal).await?,
+            Mode::Sweep(sweep) => prepare_sweep(profile, parts, state.reader(), &journal, sweep).await?,
+        };
         if !context.is_json() {
             // Shown before it is done: whoever watches can still interrupt.
             let text = render(&prepared.approved, context.colors);

@@ -275,6 +275,7 @@ pub async fn prepare(
         elapsed: profile.elapsed(&known, now),
     };
     let mut record = Record::of(&seen, &approved, &suspects, parts.identity_store.clone(), now);
+    record.clock = distrust.is_none().then_some(now);
     record.cookie = asked.cookie;
     record.full = (full || !linked).then_some(now);
     if rebound {

@@ -25,6 +25,7 @@ pub struct Record {
     rebind: bool,
     server: Option<String>,
     read: Option<Timestamp>,
+    pub clock: Option<Timestamp>,
     pub full: Option<Timestamp>,
     pub cookie: Option<ChangeCookie>,
 }
@@ -53,6 +54,7 @@ impl Record {
             rebind: false,
             server: complete.then(|| snapshot.source.server.clone()),
             read: Some(now),
+            clock: None,
             full: None,
             cookie: None,
             changed: BTreeMap::new(),
@@ -193,7 +195,7 @@ impl Record {
         cycle: CycleId,
         now: Timestamp,
     ) -> Result<(), StateError> {
-        let Self { changed, pins, complete_read, binding, rebind, server, read, full, cookie } = self;
+        let Self { changed, pins, complete_read, binding, rebind, server, read, clock, full, cookie } = self;
         let record = ReadRecord {
             links: changed.values().collect(),
             pins,
@@ -202,6 +204,7 @@ impl Record {
             rebind,
             server,
             read,
+            clock,
             full,
             cookie,
             now,

@@ -115,6 +115,8 @@ pub(super) async fn prepare(
         approved = approved.only(only);
     }
     debug!(plan = %approved.plan().id, steps = approved.plan().steps.len(), "planned without a read");
+    let mut record = Record::default();
+    record.clock = distrust.is_none().then_some(now);
     let mut all = approved.plan().findings.clone();
     all.extend(findings::of_time(profile, &known, &approved, distrust, now));
     Ok(Prepared {
@@ -127,7 +129,7 @@ pub(super) async fn prepare(
         full: false,
         unseen: Default::default(),
         read: Some(ReadIds::of(&snapshot)),
-        record: Record::default(),
+        record,
         links: Links::new(known.links),
     })
 }

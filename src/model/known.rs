@@ -24,7 +24,7 @@ pub struct Known {
     pub binding: Option<Binding>,
     /// When every scope entry was last read completely.
     pub last_complete_read: Option<Timestamp>,
-    /// When the last cycle that could write was begun, by the clock of then.
+    /// When the last cycle that wrote was begun, by a clock that could be trusted.
     pub last_cycle: Option<Timestamp>,
     pub rename_support: RenameSupport,
     /// The server that the last complete read came from.

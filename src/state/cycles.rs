@@ -9,7 +9,6 @@ use super::{Result, StateError};
 use crate::ids::CycleId;
 
 const BEGIN: &str = "INSERT INTO cycles (profile_id, kind, started_at) VALUES ($1, $2, $3) RETURNING id";
-const LAST_CYCLE: &str = "UPDATE profiles SET last_cycle_at = $2 WHERE id = $1";
 const FINISH: &str = "UPDATE cycles SET finished_at = $3, word = $4, counts = $5
     WHERE id = $2 AND profile_id = $1 AND finished_at IS NULL";
 const RUNNING: &str = "SELECT id FROM cycles WHERE id = $2 AND profile_id = $1 AND finished_at IS NULL";
@@ -106,7 +105,6 @@ impl State {
         let mut tx = self.db.begin().await?;
         let args = args![self.profile_id, Word::word(kind), now];
         let id = tx.fetch_one(BEGIN, args, |row| row.next::<i64>()).await?;
-        tx.run(LAST_CYCLE, args![self.profile_id, now]).await?;
         tx.commit().await?;
         id.map(CycleId).ok_or(StateError::BadValue { place: self.db.place.to_string(), column: "cycles.id" })
     }

@@ -23,6 +23,7 @@ const REBIND: &str =
 const BINDING: &str = "SELECT directory, identity_store_id FROM profiles WHERE id = $1";
 const COMPLETE_READ: &str = "UPDATE profiles SET last_complete_read = $2 WHERE id = $1";
 const LAST_SERVER: &str = "UPDATE profiles SET last_server = $2 WHERE id = $1";
+const LAST_CYCLE: &str = "UPDATE profiles SET last_cycle_at = $2 WHERE id = $1";
 const LAST_READ: &str = "UPDATE profiles SET last_read_at = $2 WHERE id = $1";
 const LAST_FULL: &str = "UPDATE profiles SET last_full_at = $2 WHERE id = $1";
 const COOKIE: &str = "UPDATE profiles SET change_server = $2, change_cookie = $3 WHERE id = $1";
@@ -57,6 +58,8 @@ pub struct ReadRecord<'a> {
     pub server: Option<String>,
     /// The directory answered, however incompletely: when that was.
     pub read: Option<Timestamp>,
+    /// Set if the clock could be trusted: what it said. Later clocks are held against it.
+    pub clock: Option<Timestamp>,
     /// Set if the target was read back as a whole: when that was.
     pub full: Option<Timestamp>,
     /// How far the change log has been read now.
@@ -117,6 +120,9 @@ impl State {
         }
         if let Some(at) = read.read {
             tx.run(LAST_READ, args![self.profile_id, at]).await?;
+        }
+        if let Some(at) = read.clock {
+            tx.run(LAST_CYCLE, args![self.profile_id, at]).await?;
         }
         if let Some(at) = read.full {
             tx.run(LAST_FULL, args![self.profile_id, at]).await?;

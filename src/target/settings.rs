@@ -1,5 +1,6 @@
 //! How a target is reached: plain data, made by `config`.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
@@ -25,6 +26,28 @@ impl TargetSettings {
             Self::Sandbox(settings) => Some(settings.identity_store()),
         }
     }
+}
+
+impl TargetSettings {
+    /// Whether everything that is written stays on this machine.
+    pub fn is_stand_in(&self) -> bool {
+        match self {
+            Self::IdentityStore(settings) => {
+                settings.endpoint_url.as_deref().is_some_and(is_stand_in)
+                    && settings.scim.as_ref().is_none_or(|scim| is_stand_in(&scim.url))
+            }
+            Self::Scim(settings) => is_stand_in(&settings.url),
+            Self::Sandbox(_) => true,
+        }
+    }
+}
+
+/// Whether a url leads to this machine, and not over TLS: never AWS.
+pub(super) fn is_stand_in(url: &str) -> bool {
+    let Ok(uri) = url.parse::<http::Uri>() else { return false };
+    let host = uri.host().map(|h| h.trim_matches(['[', ']'])).unwrap_or_default();
+    let loopback = host.parse::<IpAddr>().map_or(host == "localhost", |ip| ip.is_loopback());
+    uri.scheme_str() == Some("http") && loopback
 }
 
 impl SandboxSettings {

@@ -152,6 +152,7 @@ pub fn read<'a>(links: Vec<&'a Link>, now: Timestamp) -> ReadRecord<'a> {
         server: None,
         full: None,
         read: None,
+        clock: None,
         cookie: None,
         now,
     }

@@ -77,6 +77,11 @@ async fn everything_that_a_read_records_is_loaded_again(engine: Engine) {
     let record = ReadRecord {
         pins: pins.clone(),
         complete_read: Some(at("03T10:00:07.25")),
+        server: Some("ldaps://dc1".to_owned()),
+        read: Some(at("03T10:00:07.5")),
+        clock: Some(at("03T10:00:00.5")),
+        full: Some(at("03T10:00:07.75")),
+        cookie: Some(ChangeCookie { server: "ldap://s".to_owned(), bytes: vec![0, 255, 7] }),
         ..read(links.iter().collect(), at("03T10:00:08"))
     };
     state.record_read(cycle, &record).await.unwrap();
@@ -98,6 +103,10 @@ async fn everything_that_a_read_records_is_loaded_again(engine: Engine) {
     assert_eq!(known.binding, Some(binding()));
     assert_eq!(known.last_complete_read, Some(at("03T10:00:07.25")));
     assert_eq!(known.last_cycle, Some(at("03T10:00:00.5")));
+    assert_eq!(known.last_server.as_deref(), Some("ldaps://dc1"));
+    assert_eq!(known.last_read, Some(at("03T10:00:07.5")));
+    assert_eq!(known.last_full, Some(at("03T10:00:07.75")));
+    assert_eq!(known.cookie, Some(ChangeCookie { server: "ldap://s".to_owned(), bytes: vec![0, 255, 7] }));
     assert_eq!(known.rename_support, RenameSupport::Refused);
     assert_eq!(known.next_no(), LinkNo(8));
 }

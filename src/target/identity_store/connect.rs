@@ -1,7 +1,5 @@
 //! Making the clients, and finding the identity store.
 
-use std::net::IpAddr;
-
 use aws_config::environment::region::EnvironmentVariableRegionProvider;
 use aws_config::meta::region::RegionProviderChain;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -18,6 +16,7 @@ use super::failure::of_list_instances;
 use super::gather::Pages;
 use crate::ids::IdentityStoreId;
 use crate::target::pacing::{Pacer, Pacing, Repeat};
+use crate::target::settings::is_stand_in;
 use crate::target::{IdentityStoreSettings, TargetError, TargetErrorKind};
 
 /// A stand-in does not care, but a signature needs some region.
@@ -116,14 +115,6 @@ impl IdentityStoreTarget {
             }
         }
     }
-}
-
-/// Whether a url leads to this machine, and not over TLS: never AWS.
-fn is_stand_in(url: &str) -> bool {
-    let Ok(uri) = url.parse::<http::Uri>() else { return false };
-    let host = uri.host().map(|h| h.trim_matches(['[', ']'])).unwrap_or_default();
-    let loopback = host.parse::<IpAddr>().map_or(host == "localhost", |ip| ip.is_loopback());
-    uri.scheme_str() == Some("http") && loopback
 }
 
 /// Enough to sign with.
