@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use idcsync::ids::{Anchor, CycleId, Fingerprint, IdentityStoreId, LinkNo, PlanId, TargetId};
 use idcsync::model::{
-    Code, Finding, Intent, Kind, Link, Outcome, PendingIntent, Pin, RenameSupport, StepResult, Subject,
+    ChangeCookie, Code, Finding, Intent, Kind, Link, Outcome, PendingIntent, Pin, RenameSupport, StepResult,
+    Subject,
 };
 use idcsync::state::{
     Cycle, CycleKind, CycleOutcome, CycleWord, Holder, LeaseAnswer, Pause, Pruned, ReadRecord, State,
