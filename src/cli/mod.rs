@@ -4,6 +4,7 @@ mod approve;
 mod check;
 mod exit;
 mod open;
+mod pause;
 mod progress;
 mod status;
 mod sync;
@@ -85,8 +86,12 @@ enum Command {
     Sync(sync::SyncArgs),
     /// Approve the held steps of a plan for 72 hours
     Approve(approve::ApproveArgs),
-    /// Show the profile: last cycle, counts, held steps, findings
+    /// Show the profile: paused or not, last cycle, held steps, findings, who is disabled when
     Status,
+    /// Stop all cycles of the profile (a dry run still works)
+    Pause(pause::PauseArgs),
+    /// Let the cycles of the profile run again
+    Resume,
     /// Try everything that can be tried without changing anything
     Check,
     /// A strict local stand-in for the Identity Store API, to rehearse against
@@ -118,6 +123,19 @@ impl Context {
     fn print_json(&self, value: &impl serde::Serialize) -> std::io::Result<()> {
         let text = serde_json::to_string_pretty(value).map_err(std::io::Error::other)?;
         self.print(&(text + "\n"))
+    }
+
+    /// Data of either sort, by `--output`.
+    fn give(
+        &self,
+        json: impl FnOnce() -> serde_json::Value,
+        text: impl FnOnce() -> String,
+    ) -> Result<(), Exit> {
+        let printed = if self.is_json() { self.print_json(&json()) } else { self.print(&text()) };
+        printed.map_err(|error| {
+            self.complain(&format!("error: stdout cannot be written: {error}"));
+            Exit::Unexpected
+        })
     }
 
     /// A line for a person, on stderr.
@@ -213,6 +231,8 @@ async fn run(context: &Context, command: Command) -> Exit {
         Command::Sync(args) => Box::pin(sync::run(context, &args)).await,
         Command::Approve(args) => Box::pin(approve::run(context, &args)).await,
         Command::Status => status::run(context).await,
+        Command::Pause(args) => pause::pause(context, &args).await,
+        Command::Resume => pause::resume(context).await,
         Command::Check => Box::pin(check::run(context)).await,
         #[cfg(feature = "sandbox")]
         Command::Sandbox(args) => {

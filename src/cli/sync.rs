@@ -119,7 +119,7 @@ async fn with_state(
 ) -> Result<Exit, Exit> {
     let state_failed = |error| explain(context, &CycleError::State(error));
     if let Some(pause) = state.pause().await.map_err(state_failed)?
-        && pause.until.is_none_or(|until| until > clock())
+        && !pause.is_over(clock())
     {
         let reason = pause.reason.map(|r| format!(" ({})", shown(&r))).unwrap_or_default();
         context.say(&format!("The profile is paused since {}{reason}: nothing was done.", pause.at));

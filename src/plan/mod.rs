@@ -2,6 +2,7 @@
 //! go too far. Pure: time and policy are arguments.
 
 mod approve;
+mod countdown;
 mod desire;
 mod diff;
 mod draft;
@@ -19,6 +20,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 pub use approve::{ApprovedPlan, Hold};
+pub use countdown::{Coming, Countdown, countdowns, crossed, pause_disables_at};
 pub use desire::{Desire, desire, wants};
 pub use diff::plan;
 pub use guard::guard;
