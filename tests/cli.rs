@@ -11,6 +11,8 @@ mod life;
 mod output;
 #[path = "cli/places.rs"]
 mod places;
+#[path = "cli/plans.rs"]
+mod plans;
 #[path = "cli/usage.rs"]
 mod usage;
 

@@ -1,10 +1,12 @@
 //! The command line: arguments, one thin file for each command, and the exit codes that scripts rely on.
 
+mod apply;
 mod approve;
 mod check;
 mod exit;
 mod open;
 mod pause;
+mod planfile;
 mod progress;
 mod status;
 mod sync;
@@ -84,6 +86,8 @@ enum ColorChoice {
 enum Command {
     /// Run one cycle: read, plan, guard, apply
     Sync(sync::SyncArgs),
+    /// Run one cycle that does nothing but the steps of a reviewed plan
+    Apply(apply::ApplyArgs),
     /// Approve the held steps of a plan for 72 hours
     Approve(approve::ApproveArgs),
     /// Show the profile: paused or not, last cycle, held steps, findings, who is disabled when
@@ -229,6 +233,7 @@ pub fn main() -> ExitCode {
 async fn run(context: &Context, command: Command) -> Exit {
     match command {
         Command::Sync(args) => Box::pin(sync::run(context, &args)).await,
+        Command::Apply(args) => Box::pin(apply::run(context, &args)).await,
         Command::Approve(args) => Box::pin(approve::run(context, &args)).await,
         Command::Status => status::run(context).await,
         Command::Pause(args) => pause::pause(context, &args).await,

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use tracing::{debug, info, warn};
 
+use super::planfile::{self, PlanFile};
 use super::progress::Progress;
 use super::{Context, Exit, open};
 use crate::apply::Stop;
@@ -31,6 +33,10 @@ pub struct SyncArgs {
     #[arg(long)]
     dry_run: bool,
 
+    /// With --dry-run: write the plan as JSON to this file, for `idcsync apply`
+    #[arg(long, value_name = "FILE", requires = "dry_run")]
+    out: Option<PathBuf>,
+
     /// With --dry-run: exit with 8 if there are changes
     #[arg(long, requires = "dry_run")]
     detailed_exitcode: bool,
@@ -38,6 +44,17 @@ pub struct SyncArgs {
     /// Findings give exit code 3, paused gives 5, the lease elsewhere gives 7
     #[arg(long)]
     strict: bool,
+
+    /// Of `apply`: nothing is done but what this has.
+    #[arg(skip)]
+    only: Option<PlanFile>,
+}
+
+impl SyncArgs {
+    /// A cycle for the steps of a plan file.
+    pub fn of_file(file: PlanFile, strict: bool) -> Self {
+        Self { dry_run: false, out: None, detailed_exitcode: false, strict, only: Some(file) }
+    }
 }
 
 /// How long a lease lasts if its holder falls silent.
@@ -77,8 +94,12 @@ async fn dry_run(context: &Context, args: &SyncArgs, config: &Config) -> Result<
         findings: prepared.findings.len() as u64,
         ..Outcome::default()
     };
+    let view = PlanView { approved: &prepared.approved, findings: &prepared.findings };
+    if let Some(path) = &args.out {
+        planfile::write(path, &view).map_err(|error| planfile::explain(context, &error))?;
+    }
     let print = if context.is_json() {
-        context.print_json(&PlanView { approved: &prepared.approved, findings: &prepared.findings })
+        context.print_json(&view)
     } else {
         let text = render(&prepared.approved, context.colors) + &findings_text(&prepared.findings);
         context.print(&text)
@@ -87,7 +108,15 @@ async fn dry_run(context: &Context, args: &SyncArgs, config: &Config) -> Result<
     if prepared.cut_short {
         context.complain(CUT_SHORT);
     }
-    context.say("Dry run: nothing was written.");
+    match &args.out {
+        None => context.say("Dry run: nothing was written."),
+        Some(path) => {
+            let path = path.display();
+            context.say(&format!(
+                "Dry run: nothing was written but {path}. Do what it has: idcsync apply {path}"
+            ));
+        }
+    }
     Ok(Exit::of_cycle(&outcome, args.strict, args.detailed_exitcode))
 }
 
@@ -104,7 +133,7 @@ pub async fn plan(context: &Context, config: &Config) -> Result<Prepared, Exit> 
     prepared.map_err(|error| explain(context, &error))
 }
 
-async fn real(context: &Context, args: &SyncArgs, config: &Config) -> Result<Exit, Exit> {
+pub async fn real(context: &Context, args: &SyncArgs, config: &Config) -> Result<Exit, Exit> {
     let state = open::state(context, config).await?;
     let result = with_state(context, args, config, &state).await;
     state.close().await;
@@ -175,12 +204,14 @@ async fn cycles(
 ) -> Result<Exit, Exit> {
     let directory = open::directory(config);
     let parts = Parts { directory: directory.as_ref(), target, identity_store: store, clock: &clock };
-    let profile = open::profile(config);
+    let mut file = args.only.clone();
+    let only = file.as_ref().map(PlanFile::fingerprints);
+    let profile = Profile { only, ..open::profile(config) };
     let mut followed = Vec::new();
     loop {
         let report = one(context, config, state, &profile, &parts, stopped).await?;
         if !report.rebound {
-            tell(context, config, &report, &followed)?;
+            tell(context, config, &report, &followed, file.as_ref())?;
             return Ok(Exit::of_cycle(&report.outcome, args.strict, false));
         }
         if context.is_json() {
@@ -189,7 +220,10 @@ async fn cycles(
             let rebinds = plan.runnable().filter(|(_, s)| matches!(s.action, Action::RebindEntry { .. }));
             followed.extend(rebinds.map(|(no, _)| plan.step_json(no)));
         } else {
-            tell(context, config, &report, &followed)?;
+            tell(context, config, &report, &followed, None)?;
+        }
+        if let Some(file) = &mut file {
+            file.note_done(&report.approved);
         }
         context.say("A scope entry follows another object from now on: reading again.");
     }
@@ -252,9 +286,11 @@ fn tell(
     config: &Config,
     report: &CycleReport,
     followed: &[serde_json::Value],
+    file: Option<&PlanFile>,
 ) -> Result<(), Exit> {
+    let differences = file.map(|file| (file, file.compare(&report.approved)));
     let print = if context.is_json() {
-        context.print_json(&json!({
+        let mut document = json!({
             "schema": "idcsync/cycle/v1",
             "profile": config.profile,
             "outcome": report.outcome.word().word(),
@@ -262,11 +298,18 @@ fn tell(
             "counts": report.counts(),
             "rebound": followed,
             "plan": PlanView { approved: &report.approved, findings: &report.findings },
-        }))
+        });
+        if let Some((_, differences)) = &differences {
+            document["file"] = differences.json();
+        }
+        context.print_json(&document)
     } else {
         context.print(&(findings_text(&report.findings) + &summary(report)))
     };
     print.map_err(|error| write_failed(context, &error))?;
+    if let Some((file, differences)) = differences {
+        differences.tell(context, file);
+    }
     tell_why_short(context, report);
     Ok(())
 }

@@ -40,6 +40,8 @@ pub struct Profile<'a> {
     pub nested: NestedGroups,
     pub max_apply: Duration,
     pub keep_history: Duration,
+    /// Nothing is done but these of the planned steps.
+    pub only: Option<BTreeSet<Fingerprint>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -162,7 +164,10 @@ pub async fn prepare(
     };
     let plan = plan(&inputs, &snapshot.entries);
     let mut findings = findings::of_plan(&snapshot, desire.findings, &plan);
-    let approved = guard(plan, profile.policy, &known.approvals, known.rename_support);
+    let mut approved = guard(plan, profile.policy, &known.approvals, known.rename_support);
+    if let Some(only) = &profile.only {
+        approved = approved.only(only);
+    }
     debug!(plan = %approved.plan().id, steps = approved.plan().steps.len(), held = approved.held().len(), "planned");
 
     let suspects = Suspects::of(&scope, &known, &approved);
@@ -255,7 +260,7 @@ pub async fn carry_out(
         state.set_rename_support(support).await?;
     }
     for no in approved.approved().iter().filter(|no| !applied.undone.contains(no)) {
-        if !approved.held().contains_key(no) {
+        if !approved.waits(*no) {
             state.consume_approval(&approved.plan().fingerprint(approved.plan().step(*no)), clock()).await?;
         }
     }
@@ -360,7 +365,7 @@ async fn fill(
         .numbered()
         .filter(|(no, step)| {
             matches!(step.action, Action::AddMember { .. })
-                && (approved.held().contains_key(no) || applied.undone.contains(no))
+                && (approved.waits(*no) || applied.undone.contains(no))
         })
         .filter_map(|(_, step)| step.action.object())
         .collect();
