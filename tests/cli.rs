@@ -5,13 +5,18 @@ mod support;
 
 #[path = "cli/approvals.rs"]
 mod approvals;
+#[path = "cli/life.rs"]
+mod life;
 #[path = "cli/output.rs"]
 mod output;
 #[path = "cli/places.rs"]
 mod places;
+#[path = "cli/plans.rs"]
+mod plans;
 #[path = "cli/usage.rs"]
 mod usage;
 
+use idcsync::state::{State, StateUrl};
 use support::contents::Contents;
 use support::export::Export;
 use support::idcsync::{IDENTITY_STORE_ID, Idcsync, Sandbox};
@@ -40,6 +45,18 @@ fn online(export: &Export, scope: &[&str], sandbox: &Sandbox) -> Idcsync {
 
 fn online_config(scope: &[&str], target: &str) -> String {
     format!("profile = \"p\"\n{}\n{target}\n[state]\nurl = \"sqlite:state.db\"\n", Export::config(scope))
+}
+
+/// Works on the state database as a cycle would, and gives it back.
+fn with_state<T>(idcsync: &Idcsync, work: impl AsyncFnOnce(&State) -> T) -> T {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let url = StateUrl::parse("sqlite:state.db", &idcsync.path("")).expect("a url");
+        let state = State::open(&url, "p").await.expect("open the state");
+        let result = work(&state).await;
+        state.close().await;
+        result
+    })
 }
 
 /// What the in-process sandbox's file holds, asked of a sandbox that serves it.

@@ -1,10 +1,13 @@
 //! The command line: arguments, one thin file for each command, and the exit codes that scripts rely on.
 
+mod apply;
 mod approve;
 mod check;
 mod clock;
 mod exit;
 mod open;
+mod pause;
+mod planfile;
 mod progress;
 mod status;
 mod sync;
@@ -84,10 +87,16 @@ enum ColorChoice {
 enum Command {
     /// Run one cycle: read, plan, guard, apply
     Sync(sync::SyncArgs),
+    /// Run one cycle that does nothing but the steps of a reviewed plan
+    Apply(apply::ApplyArgs),
     /// Approve the held steps of a plan for 72 hours
     Approve(approve::ApproveArgs),
-    /// Show the profile: last cycle, counts, held steps, findings
+    /// Show the profile: paused or not, last cycle, held steps, findings, who is disabled when
     Status,
+    /// Stop all cycles of the profile (a dry run still works)
+    Pause(pause::PauseArgs),
+    /// Let the cycles of the profile run again
+    Resume,
     /// Try everything that can be tried without changing anything
     Check,
     /// A strict local stand-in for the Identity Store API, to rehearse against
@@ -119,6 +128,19 @@ impl Context {
     fn print_json(&self, value: &impl serde::Serialize) -> std::io::Result<()> {
         let text = serde_json::to_string_pretty(value).map_err(std::io::Error::other)?;
         self.print(&(text + "\n"))
+    }
+
+    /// Data of either sort, by `--output`.
+    fn give(
+        &self,
+        json: impl FnOnce() -> serde_json::Value,
+        text: impl FnOnce() -> String,
+    ) -> Result<(), Exit> {
+        let printed = if self.is_json() { self.print_json(&json()) } else { self.print(&text()) };
+        printed.map_err(|error| {
+            self.complain(&format!("error: stdout cannot be written: {error}"));
+            Exit::Unexpected
+        })
     }
 
     /// A line for a person, on stderr.
@@ -213,8 +235,11 @@ pub fn main() -> ExitCode {
 async fn run(context: &Context, command: Command) -> Exit {
     match command {
         Command::Sync(args) => Box::pin(sync::run(context, &args)).await,
+        Command::Apply(args) => Box::pin(apply::run(context, &args)).await,
         Command::Approve(args) => Box::pin(approve::run(context, &args)).await,
         Command::Status => status::run(context).await,
+        Command::Pause(args) => pause::pause(context, &args).await,
+        Command::Resume => pause::resume(context).await,
         Command::Check => Box::pin(check::run(context)).await,
         #[cfg(feature = "sandbox")]
         Command::Sandbox(args) => {

@@ -22,7 +22,7 @@ pub fn profile(config: &Config) -> Profile<'_> {
         max_apply: config.max_apply,
         keep_history: config.keep_history,
         full: false,
-        drift_check: std::time::Duration::from_secs(24 * 60 * 60),
+        drift_check: config.drift_check,
         rebind: false,
         only: None,
     }

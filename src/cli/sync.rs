@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use tracing::{debug, info, warn};
 
+use super::planfile::{self, PlanFile};
 use super::progress::Progress;
 use super::{Context, Exit, clock, open};
 use crate::apply::Stop;
@@ -31,6 +33,10 @@ pub struct SyncArgs {
     #[arg(long)]
     dry_run: bool,
 
+    /// With --dry-run: write the plan as JSON to this file, for `idcsync apply`
+    #[arg(long, value_name = "FILE", requires = "dry_run")]
+    out: Option<PathBuf>,
+
     /// With --dry-run: exit with 8 if there are changes
     #[arg(long, requires = "dry_run")]
     detailed_exitcode: bool,
@@ -47,6 +53,25 @@ pub struct SyncArgs {
     /// Findings give exit code 3, paused gives 5, the lease elsewhere gives 7
     #[arg(long)]
     strict: bool,
+
+    /// Of `apply`: nothing is done but what this has.
+    #[arg(skip)]
+    only: Option<PlanFile>,
+}
+
+impl SyncArgs {
+    /// A cycle for the steps of a plan file.
+    pub fn of_file(file: PlanFile, strict: bool) -> Self {
+        Self {
+            dry_run: false,
+            out: None,
+            detailed_exitcode: false,
+            full: false,
+            rebind: false,
+            strict,
+            only: Some(file),
+        }
+    }
 }
 
 /// Cycles of one run: the second repairs what the first did not find in the target.
@@ -95,8 +120,12 @@ async fn dry_run(context: &Context, args: &SyncArgs, config: &Config) -> Result<
         findings: prepared.findings.len() as u64,
         ..Outcome::default()
     };
+    let view = PlanView { approved: &prepared.approved, findings: &prepared.findings };
+    if let Some(path) = &args.out {
+        planfile::write(path, &view).map_err(|error| planfile::explain(context, &error))?;
+    }
     let print = if context.is_json() {
-        context.print_json(&PlanView { approved: &prepared.approved, findings: &prepared.findings })
+        context.print_json(&view)
     } else {
         let text = render(&prepared.approved, context.colors) + &findings_text(&prepared.findings);
         context.print(&text)
@@ -105,7 +134,15 @@ async fn dry_run(context: &Context, args: &SyncArgs, config: &Config) -> Result<
     if prepared.cut_short {
         context.complain(CUT_SHORT);
     }
-    context.say("Dry run: nothing was written.");
+    match &args.out {
+        None => context.say("Dry run: nothing was written."),
+        Some(path) => {
+            let path = path.display();
+            context.say(&format!(
+                "Dry run: nothing was written but {path}. Do what it has: idcsync apply {path}"
+            ));
+        }
+    }
     Ok(Exit::of_cycle(&outcome, args.strict, args.detailed_exitcode))
 }
 
@@ -122,7 +159,7 @@ pub async fn plan(context: &Context, config: &Config, profile: &Profile<'_>) -> 
     prepared.map_err(|error| explain(context, &error))
 }
 
-async fn real(context: &Context, args: &SyncArgs, config: &Config) -> Result<Exit, Exit> {
+pub async fn real(context: &Context, args: &SyncArgs, config: &Config) -> Result<Exit, Exit> {
     let state = open::state(context, config).await?;
     let result = with_state(context, args, config, &state).await;
     state.close().await;
@@ -138,7 +175,7 @@ async fn with_state(
     let state_failed = |error| explain(context, &CycleError::State(error));
     let mut mode = Mode::Normal;
     if let Some(pause) = state.pause().await.map_err(state_failed)?
-        && pause.until.is_none_or(|until| until > clock())
+        && !pause.is_over(clock())
     {
         let reason = pause.reason.as_ref().map(|r| format!(" ({})", shown(r))).unwrap_or_default();
         let disable_after = config.policy.lifecycle.disable_after;
@@ -232,14 +269,16 @@ async fn cycles(
 ) -> Result<Exit, Exit> {
     let directory = open::directory(config);
     let parts = Parts { directory: directory.as_ref(), target, identity_store: store, clock: &clock };
-    let profile = args.profile(config);
+    let mut file = args.only.clone();
+    let only = file.as_ref().map(PlanFile::fingerprints);
+    let profile = Profile { only, ..args.profile(config) };
     let mut followed = Vec::new();
     let mut rounds = 0;
     loop {
         let report = one(context, config, state, &profile, &parts, mode, stopped).await?;
         rounds += 1;
         if !report.again || rounds >= MOST_ROUNDS {
-            tell(context, config, &report, &followed)?;
+            tell(context, config, &report, &followed, file.as_ref())?;
             return Ok(Exit::of_cycle(&report.outcome, args.strict, false));
         }
         if context.is_json() {
@@ -248,7 +287,10 @@ async fn cycles(
             let rebinds = plan.runnable().filter(|(_, s)| matches!(s.action, Action::RebindEntry { .. }));
             followed.extend(rebinds.map(|(no, _)| plan.step_json(no)));
         } else {
-            tell(context, config, &report, &followed)?;
+            tell(context, config, &report, &followed, None)?;
+        }
+        if let Some(file) = &mut file {
+            file.note_done(&report.approved);
         }
         context.say(if report.rebound {
             "A scope entry follows another object from now on: reading again."
@@ -324,9 +366,11 @@ fn tell(
     config: &Config,
     report: &CycleReport,
     followed: &[serde_json::Value],
+    file: Option<&PlanFile>,
 ) -> Result<(), Exit> {
+    let differences = file.map(|file| (file, file.compare(&report.approved)));
     let print = if context.is_json() {
-        context.print_json(&json!({
+        let mut document = json!({
             "schema": "idcsync/cycle/v1",
             "profile": config.profile,
             "outcome": report.outcome.word().word(),
@@ -334,11 +378,18 @@ fn tell(
             "counts": report.counts(),
             "rebound": followed,
             "plan": PlanView { approved: &report.approved, findings: &report.findings },
-        }))
+        });
+        if let Some((_, differences)) = &differences {
+            document["file"] = differences.json();
+        }
+        context.print_json(&document)
     } else {
         context.print(&(findings_text(&report.findings) + &summary(report)))
     };
     print.map_err(|error| write_failed(context, &error))?;
+    if let Some((file, differences)) = differences {
+        differences.tell(context, file);
+    }
     tell_why_short(context, report);
     Ok(())
 }

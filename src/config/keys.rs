@@ -35,9 +35,8 @@ impl Shape {
     pub fn title(&self) -> String {
         match self.path {
             "" => "the file".to_owned(),
-            path @ ("directory" | "scope" | "mapping" | "target" | "guard" | "state" | "log") => {
-                format!("[{path}]")
-            }
+            path @ ("directory" | "scope" | "mapping" | "target" | "lifecycle" | "guard" | "schedule"
+            | "state" | "log") => format!("[{path}]"),
             "mapping.jmespath" => "the table of a mapping".to_owned(),
             path => format!("`{path}`"),
         }
@@ -52,15 +51,9 @@ pub(super) const ROOT: Shape = Shape {
         key("scope"),
         key("mapping"),
         key("target"),
-        later(
-            "lifecycle",
-            "this version disables and deletes nobody: whoever leaves the scope loses the memberships of managed groups, and keeps the rest",
-        ),
+        key("lifecycle"),
         key("guard"),
-        later(
-            "schedule",
-            "it belongs to `idcsync run`; until then, start `idcsync sync` from cron or a CronJob",
-        ),
+        key("schedule"),
         key("state"),
         later("service", "it belongs to `idcsync run`"),
         key("log"),
@@ -131,6 +124,19 @@ pub(super) const TARGET: Shape = Shape {
     ],
 };
 
+pub(super) const LIFECYCLE: Shape = Shape {
+    path: "lifecycle",
+    keys: &[
+        key("disable-after"),
+        key("on-directory-delete"),
+        key("delete-after"),
+        key("delete-on-absence"),
+        key("on-directory-disable"),
+        key("disable-method"),
+        key("on-group-out-of-scope"),
+    ],
+};
+
 pub(super) const GUARD: Shape = Shape {
     path: "guard",
     keys: &[
@@ -141,6 +147,14 @@ pub(super) const GUARD: Shape = Shape {
         key("max-growth"),
         key("max-percent"),
     ],
+};
+
+/// Why a key of `[schedule]` has to wait.
+const FOR_RUN: &str = "it belongs to `idcsync run`; until then, start `idcsync sync` from cron or a CronJob";
+
+pub(super) const SCHEDULE: Shape = Shape {
+    path: "schedule",
+    keys: &[later("cron", FOR_RUN), later("timezone", FOR_RUN), later("jitter", FOR_RUN), key("drift-check")],
 };
 
 pub(super) const STATE: Shape = Shape {
@@ -162,7 +176,9 @@ pub(super) const ALL: &[&Shape] = &[
     &MAPPING,
     &EXPRESSION,
     &TARGET,
+    &LIFECYCLE,
     &GUARD,
+    &SCHEDULE,
     &STATE,
     &LOG,
 ];

@@ -40,6 +40,11 @@ impl ConfigError {
     }
 }
 
+/// A span of time as the config file has them: `28d`, `1h30m`.
+pub fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
+    values::duration(text).map_err(|flaw| flaw.message)
+}
+
 impl Config {
     /// Reads and checks the file. Relative paths in it start where it is.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {

@@ -20,10 +20,12 @@ pub struct Config {
     pub scope: ScopeSettings,
     pub mapping: Mapping,
     pub target: TargetSettings,
-    /// `[guard]`, and `adopt` and `protect` of `[target]`.
+    /// `[guard]`, `[lifecycle]`, and `adopt` and `protect` of `[target]`.
     pub policy: Policy,
     /// How long one cycle may apply.
     pub max_apply: Duration,
+    /// How often a cycle also reads the target back.
+    pub drift_check: Duration,
     pub state: StateSettings,
     /// How long past cycles are kept.
     pub keep_history: Duration,

@@ -35,7 +35,7 @@ pub fn of_plan(snapshot: &Snapshot, mapped: Vec<Finding>, plan: &Plan) -> Vec<Fi
 pub fn of_apply(approved: &ApprovedPlan, applied: &Applied) -> Vec<Finding> {
     let plan = approved.plan();
     let mut all = applied.findings.clone();
-    let held = approved.held().len();
+    let held = approved.held_fingerprints().len();
     if held > 0 {
         let message = format!(
             "{held} steps wait for an approval: see them with `idcsync approve {} --show`, and approve them without \

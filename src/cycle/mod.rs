@@ -437,7 +437,7 @@ pub async fn carry_out(
         state.set_rename_support(support).await?;
     }
     for no in approved.approved().iter().filter(|no| !applied.undone.contains(no)) {
-        if !approved.held().contains_key(no) {
+        if !approved.waits(*no) {
             state.consume_approval(&approved.plan().fingerprint(approved.plan().step(*no)), clock()).await?;
         }
     }
@@ -545,7 +545,7 @@ async fn fill(
         .numbered()
         .filter(|(no, step)| {
             matches!(step.action, Action::AddMember { .. })
-                && (approved.held().contains_key(no) || applied.undone.contains(no))
+                && (approved.waits(*no) || applied.undone.contains(no))
         })
         .filter_map(|(_, step)| step.action.object())
         .collect();

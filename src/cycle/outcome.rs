@@ -41,7 +41,7 @@ impl Outcome {
             finding.code == Code::RemovalWithheld && now.duration_since(*since) > WITHHELD_LIMIT
         };
         Self {
-            steps: approved.plan().steps.len() as u64,
+            steps: (approved.plan().steps.len() - approved.left_out().len()) as u64,
             held: approved.held().len() as u64,
             retryable: applied.retryable,
             cut_short,
@@ -112,6 +112,7 @@ impl CycleReport {
             "done": words(&self.applied.done),
             "failed": words(&self.applied.failed),
             "left": self.applied.left,
+            "leftOut": self.approved.left_out().len(),
             "findings": self.outcome.findings,
             "directoryRequests": self.requests,
             "plan": self.approved.plan().id,

@@ -229,7 +229,7 @@ impl Suspects {
         let (mut held, mut settled) = (BTreeSet::new(), BTreeSet::new());
         for (no, step) in approved.plan().numbered() {
             if let Action::RemoveMember { suspects: Some(suspects), .. } = &step.action {
-                let side = if approved.held().contains_key(&no) { &mut held } else { &mut settled };
+                let side = if approved.waits(no) { &mut held } else { &mut settled };
                 side.extend(suspects.iter().copied());
             }
         }

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
+use super::guard;
 use super::step::{Plan, Step, StepNo};
 use crate::ids::Fingerprint;
 
@@ -95,16 +96,24 @@ pub struct ApprovedPlan {
     plan: Plan,
     held: BTreeMap<StepNo, Vec<Hold>>,
     approved: BTreeSet<StepNo>,
+    /// Not to be done in this cycle, whatever the guard says of them; with what it does say.
+    left_out: BTreeMap<StepNo, Vec<Hold>>,
 }
 
 impl ApprovedPlan {
     pub(super) fn new(plan: Plan, held: BTreeMap<StepNo, Vec<Hold>>, approved: BTreeSet<StepNo>) -> Self {
-        Self { plan, held, approved }
+        Self { plan, held, approved, left_out: BTreeMap::new() }
     }
 
-    /// Runs no other steps than these: the rest is left out, with all that needs it.
-    pub fn only(self, _: &BTreeSet<Fingerprint>) -> Self {
-        self
+    /// The same with nothing to be done but steps of these fingerprints: the others are left out, and every step that
+    /// needs one of them. What is held stays held.
+    #[must_use]
+    pub fn only(self, wanted: &BTreeSet<Fingerprint>) -> Self {
+        let Self { plan, held, approved, .. } = self;
+        let other = plan.numbered().filter(|(_, step)| !wanted.contains(&plan.fingerprint(step)));
+        let out = other.map(|(no, _)| no).collect();
+        let (held, left_out) = guard::without(&plan, &approved, held, out);
+        Self { plan, held, approved, left_out }
     }
 
     pub fn plan(&self) -> &Plan {
@@ -113,11 +122,30 @@ impl ApprovedPlan {
 
     /// The steps that may be done, in order.
     pub fn runnable(&self) -> impl Iterator<Item = (StepNo, &Step)> {
-        self.plan.numbered().filter(|(no, _)| !self.held.contains_key(no))
+        self.plan.numbered().filter(|(no, _)| !self.waits(*no))
+    }
+
+    /// All but those that are left out.
+    pub fn chosen(&self) -> impl Iterator<Item = (StepNo, &Step)> {
+        self.plan.numbered().filter(|(no, _)| !self.left_out.contains_key(no))
+    }
+
+    /// Whether a step may not be done in this cycle: held, or left out.
+    pub fn waits(&self, no: StepNo) -> bool {
+        self.held.contains_key(&no) || self.left_out.contains_key(&no)
     }
 
     pub fn held(&self) -> &BTreeMap<StepNo, Vec<Hold>> {
         &self.held
+    }
+
+    /// What [`Self::only`] has left out.
+    pub fn left_out(&self) -> impl ExactSizeIterator<Item = StepNo> {
+        self.left_out.keys().copied()
+    }
+
+    pub fn is_left_out(&self, no: StepNo) -> bool {
+        self.left_out.contains_key(&no)
     }
 
     /// Steps that are done because someone approved them.
@@ -125,8 +153,16 @@ impl ApprovedPlan {
         &self.approved
     }
 
+    /// All that needs an approval, left out or not.
     pub fn held_fingerprints(&self) -> Vec<(StepNo, Fingerprint)> {
-        self.held.keys().map(|no| (*no, self.plan.fingerprint(self.plan.step(*no)))).collect()
+        let left_out = self.left_out.iter().filter(|(_, holds)| !holds.is_empty()).map(|(no, _)| no);
+        let all: BTreeSet<StepNo> = self.held.keys().chain(left_out).copied().collect();
+        all.into_iter().map(|no| (no, self.plan.fingerprint(self.plan.step(no)))).collect()
+    }
+
+    /// Why a step waits for an approval, left out or not.
+    pub(super) fn holds(&self, no: StepNo) -> &[Hold] {
+        self.held.get(&no).or_else(|| self.left_out.get(&no)).map(Vec::as_slice).unwrap_or_default()
     }
 
     pub fn is_empty(&self) -> bool {

@@ -48,13 +48,55 @@ pub fn guard(plan: Plan, policy: &Policy, given: &Given<'_>) -> ApprovedPlan {
     loop {
         let before = guard.held.len();
         guard.connected();
-        guard.emptied_groups();
+        guard.emptied_groups(&BTreeSet::new());
         if guard.held.len() == before {
             break;
         }
     }
     let held = guard.held;
     ApprovedPlan::new(plan, held, approved)
+}
+
+type Holds = BTreeMap<StepNo, Vec<Hold>>;
+
+/// What is held, and what is left out with its holds, once `out` is not to be done in this cycle: whatever needs a
+/// step of `out` is left out too, and nothing is done that was let through only because of one.
+pub(super) fn without(
+    plan: &Plan,
+    approved: &BTreeSet<StepNo>,
+    mut held: Holds,
+    mut out: BTreeSet<StepNo>,
+) -> (Holds, Holds) {
+    let policy = Policy::default();
+    let mut left_out: Holds = out.iter().map(|no| (*no, held.remove(no).unwrap_or_default())).collect();
+    let before: BTreeSet<StepNo> = held.keys().copied().collect();
+    held.extend(out.iter().map(|no| (*no, Vec::new())));
+    let mut guard = Guard { plan, policy: &policy, approved, held, counted: Vec::new() };
+    loop {
+        let before = guard.held.len();
+        guard.connected();
+        guard.emptied_groups(&out);
+        if guard.held.len() == before {
+            break;
+        }
+    }
+    let mut held = guard.held;
+    loop {
+        let because = |holds: &Vec<Hold>| match holds.as_slice() {
+            [Hold::DependsOn { step } | Hold::OnlyFor { step }] => out.contains(step),
+            _ => false,
+        };
+        let new =
+            held.iter().filter(|(no, holds)| !before.contains(no) && !out.contains(no) && because(holds));
+        let new: Vec<StepNo> = new.map(|(no, _)| *no).collect();
+        if new.is_empty() {
+            break;
+        }
+        left_out.extend(new.iter().map(|no| (*no, Vec::new())));
+        out.extend(new);
+    }
+    held.retain(|no, _| !out.contains(no));
+    (held, left_out)
 }
 
 struct Guard<'a> {
@@ -252,10 +294,10 @@ impl Guard<'_> {
     }
 
     /// Whatever the size of the limits. Who is approved counts here: it is the last one that makes a group empty.
-    fn emptied_groups(&mut self) {
+    fn emptied_groups(&mut self, left_out: &BTreeSet<StepNo>) {
         let joined: BTreeSet<LinkNo> =
             self.by_group(Sort::AddMember, |no| !self.held.contains_key(&no)).into_keys().collect();
-        for (group, steps) in self.by_group(Sort::RemoveMember, |_| true) {
+        for (group, steps) in self.by_group(Sort::RemoveMember, |no| !left_out.contains(&no)) {
             let Some(object) = self.plan.objects.get(&group) else { continue };
             let of = object.members;
             if of < EMPTYING_FROM || (steps.len() as u64) < of || joined.contains(&group) {

@@ -50,6 +50,8 @@ struct StepView<'a> {
     after: Vec<u32>,
     #[serde(skip_serializing_if = "<[Hold]>::is_empty")]
     held: &'a [Hold],
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    left_out: bool,
     approved: bool,
     fingerprint: Fingerprint,
 }
@@ -146,7 +148,8 @@ fn step_view<'a>(approved: &'a ApprovedPlan, plan: &'a Plan, no: StepNo, step: &
         entry: None,
         reason: plan.reason(step),
         after: step.after.iter().map(|n| n.0 + 1).collect(),
-        held: approved.held().get(&no).map(Vec::as_slice).unwrap_or_default(),
+        held: approved.holds(no),
+        left_out: approved.is_left_out(no),
         approved: approved.approved().contains(&no),
         fingerprint: plan.fingerprint(step),
     };

@@ -4,6 +4,7 @@
 mod approve;
 mod batch;
 mod clock;
+mod countdown;
 mod desire;
 mod diff;
 mod draft;
@@ -24,6 +25,7 @@ use jiff::Timestamp;
 pub use approve::{ApprovedPlan, Hold};
 pub use batch::{Batch, batches};
 pub use clock::{Distrust, distrust};
+pub use countdown::{Coming, Countdown, countdowns, crossed, pause_disables_at};
 pub use desire::{Desire, desire, wants};
 pub use diff::plan;
 pub use guard::{Given, guard};

@@ -150,6 +150,9 @@ impl Page<'_> {
         if plan.steps.is_empty() && !plan.withheld.is_empty() {
             return writeln!(self.text, "Nothing to do, as far as the directory could be read.");
         }
+        if self.approved.left_out().len() == plan.steps.len() && !plan.steps.is_empty() {
+            return writeln!(self.text, "Nothing to do: none of the chosen steps can be done now.");
+        }
         if plan.steps.is_empty() {
             return if plan.withheld.is_empty() {
                 writeln!(self.text, "Nothing to do: the target is as the directory has it.")
@@ -159,7 +162,7 @@ impl Page<'_> {
         }
         // Who only steps aside for a swap has another step of the same sort.
         let mut counts: BTreeMap<Sort, u64> = BTreeMap::new();
-        for step in plan.steps.iter().filter(|s| !s.action.parks()) {
+        for (_, step) in self.approved.chosen().filter(|(_, s)| !s.action.parks()) {
             *counts.entry(step.action.sort()).or_default() += 1;
         }
         let of = |sort| counts.get(&sort).copied().unwrap_or_default();
@@ -209,7 +212,8 @@ impl Page<'_> {
 
     fn entries(&mut self) -> fmt::Result {
         let mut first = true;
-        for (no, step) in self.approved.plan().numbered() {
+        let approved = self.approved;
+        for (no, step) in approved.chosen() {
             if let Action::RebindEntry { name, from, to, .. } = &step.action {
                 if std::mem::take(&mut first) {
                     writeln!(self.text, "\nScope entries")?;
@@ -225,7 +229,8 @@ impl Page<'_> {
     fn objects(&mut self, kind: Kind) -> fmt::Result {
         let plan = self.approved.plan();
         let mut by_object: BTreeMap<(&str, LinkNo), Vec<(StepNo, &Step)>> = BTreeMap::new();
-        for (no, step) in plan.numbered() {
+        let approved = self.approved;
+        for (no, step) in approved.chosen() {
             let object = step.action.object().and_then(|o| plan.objects.get(&o).map(|found| (o, found)));
             if let Some((link, found)) = object.filter(|(_, found)| found.kind == kind) {
                 by_object.entry((found.label.as_str(), link)).or_default().push((no, step));

@@ -78,6 +78,13 @@ pub struct Pause {
     pub warned: Option<Timestamp>,
 }
 
+impl Pause {
+    /// Whether its end has come: it counts as no pause then.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.until.is_some_and(|until| until <= now)
+    }
+}
+
 /// The columns of the profile that a cycle needs.
 #[derive(Debug, Default)]
 pub(super) struct Profile {

@@ -1,6 +1,7 @@
 //! From the raw file to a [`Config`]: each table in its own file, every problem noted, none twice.
 
 mod directory;
+mod lifecycle;
 mod mapping;
 mod scope;
 mod state;
@@ -49,8 +50,12 @@ fn read<'t>(r: &mut Reader<'t>, tree: &'t DeTable<'t>) -> Option<Config> {
     let mapping = optional(r, &root, "mapping", &keys::MAPPING);
     let mapping = mapping::read(r, &mapping, directory.as_ref().and_then(|d| d.kind));
     let target = required(r, &root, "target", &keys::TARGET).map(|s| target::read(r, &s));
+    let lifecycle = optional(r, &root, "lifecycle", &keys::LIFECYCLE);
+    let lifecycle = lifecycle::read(r, &lifecycle, target.as_ref().and_then(|t| t.settings.as_ref()));
     let guard = optional(r, &root, "guard", &keys::GUARD);
     let guard = target::guard(r, &guard);
+    let schedule = optional(r, &root, "schedule", &keys::SCHEDULE);
+    let drift_check = lifecycle::drift_check(r, &schedule);
     let state = optional(r, &root, "state", &keys::STATE);
     let state = state::read(r, &state);
     let log = optional(r, &root, "log", &keys::LOG);
@@ -63,8 +68,9 @@ fn read<'t>(r: &mut Reader<'t>, tree: &'t DeTable<'t>) -> Option<Config> {
         scope: scope?,
         mapping: mapping?,
         target: target.settings?,
-        policy: Policy { guard, adopt: target.adopt, protect: target.protect, ..Policy::default() },
+        policy: Policy { guard, adopt: target.adopt, protect: target.protect, lifecycle },
         max_apply: target.max_apply,
+        drift_check,
         state: state.settings?,
         keep_history: state.keep_history,
         log,

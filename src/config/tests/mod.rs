@@ -11,7 +11,7 @@ use insta::assert_snapshot;
 use super::*;
 use crate::directory::{Bind, DirectorySettings, Servers};
 use crate::model::Kind;
-use crate::plan::{Adopt, GuardLimits};
+use crate::plan::{Adopt, GuardLimits, Lifecycle};
 use crate::secret::SecretSource;
 use crate::target::TargetSettings;
 
@@ -77,6 +77,8 @@ fn a_small_file_has_the_defaults() {
     assert_eq!(target.requests_per_second, 18);
     assert_eq!(config.policy.guard, GuardLimits::default());
     assert_eq!(config.policy.adopt, Adopt::Approve);
+    assert_eq!(config.policy.lifecycle, Lifecycle::default());
+    assert_eq!(config.drift_check, Duration::from_secs(86_400));
     assert_eq!(config.max_apply, Duration::from_secs(3000));
     assert_eq!(config.state.url, "sqlite:///var/lib/idcsync/state.db");
     assert_eq!(config.keep_history, Duration::from_secs(400 * 86_400));
@@ -118,8 +120,8 @@ kind = "identity-store"
 requests-per-second = 100
 [guard]
 max-percent = 120
-[lifecycle]
-disable-after = "28d"
+[schedule]
+cron = "0 * * * *"
 "#), @r#"
      × "corp 1" cannot be the name of a profile
       ╭─[/etc/idcsync/corp.toml:2:11]
@@ -223,14 +225,13 @@ disable-after = "28d"
        ·                ╰── from 1 to 100
        ╰────
 
-     × `lifecycle` is not supported yet
-       ╭─[/etc/idcsync/corp.toml:19:2]
-    19 │ [lifecycle]
-       ·  ────┬────
-       ·      ╰── not supported yet
+     × `cron` is not supported yet
+       ╭─[/etc/idcsync/corp.toml:20:1]
+    20 │ cron = "0 * * * *"
+       · ──┬─
+       ·   ╰── not supported yet
        ╰────
-     help: this version disables and deletes nobody: whoever leaves the scope loses the memberships
-           of managed groups, and keeps the rest
+     help: it belongs to `idcsync run`; until then, start `idcsync sync` from cron or a CronJob
     "#);
 }
 
@@ -295,17 +296,19 @@ users = ["alice"]
 kind = "scim"
 scim = { url = "https://scim.eu-west-1.amazonaws.com/x/scim/v2", token-file = "t" }
 assignments = true
-[lifecycle]
 [schedule]
 cron = "0 * * * *"
+timezone = "Europe/Zurich"
+jitter = "2m"
 [service]
 "#), @r#"
     corp.toml:10:8: `kind = "scim"` is not supported yet; this version writes through the Identity Store API only: kind = "identity-store"
     corp.toml:11:1: `scim` is not supported yet; this version writes through the Identity Store API only
     corp.toml:12:15: `assignments = true` is not supported yet; this version does not read account assignments
-    corp.toml:13:2: `lifecycle` is not supported yet; this version disables and deletes nobody: whoever leaves the scope loses the memberships of managed groups, and keeps the rest
-    corp.toml:14:2: `schedule` is not supported yet; it belongs to `idcsync run`; until then, start `idcsync sync` from cron or a CronJob
-    corp.toml:16:2: `service` is not supported yet; it belongs to `idcsync run`
+    corp.toml:14:1: `cron` is not supported yet; it belongs to `idcsync run`; until then, start `idcsync sync` from cron or a CronJob
+    corp.toml:15:1: `timezone` is not supported yet; it belongs to `idcsync run`; until then, start `idcsync sync` from cron or a CronJob
+    corp.toml:16:1: `jitter` is not supported yet; it belongs to `idcsync run`; until then, start `idcsync sync` from cron or a CronJob
+    corp.toml:17:2: `service` is not supported yet; it belongs to `idcsync run`
     "#);
     assert!(parse(&(GOOD.to_owned() + "assignments = false")).is_ok());
 }

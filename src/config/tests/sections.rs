@@ -3,6 +3,7 @@
 use insta::assert_snapshot;
 
 use super::*;
+use crate::plan::{DisableMethod, OnDelete, OnDisable, OnGroupOut};
 
 #[test]
 fn mappings_that_are_no_mappings() {
@@ -201,4 +202,72 @@ fn state_urls() {
     assert_snapshot!(lines(&state("url = \"postgres://u@h/d?sslmod=require\"")), @r#"corp.toml:12:8: `url` is no url of a state database: there is no parameter `sslmod`; known are application_name, dbname, host, options, port, sslcert, sslkey, sslmode, sslrootcert, user; such as sqlite:///var/lib/idcsync/state.db, sqlite:state.db (beside this file) or postgres://user@host/database"#);
     assert_snapshot!(lines(&state("url = \"postgres://u@h:port/d\"")), @r#"corp.toml:12:23: `url` is no url of a state database: no port number; such as sqlite:///var/lib/idcsync/state.db, sqlite:state.db (beside this file) or postgres://user@host/database"#);
     assert_snapshot!(lines(&state("password-file = \"x\"")), @r#"corp.toml:12:1: `password-file` cannot be used here: SQLite, the default, has no passwords"#);
+}
+
+#[test]
+fn the_life_of_an_identity() {
+    let with_tables = |tables: &str| GOOD.to_owned() + tables;
+    let config = parse(&with_tables(
+        r#"
+[lifecycle]
+disable-after = "90d"
+on-directory-delete = "disable"
+delete-on-absence = "24h"
+on-directory-disable = "ignore"
+disable-method = "report"
+on-group-out-of-scope = "empty"
+[schedule]
+drift-check = "6h"
+"#,
+    ))
+    .unwrap();
+    let days = |n: i64| jiff::SignedDuration::from_hours(24 * n);
+    assert_eq!(
+        config.policy.lifecycle,
+        Lifecycle {
+            disable_after: days(90),
+            on_directory_delete: OnDelete::Disable,
+            delete_after: days(7),
+            delete_on_absence: Some(days(1)),
+            on_directory_disable: OnDisable::Ignore,
+            disable_method: DisableMethod::Report,
+            on_group_out_of_scope: OnGroupOut::Empty,
+        }
+    );
+    assert_eq!(config.drift_check, Duration::from_secs(6 * 3600));
+    assert!(config.warnings.is_empty());
+
+    let tables = "[lifecycle]\ndelete-after = \"0s\"\ndelete-on-absence = \"never\"\n";
+    let config = parse(&with_tables(tables)).unwrap();
+    assert_eq!(config.policy.lifecycle, Lifecycle { delete_after: days(0), ..Lifecycle::default() });
+
+    assert_snapshot!(lines(&with_tables(r#"
+[lifecycle]
+disable-after = "59m"
+on-directory-delete = "keep"
+delete-after = "3651d"
+delete-on-absence = "23h"
+on-directory-disable = "Ignore"
+disable-method = "revok"
+on-group-out-of-scope = true
+disable_after = "1d"
+[schedule]
+drift-check = "30m"
+"#)), @r#"
+    corp.toml:13:17: `disable-after` must be from 1h to 3650d
+    corp.toml:14:23: `on-directory-delete` cannot be "keep"; expected "delete" or "disable"
+    corp.toml:15:16: `delete-after` must be from 0s to 3650d
+    corp.toml:16:21: `delete-on-absence` must be from 1d to 3650d; "never", or a time such as "30d", 24 hours at least
+    corp.toml:17:24: `on-directory-disable` cannot be "Ignore"; did you mean "ignore"?
+    corp.toml:18:18: `disable-method` cannot be "revok"; did you mean "revoke"?
+    corp.toml:19:25: expected "freeze" or "empty", found a boolean
+    corp.toml:20:1: unknown key `disable_after` in [lifecycle]; did you mean `disable-after`?
+    corp.toml:22:15: `drift-check` must be from 1h to 3650d
+    "#);
+    assert_snapshot!(lines(&with_tables("[lifecycle]\ndelete-on-absence = \"soon\"\ndisable-after = 28\n")), @r#"
+    corp.toml:12:22: `delete-on-absence` is no span of time: "soon": a number is expected here; "never", or a time such as "30d", 24 hours at least
+    corp.toml:13:17: expected a span of time such as "30s", "50m" or "28d", found an integer
+    "#);
+    let unused = "[lifecycle]\non-directory-delete = \"disable\"\ndelete-after = \"1d\"\n";
+    assert_snapshot!(format!("{:?}", parse(&with_tables(unused)).unwrap().warnings), @r#"["/etc/idcsync/corp.toml:13:1: warning: `delete-after` has no effect: with on-directory-delete = \"disable\" nobody is deleted"]"#);
 }

@@ -10,5 +10,6 @@ mod changes;
 mod evidence;
 mod guard;
 mod names;
+mod only;
 mod properties;
 mod render;

@@ -1,0 +1,118 @@
+//! A plan of which only chosen steps are done: what goes with the others, and what the guard says then.
+
+use std::collections::BTreeSet;
+
+use super::world::{Prepared, World};
+use crate::ids::Fingerprint;
+use crate::model::RenameSupport;
+use crate::plan::{Action, ApprovedPlan, Hold, PlanView, Sort};
+
+fn chosen(prepared: &Prepared, which: impl Fn(&Action) -> bool) -> BTreeSet<Fingerprint> {
+    let plan = prepared.approved.plan();
+    plan.steps.iter().filter(|s| which(&s.action)).map(|s| plan.fingerprint(s)).collect()
+}
+
+fn only(prepared: &Prepared, which: impl Fn(&Action) -> bool) -> ApprovedPlan {
+    prepared.approved.clone().only(&chosen(prepared, which))
+}
+
+fn runnable(approved: &ApprovedPlan) -> Vec<String> {
+    let plan = approved.plan();
+    approved
+        .runnable()
+        .map(|(_, s)| {
+            let label = |no| plan.label(no).to_owned();
+            let member = s.action.member().map(|no| format!(" {}", label(no))).unwrap_or_default();
+            format!("{} {}{member}", s.action.sort().word(), s.action.object().map(label).unwrap_or_default())
+        })
+        .collect()
+}
+
+#[test]
+fn what_needs_a_step_that_is_left_out_is_left_out() {
+    let mut w = World::new();
+    for handle in ["a", "b", "c"] {
+        w.join("devs", handle);
+    }
+    w.enter("devs");
+    let prepared = w.prepare();
+    let all = only(&prepared, |_| true);
+    assert_eq!((all.runnable().count(), all.left_out().len()), (7, 0));
+
+    // Everything but one person: not that one's membership either.
+    let b = prepared.approved.plan().steps.iter().find_map(|s| match &s.action {
+        Action::CreateUser { user, .. } if prepared.approved.plan().label(*user).starts_with('b') => {
+            Some(*user)
+        }
+        _ => None,
+    });
+    let part = only(&prepared, |a| !(a.sort() == Sort::CreateUser && a.object() == b));
+    assert_eq!((part.runnable().count(), part.left_out().len(), part.held().len()), (5, 2, 0));
+    assert!(part.runnable().all(|(_, s)| s.action.object() != b && s.action.member() != b));
+
+    // Memberships alone can be done of nobody who is to be created.
+    let none = only(&prepared, |a| a.sort() == Sort::AddMember);
+    assert_eq!((none.runnable().count(), none.left_out().len()), (0, 7));
+    let text = crate::plan::render(&none, crate::plan::Colors::Off);
+    assert_eq!(text, "Nothing to do: none of the chosen steps can be done now.\n");
+    let json = serde_json::to_value(PlanView { approved: &none, findings: &[] }).unwrap();
+    assert_eq!(json["steps"][0]["leftOut"], true);
+    assert!(
+        serde_json::to_value(PlanView { approved: &all, findings: &[] }).unwrap()["steps"][0]["leftOut"]
+            .is_null()
+    );
+}
+
+#[test]
+fn a_choice_is_no_approval_and_what_is_not_chosen_holds_nobody_up() {
+    let mut w = World::synced(&[("devs", &["a", "b", "c", "d"]), ("all", &["a", "b", "c", "d"])]);
+    w.policy.guard.max_percent = 100;
+    w.policy.guard.max_removals = 1;
+    w.leave("devs", "a");
+    w.leave("devs", "b");
+    w.person("c").set("displayname", "Renamed");
+    let prepared = w.prepare();
+    assert_eq!(prepared.approved.held().len(), 2);
+    let removals = only(&prepared, |a| a.sort() == Sort::RemoveMember);
+    assert_eq!((removals.runnable().count(), removals.held().len()), (0, 2));
+    assert!(removals.held().values().flatten().all(|h| matches!(h, Hold::OverLimit { .. })));
+
+    let rename = only(&prepared, |a| a.sort() == Sort::UpdateUser);
+    assert_eq!(runnable(&rename), ["update-user c@x.example"]);
+    assert_eq!((rename.held().len(), rename.left_out().len()), (0, 2));
+    assert_eq!(rename.held_fingerprints().len(), 2, "they wait for an approval all the same");
+}
+
+#[test]
+fn nobody_is_left_under_a_parking_name() {
+    let mut w = World::synced(&[("devs", &["a", "b"])]);
+    w.book.set_rename_support(RenameSupport::Accepted);
+    let (a, b) = (w.person("a").upn.clone(), w.person("b").upn.clone());
+    w.person("a").set("userprincipalname", &b);
+    w.person("b").set("userprincipalname", &a);
+    let prepared = w.prepare();
+    let parks = |approved: &ApprovedPlan| approved.runnable().filter(|(_, s)| s.action.parks()).count();
+    let all = only(&prepared, |_| true);
+    let halves = only(&prepared, Action::parks);
+    assert_eq!((parks(&halves), halves.runnable().count()), (0, 0), "{}", prepared.text());
+    assert_eq!(halves.left_out().len(), all.plan().steps.len());
+}
+
+#[test]
+fn a_group_is_not_emptied_because_its_new_members_are_left_out() {
+    let mut w = World::synced(&[("devs", &["a", "b", "c"]), ("all", &["a", "b", "c", "d", "e"])]);
+    w.policy.guard.max_percent = 100;
+    for handle in ["a", "b", "c"] {
+        w.leave("devs", handle);
+    }
+    w.join("devs", "d");
+    let prepared = w.prepare();
+    assert!(prepared.approved.held().is_empty(), "{}", prepared.text());
+    let removals = only(&prepared, |a| a.sort() == Sort::RemoveMember);
+    assert_eq!((removals.runnable().count(), removals.held().len()), (0, 3));
+    assert!(removals.held().values().flatten().all(|h| matches!(h, Hold::WouldEmpty { members: 3, .. })));
+    // One of them may go: two stay.
+    let a = w.link("a").no;
+    let one = only(&prepared, |x| x.sort() == Sort::RemoveMember && x.member() == Some(a));
+    assert_eq!((one.runnable().count(), one.held().len()), (1, 0));
+}
