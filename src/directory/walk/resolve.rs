@@ -16,6 +16,7 @@ const AT_ONCE: usize = 50;
 pub(super) enum Resolved {
     Object { slot: Slot, renamed: bool },
     Rebound { pinned: Option<Slot>, pinned_anchor: Anchor, claimant: Anchor, claimant_dn: Dn },
+    Deleted(Anchor),
     NotFound,
     Ambiguous(Vec<Dn>),
     Unsuitable(String),
@@ -60,15 +61,18 @@ impl<'r> Walk<'r> {
         let anchors: BTreeSet<Anchor> = pins.iter().flatten().map(|pin| pin.anchor).collect();
         let (pinned, pin_faults) = self.search_pins(&mut candidates, &anchors).await;
         let named = self.search_names(&mut candidates, entries).await;
+        let meant = entries.iter().zip(&pins).filter_map(|(entry, pin)| Self::meant(entry, *pin));
+        let deleted = self.search_deleted(meant, &candidates, &pin_faults).await;
         let mut resolved = Vec::new();
         for ((entry, pin), named) in entries.iter().zip(pins).zip(named) {
+            let gone = Self::meant(entry, pin).filter(|anchor| deleted.contains(anchor));
             let outcome = match pin {
-                None => self.decide_by_name(&mut candidates, entry, named),
+                None => self.decide_by_name(&mut candidates, entry, named, gone),
                 Some(pin) => match pin_faults.get(&pin.anchor) {
                     Some(fault) => unread(entry, fault),
                     None => {
                         let found = pinned.get(&pin.anchor).copied();
-                        self.decide_by_pin(&mut candidates, entry, pin, found, named)
+                        self.decide_by_pin(&mut candidates, entry, pin, (found, gone), named)
                     }
                 },
             };
@@ -107,6 +111,34 @@ impl<'r> Walk<'r> {
             }
         }
         (found, faults)
+    }
+
+    /// The object that the entry stands for, by its pin or because it names it so.
+    fn meant(entry: &ScopeEntry, pin: Option<&Pin>) -> Option<Anchor> {
+        match (pin, entry.form()) {
+            (Some(pin), _) => Some(pin.anchor),
+            (None, NameForm::Anchor(anchor)) => Some(anchor),
+            (None, _) => None,
+        }
+    }
+
+    /// Which of the objects that entries stand for, and that were not found, the server shows as deleted.
+    async fn search_deleted(
+        &self,
+        meant: impl Iterator<Item = Anchor>,
+        candidates: &Candidates,
+        faults: &BTreeMap<Anchor, Fault>,
+    ) -> BTreeSet<Anchor> {
+        let found: BTreeSet<Anchor> = candidates.list.iter().filter_map(|c| c.anchor).collect();
+        let missing: BTreeSet<Anchor> =
+            meant.filter(|anchor| !found.contains(anchor) && !faults.contains_key(anchor)).collect();
+        let missing: Vec<Anchor> = missing.into_iter().collect();
+        let mut deleted = BTreeSet::new();
+        for chunk in missing.chunks(AT_ONCE) {
+            // Where it fails, they count as not found.
+            deleted.extend(self.reader.deleted(chunk).await.0);
+        }
+        deleted
     }
 
     async fn search_names(&mut self, candidates: &mut Candidates, entries: &[ScopeEntry]) -> Vec<Named> {
@@ -181,7 +213,13 @@ impl<'r> Walk<'r> {
         (hits, ending)
     }
 
-    fn decide_by_name(&mut self, candidates: &mut Candidates, entry: &ScopeEntry, named: Named) -> Resolved {
+    fn decide_by_name(
+        &mut self,
+        candidates: &mut Candidates,
+        entry: &ScopeEntry,
+        named: Named,
+        gone: Option<Anchor>,
+    ) -> Resolved {
         let hits = match named {
             Named::Found(hits) => hits,
             Named::Never(why) => return Resolved::Unsuitable(why),
@@ -199,7 +237,7 @@ impl<'r> Walk<'r> {
             (_, Some(fault), _) => unread(entry, &fault),
             ([one], None, _) => self.take(candidates, entry, *one, false),
             ([], None, Some(why)) => Resolved::Unsuitable(why),
-            ([], None, None) => self.nothing_found(entry),
+            ([], None, None) => self.nothing_found(entry, gone),
             (several, None, _) => Resolved::Ambiguous(dns(candidates, several)),
         }
     }
@@ -209,7 +247,7 @@ impl<'r> Walk<'r> {
         candidates: &mut Candidates,
         entry: &ScopeEntry,
         pin: &Pin,
-        found: Option<usize>,
+        (found, gone): (Option<usize>, Option<Anchor>),
         named: Named,
     ) -> Resolved {
         let (hits, never) = match named {
@@ -232,7 +270,10 @@ impl<'r> Walk<'r> {
             .collect();
         match (found, claimants.as_slice()) {
             (Some(at), []) => self.take(candidates, entry, at, true),
-            (None, []) => never.map_or_else(|| self.nothing_found(entry), Resolved::Unsuitable),
+            (None, []) => match never.filter(|_| gone.is_none()) {
+                Some(why) => Resolved::Unsuitable(why),
+                None => self.nothing_found(entry, gone),
+            },
             (None, several @ [_, _, ..]) => Resolved::Ambiguous(dns(candidates, several)),
             (_, [first, ..]) => {
                 let claimant = &candidates.list[*first];
@@ -251,8 +292,12 @@ impl<'r> Walk<'r> {
         }
     }
 
-    /// A complete search that matched nothing; unless what was meant may lie where it could not look.
-    fn nothing_found(&self, entry: &ScopeEntry) -> Resolved {
+    /// A complete search that matched nothing: because what was meant is known to be deleted, or else may lie where
+    /// it could not look.
+    fn nothing_found(&self, entry: &ScopeEntry, gone: Option<Anchor>) -> Resolved {
+        if let Some(anchor) = gone {
+            return Resolved::Deleted(anchor);
+        }
         let facts = self.reader.facts();
         if let Some(fault) = &facts.partial {
             return unread(entry, fault);
