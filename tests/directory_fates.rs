@@ -16,6 +16,7 @@ use idcsync::model::{
     FateRequest, Fates, Kind, Pin, ReadRequest, ScopeEntry, Wanted,
 };
 use idcsync::secret::SecretSource;
+use support::company::Company;
 use support::ldap::Client;
 use support::samba::Samba;
 use support::slapd::{Options, Slapd};
@@ -238,6 +239,27 @@ async fn slapd_without_a_log_and_cookies_of_no_use_prove_nothing() {
     assert_eq!(bench.check("deleted objects").await.0, CheckState::Ok);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn slapd_that_begins_to_list_everything_is_told_to_stop() {
+    let company = Company::new(3000, 15);
+    let slapd = Slapd::start_with(&company, &logging());
+    let base = slapd.base_dn().to_owned();
+    let bench = Bench::new(DirectoryKind::Ldap, &slapd.client(&slapd.reader_dn()), &base);
+    let account = format!("(uid={})", company.person(2).account);
+    let answer = slapd.admin().search(&["-b", &base, &account, "entryUUID"]);
+    let anchor = answer.lines().find_map(|line| line.strip_prefix("entryUUID: ")).unwrap();
+    let anchor = Anchor::parse(anchor).unwrap();
+    slapd.admin().replace(&slapd.admin().dn_of(&base, &account), "title", &["Chief"]);
+    for bytes in ["rid=000,csn=20010101000000.000000Z#000000#000#000000", "rid=000", "nonsense"] {
+        let cookie = ChangeCookie { server: bench.url.clone(), bytes: bytes.as_bytes().to_vec() };
+        let fates = bench.fates(&[anchor], Some(cookie)).await;
+        assert!(is_present(&fates.of[&anchor]), "{bytes}");
+        let cookie = fates.cookie.unwrap();
+        let next = bench.fates(&[anchor], Some(cookie.clone())).await;
+        assert_eq!(next.cookie, Some(cookie), "nothing has changed since");
+    }
+}
+
 /// The limit of this proof, which `check` names: slapd reports what this account may not see any more in the words of a
 /// deletion. Without a change to the entry, hiding it is no more than that.
 #[tokio::test(flavor = "multi_thread")]
@@ -262,7 +284,10 @@ async fn slapd_answers_only_as_the_server_that_was_meant() {
     let mut request = request(&[]);
     request.server = Some(bench.url.clone());
     // The first of the servers is out of reach, and is not asked.
-    assert_eq!(bench.directory.read(&request).await.unwrap().source.server, bench.url);
+    let source = bench.directory.read(&request).await.unwrap().source;
+    assert_eq!(source.server, bench.url);
+    // It does not tell the time.
+    assert_eq!((source.current_time, source.clock_ahead), (None, None));
     slapd.kill();
     let error = bench.directory.read(&request).await.unwrap_err();
     let DirectoryError::NoServer(attempts) = &error else { panic!("{error}") };
@@ -409,6 +434,8 @@ async fn samba_scope_groups_that_were_deleted_are_empty_entries() {
     }
     let gone = samba.delete("team");
     let snapshot = bench.directory.read(&wanted).await.unwrap();
+    // It runs on this machine.
+    assert!(snapshot.source.clock_ahead.is_some_and(|seconds| seconds.abs() < 600));
     assert!(
         matches!(&snapshot.entries[0].outcome,
             EntryOutcome::Deleted { anchor, proof: DeletionProof::Tombstone } if *anchor == team),

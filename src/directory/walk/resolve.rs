@@ -1,16 +1,16 @@
 //! Finds the objects that the scope's entries name: by pin and by name, many at once.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use super::{Slot, Walk};
 use crate::directory::entry::{self, GroupSort, Sort};
 use crate::directory::names;
 use crate::directory::reader::{Ending, Fault, Query, RawEntry};
 use crate::ids::{Anchor, Dn};
-use crate::model::{DirectoryKind, Kind, NameForm, Pin, ReadRequest, ScopeEntry, Shortfall, ShortfallKind};
+use crate::model::{DirectoryKind, Kind, NameForm, Pin, ScopeEntry, Shortfall, ShortfallKind};
 
 /// Names in one search.
-const AT_ONCE: usize = 50;
+pub(super) const AT_ONCE: usize = 50;
 
 /// The outcome for one entry, in terms of the walk.
 pub(super) enum Resolved {
@@ -24,17 +24,17 @@ pub(super) enum Resolved {
 }
 
 /// Something found that an entry may mean.
-struct Candidate {
+pub(super) struct Candidate {
     /// Gone once it was taken into the walk.
     raw: Option<RawEntry>,
     dn: Dn,
-    anchor: Option<Anchor>,
+    pub anchor: Option<Anchor>,
     sort: Sort,
 }
 
 #[derive(Default)]
-struct Candidates {
-    list: Vec<Candidate>,
+pub(super) struct Candidates {
+    pub list: Vec<Candidate>,
     by_dn: HashMap<Dn, usize>,
 }
 
@@ -79,66 +79,6 @@ impl<'r> Walk<'r> {
             resolved.push(outcome);
         }
         resolved
-    }
-
-    /// The entry's pin. An entry given by its anchor needs none: it names the object itself.
-    fn pin(request: &'r ReadRequest, entry: &ScopeEntry) -> Option<&'r Pin> {
-        if matches!(entry.form(), NameForm::Anchor(_)) {
-            return None;
-        }
-        request.pins.get(&(entry.kind, entry.name.clone()))
-    }
-
-    async fn search_pins(
-        &mut self,
-        candidates: &mut Candidates,
-        anchors: &BTreeSet<Anchor>,
-    ) -> (BTreeMap<Anchor, usize>, BTreeMap<Anchor, Fault>) {
-        let (mut found, mut faults) = (BTreeMap::new(), BTreeMap::new());
-        let all: Vec<Anchor> = anchors.iter().copied().collect();
-        for chunk in all.chunks(AT_ONCE) {
-            let filters: Vec<String> =
-                chunk.iter().map(|a| names::by_anchor(self.reader.facts(), *a)).collect();
-            let (hits, ending) = self.candidates(candidates, &names::any(&filters)).await;
-            for at in hits {
-                if let Some(anchor) = candidates.list[at].anchor {
-                    found.insert(anchor, at);
-                }
-            }
-            if let Some(fault) = ending.fault {
-                let missing = chunk.iter().filter(|a| !found.contains_key(a));
-                faults.extend(missing.map(|a| (*a, fault.clone())));
-            }
-        }
-        (found, faults)
-    }
-
-    /// The object that the entry stands for, by its pin or because it names it so.
-    fn meant(entry: &ScopeEntry, pin: Option<&Pin>) -> Option<Anchor> {
-        match (pin, entry.form()) {
-            (Some(pin), _) => Some(pin.anchor),
-            (None, NameForm::Anchor(anchor)) => Some(anchor),
-            (None, _) => None,
-        }
-    }
-
-    /// Which of the objects that entries stand for, and that were not found, the server shows as deleted.
-    async fn search_deleted(
-        &self,
-        meant: impl Iterator<Item = Anchor>,
-        candidates: &Candidates,
-        faults: &BTreeMap<Anchor, Fault>,
-    ) -> BTreeSet<Anchor> {
-        let found: BTreeSet<Anchor> = candidates.list.iter().filter_map(|c| c.anchor).collect();
-        let missing: BTreeSet<Anchor> =
-            meant.filter(|anchor| !found.contains(anchor) && !faults.contains_key(anchor)).collect();
-        let missing: Vec<Anchor> = missing.into_iter().collect();
-        let mut deleted = BTreeSet::new();
-        for chunk in missing.chunks(AT_ONCE) {
-            // Where it fails, they count as not found.
-            deleted.extend(self.reader.deleted(chunk).await.0);
-        }
-        deleted
     }
 
     async fn search_names(&mut self, candidates: &mut Candidates, entries: &[ScopeEntry]) -> Vec<Named> {
@@ -194,7 +134,11 @@ impl<'r> Walk<'r> {
         named
     }
 
-    async fn candidates(&mut self, candidates: &mut Candidates, filter: &str) -> (Vec<usize>, Ending) {
+    pub(super) async fn candidates(
+        &mut self,
+        candidates: &mut Candidates,
+        filter: &str,
+    ) -> (Vec<usize>, Ending) {
         let reader = self.reader;
         let attributes = self.asked.all.clone();
         let query = Query { filter, attributes: &attributes, pages: None };
