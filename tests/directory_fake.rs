@@ -142,6 +142,17 @@ async fn ranges_that_come_unasked_are_read_to_their_end() {
 }
 
 #[tokio::test]
+async fn how_far_the_servers_clock_is_ahead() {
+    let server = FakeLdap::start(Behaviour::of(domain(0, vec![]))).await;
+    let there: jiff::Timestamp = "2026-11-03T12:00:00Z".parse().unwrap();
+    let before = jiff::Timestamp::now();
+    let ahead = read(&server, &[]).await.source.clock_ahead.unwrap();
+    let after = jiff::Timestamp::now();
+    assert!(ahead <= there.as_second() - before.as_second());
+    assert!(ahead >= there.as_second() - after.as_second());
+}
+
+#[tokio::test]
 async fn members_are_never_asked_for_one_by_one() {
     let all = domain(5000, vec![group(9000, "big", people(0..5000))]);
     let server = FakeLdap::start(Behaviour::of(all)).await;
@@ -469,6 +480,7 @@ async fn check_tells_what_works_and_what_does_not() {
     assert_eq!(state("paging"), CheckState::Ok);
     assert_eq!(state("members"), CheckState::Ok);
     assert_eq!(state("userAccountControl"), CheckState::Fail);
+    assert_eq!(state("deleted objects"), CheckState::Warn);
     assert_eq!(state("group team"), CheckState::Ok);
     assert_eq!(state("group nobody"), CheckState::Fail);
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::error::{BindRefusal, DirectoryError, ServerFailure};
-use super::ldap::{LdapReader, Opened, Opener, Setback, names_a_domain, servers};
+use super::ldap::{LdapReader, Opened, Opener, Setback, Sight, names_a_domain, servers};
 use super::reader::{Query, Reader, Selection};
 use super::settings::{DirectorySettings, LdapSettings, LdifSettings, Servers};
 use super::{filter, ldif, walk};
@@ -81,6 +81,8 @@ async fn check_ldap(settings: &LdapSettings, request: &ReadRequest, lines: &mut 
     look_around(&opened.reader, settings, lines).await;
     let snapshot = Box::pin(walk::resolve_only(&opened.reader, request)).await;
     entries(&snapshot, lines);
+    // Last: a server that hangs over its change log would take the connection with it.
+    lines.push(deletions(&opened.reader).await);
     opened.reader.close().await;
 }
 
@@ -165,6 +167,63 @@ async fn look_around(reader: &LdapReader, settings: &LdapSettings, lines: &mut V
             ),
             _ => CheckLine::ok("userAccountControl", format!("readable of {readable} of the first {seen} people")),
         });
+    }
+}
+
+/// Whether a deletion can be told from an object that merely is not found. Nothing is deleted without that.
+async fn deletions(reader: &LdapReader) -> CheckLine {
+    const NAME: &str = "deleted objects";
+    let context = &reader.facts().context;
+    let without = "a user who is not found any more counts as one who left the scope";
+    if let Some(sight) = reader.sight_of_deleted().await {
+        let remedy = match reader.facts().kind {
+            DirectoryKind::ActiveDirectory => format!(
+                "give the bind account List Contents and Read Property on the Deleted Objects container: \
+                 dsacls \"CN=Deleted Objects,{context}\" /takeOwnership, then the same with /G DOMAIN\\account:LCRP"
+            ),
+            DirectoryKind::Ldap => {
+                "let the bind account read entries with objectClass=nsTombstone, or set `delete-on-absence`"
+                    .to_owned()
+            }
+        };
+        return match sight {
+            Sight::Objects => CheckLine::ok(NAME, "shown to the bind account"),
+            Sight::Container => CheckLine::warn(
+                NAME,
+                format!(
+                    "the container is shown, but no object in it: there is none, or they are hidden and {without}"
+                ),
+                remedy,
+            ),
+            Sight::Nothing(Some(fault)) => CheckLine::warn(
+                NAME,
+                format!("not shown to the bind account ({}): {without}", fault.detail),
+                remedy,
+            ),
+            Sight::Nothing(None) => {
+                CheckLine::warn(NAME, format!("not shown to the bind account: {without}"), remedy)
+            }
+        };
+    }
+    let log = "the change log (RFC 4533)";
+    match reader.change_log_answers().await {
+        Some(true) => CheckLine::ok(
+            NAME,
+            format!(
+                "{log} of {context} can be read; it is a proof only where the bind account may read every entry, and \
+                 where the server keeps a session log (syncprov-sessionlog)"
+            ),
+        ),
+        Some(false) => CheckLine::warn(
+            NAME,
+            format!("{log} of {context} cannot be read: {without}"),
+            "let the bind account read contextCSN, and have the overlay syncprov on that database",
+        ),
+        None => CheckLine::warn(
+            NAME,
+            format!("the server offers no change log (RFC 4533): {without}"),
+            "add the overlay syncprov with syncprov-sessionlog (slapd), or set `delete-on-absence`",
+        ),
     }
 }
 

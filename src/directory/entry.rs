@@ -159,6 +159,18 @@ pub(super) fn anchor(facts: &Facts, entry: &RawEntry) -> Option<Anchor> {
     entry.text(name).and_then(Anchor::parse)
 }
 
+/// Whether this is what is left of a deleted object.
+pub(super) fn is_deleted(kind: DirectoryKind, entry: &RawEntry) -> bool {
+    match kind {
+        DirectoryKind::ActiveDirectory => {
+            entry.text("isdeleted").is_some_and(|text| text.eq_ignore_ascii_case("true"))
+        }
+        DirectoryKind::Ldap => {
+            entry.values("objectclass").iter().any(|class| class.eq_ignore_ascii_case(b"nsTombstone"))
+        }
+    }
+}
+
 pub(super) fn sid(entry: &RawEntry) -> Option<Sid> {
     entry.values("objectsid").first().and_then(|b| Sid::from_bytes(b))
 }
@@ -202,7 +214,8 @@ pub(super) fn created(kind: DirectoryKind, entry: &RawEntry) -> Option<Timestamp
     entry.text(name).and_then(generalized_time)
 }
 
-/// GeneralizedTime (RFC 4517 section 3.3.13): `20261103120000.0Z`, `202611031200+0100`.
+/// GeneralizedTime (RFC 4517 section 3.3.13): `20261103120000.0Z`, `202611031200+0100`. Fractions of a second are left
+/// out; those of an hour or of a minute, which it allows too, are not.
 pub(super) fn generalized_time(text: &str) -> Option<Timestamp> {
     let text = text.trim();
     let (stem, offset) = match text.find(['Z', '+', '-']) {
@@ -217,7 +230,10 @@ pub(super) fn generalized_time(text: &str) -> Option<Timestamp> {
         }
         None => return None,
     };
-    let digits = stem.split(['.', ',']).next()?;
+    let (digits, fraction) = stem.split_once(['.', ',']).unwrap_or((stem, ""));
+    if !fraction.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
     if digits.len() < 10 || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
@@ -226,8 +242,16 @@ pub(super) fn generalized_time(text: &str) -> Option<Timestamp> {
     // A leap second has no place in a civil time.
     let second = part(12, 14)?.min(59);
     let civil = DateTime::new(year, part(4, 6)?, part(6, 8)?, part(8, 10)?, part(10, 12)?, second, 0).ok()?;
+    let unit: i64 = match digits.len() {
+        10 => 3600,
+        12 => 60,
+        _ => 1,
+    };
+    let fraction = fraction.get(..fraction.len().min(9))?;
+    let scale = 10_i64.pow(u32::try_from(fraction.len()).ok()?);
+    let more = unit * fraction.parse::<i64>().unwrap_or(0) / scale;
     let offset = jiff::tz::Offset::from_seconds(offset).ok()?;
-    offset.to_timestamp(civil).ok()
+    offset.to_timestamp(civil).ok()?.checked_add(jiff::SignedDuration::from_secs(more)).ok()
 }
 
 /// What the object is called: sAMAccountName, uid (people) or cn (groups).
@@ -332,6 +356,11 @@ pub(super) mod tests {
         assert_eq!(at("20261103120000Z").as_deref(), Some("2026-11-03T12:00:00Z"));
         assert_eq!(at("202611031200+0130").as_deref(), Some("2026-11-03T10:30:00Z"));
         assert_eq!(at("2026110312-01").as_deref(), Some("2026-11-03T13:00:00Z"));
+        assert_eq!(at("20261103120000.999Z").as_deref(), Some("2026-11-03T12:00:00Z"));
+        assert_eq!(at("2026110312.5Z").as_deref(), Some("2026-11-03T12:30:00Z"));
+        assert_eq!(at("202611031200,25+0100").as_deref(), Some("2026-11-03T11:00:15Z"));
+        assert_eq!(at("20261103120000.0000000000000000001Z").as_deref(), Some("2026-11-03T12:00:00Z"));
+        assert_eq!(at("20261103120000.xZ"), None);
         assert_eq!(at("yesterday"), None);
         assert_eq!(at("20261303120000Z"), None);
     }

@@ -1,11 +1,13 @@
 //! The source: Active Directory or another LDAP server, or an LDIF export of one. Yields a [`Snapshot`] in
 //! which each part says whether it was read to its end.
 //!
-//! `walk` decides what to ask and what the answers mean; `reader` is what it asks through; `ldap` and `ldif` answer.
+//! `walk` decides what to ask and what the answers mean, `fates` does so for single objects that a read did not bring;
+//! `reader` is what they ask through; `ldap` and `ldif` answer.
 
 mod check;
 mod entry;
 mod error;
+mod fates;
 mod filter;
 mod ldap;
 mod ldif;

@@ -123,6 +123,7 @@ pub(super) mod tests {
         Facts {
             kind,
             base: Dn::parse("DC=corp,DC=example").unwrap(),
+            context: Dn::parse("DC=corp,DC=example").unwrap(),
             server: "test".to_owned(),
             binding: "S-1-5-21-1-2-3".to_owned(),
             domain: "corp.example".to_owned(),

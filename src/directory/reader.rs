@@ -31,6 +31,9 @@ pub(super) trait Reader: Send + Sync {
     /// One attribute of one entry from the value number `from` on.
     async fn range(&self, anchor: Anchor, dn: &Dn, attribute: &str, from: u32) -> Result<RawEntry, Fault>;
 
+    /// Which of these are deleted objects that the directory still shows: at most [`Facts::batch`] of them.
+    async fn deleted(&self, anchors: &[Anchor]) -> (BTreeSet<Anchor>, Ending);
+
     fn traffic(&self) -> Traffic;
 }
 
@@ -143,6 +146,8 @@ impl RawEntry {
 pub(super) struct Facts {
     pub kind: DirectoryKind,
     pub base: Dn,
+    /// The naming context that holds the base.
+    pub context: Dn,
     pub server: String,
     pub binding: String,
     pub domain: String,
@@ -167,6 +172,17 @@ impl Facts {
     /// Whether something that was not found might lie behind this referral.
     pub fn is_foreign(&self, referral: &Referral) -> bool {
         !self.apart.contains(&referral.base)
+    }
+
+    /// What keeps a search that ended like this from being the whole.
+    pub fn gap(&self, ending: &Ending) -> Option<Fault> {
+        let referred = || {
+            let referral = ending.referrals.iter().find(|referral| self.is_foreign(referral))?;
+            let detail =
+                format!("the server referred to {} for a part; referrals are not followed", referral.url);
+            Some(Fault::new(ShortfallKind::Referral, detail))
+        };
+        ending.fault.clone().or_else(|| self.partial.clone()).or_else(referred)
     }
 }
 

@@ -1,6 +1,7 @@
 //! A small LDAP server that answers searches over a list of entries, and does on demand what real servers won't: sends
 //! ranges unasked, ends pages with result codes, goes silent, cuts the connection.
 
+#![allow(dead_code, reason = "each test crate uses its own part of it")]
 #![allow(clippy::unwrap_used, reason = "this is test code, where a panic is the report")]
 
 use std::collections::BTreeSet;
@@ -59,6 +60,10 @@ pub struct Seen {
     pub attributes: Vec<String>,
     /// Entries that were sent before on this paged search; `None` without the paging control.
     pub offset: Option<usize>,
+    /// Deleted objects are to be shown.
+    pub show_deleted: bool,
+    /// It asks for changes (RFC 4533), with this cookie.
+    pub sync: Option<Vec<u8>>,
 }
 
 impl Seen {
@@ -98,6 +103,10 @@ pub enum Twist {
     },
     /// Nothing of what was asked for.
     Nothing,
+    /// All that there is, whatever was asked for.
+    Everything,
+    /// These messages, with success unless they end in another result.
+    Say(Vec<(LdapOp, Vec<LdapControl>)>),
 }
 
 pub type Script = Arc<dyn Fn(&Seen) -> Option<Twist> + Send + Sync>;
@@ -112,6 +121,10 @@ pub struct Behaviour {
     pub bind: (LdapResultCode, String),
     /// `supportedControl` names the paging control.
     pub paging: bool,
+    /// `supportedControl` names content synchronisation.
+    pub sync: bool,
+    /// `supportedCapabilities` says that it is Active Directory.
+    pub ad: bool,
 }
 
 impl Behaviour {
@@ -122,6 +135,8 @@ impl Behaviour {
             script: Arc::new(|_| None),
             bind: (LdapResultCode::Success, String::new()),
             paging: true,
+            sync: false,
+            ad: true,
         }
     }
 
@@ -198,6 +213,13 @@ async fn serve(stream: TcpStream, behaviour: Arc<Behaviour>, log: Arc<Mutex<Vec<
                         filter: format!("{:?}", request.filter),
                         attributes: request.attrs.clone(),
                         offset: page.map(|(_, offset)| offset),
+                        show_deleted: ctrl.iter().any(|c| matches!(c, LdapControl::ShowDeleted { .. })),
+                        sync: ctrl.iter().find_map(|c| match c {
+                            LdapControl::SyncRequest { cookie, .. } => {
+                                Some(cookie.clone().unwrap_or_default())
+                            }
+                            _ => None,
+                        }),
                     };
                     log.push(seen.clone());
                     seen
@@ -206,7 +228,7 @@ async fn serve(stream: TcpStream, behaviour: Arc<Behaviour>, log: Arc<Mutex<Vec<
                 if matches!(twist, Some(Twist::Silent)) {
                     std::future::pending::<()>().await;
                 }
-                let (answers, cut) = answer(&behaviour, &request, page, twist.as_ref());
+                let (answers, cut) = answer(&behaviour, &request, &seen, page, twist.as_ref());
                 for (op, ctrl) in answers {
                     if stream.feed(LdapMsg { msgid, op, ctrl }).await.is_err() {
                         return;
@@ -226,13 +248,26 @@ async fn serve(stream: TcpStream, behaviour: Arc<Behaviour>, log: Arc<Mutex<Vec<
 fn answer(
     behaviour: &Behaviour,
     request: &LdapSearchRequest,
+    seen: &Seen,
     page: Option<(usize, usize)>,
     twist: Option<&Twist>,
 ) -> (Vec<(LdapOp, Vec<LdapControl>)>, bool) {
     if request.base.is_empty() {
         return (vec![(entry(&root_dse(behaviour), request, 0, None), vec![]), (done(0), vec![])], false);
     }
-    let hits: Vec<&Entry> = behaviour.entries.iter().filter(|e| matches(e, request)).collect();
+    if let Some(Twist::Say(messages)) = twist {
+        let mut messages = messages.clone();
+        if !matches!(messages.last(), Some((LdapOp::SearchResultDone(_), _))) {
+            messages.push((done(0), vec![]));
+        }
+        return (messages, false);
+    }
+    let everything = matches!(twist, Some(Twist::Everything));
+    let hits: Vec<&Entry> = behaviour
+        .entries
+        .iter()
+        .filter(|e| everything || matches(e, request) && (is_live(e) || shows_deleted(seen)))
+        .collect();
     let (size, offset) = match (page, twist) {
         (_, Some(Twist::Unpaged)) | (None, _) => (usize::MAX, 0),
         (Some((size, _)), Some(Twist::Loop)) => (size, 0),
@@ -290,9 +325,14 @@ fn root_dse(behaviour: &Behaviour) -> Entry {
             ("configurationNamingContext", "CN=Configuration,DC=corp,DC=example"),
             ("currentTime", "20261103120000.0Z"),
             ("dnsHostName", "dc1.corp.example"),
-            ("supportedCapabilities", "1.2.840.113556.1.4.800"),
         ],
     );
+    if behaviour.ad {
+        root.add("supportedCapabilities", b"1.2.840.113556.1.4.800".to_vec());
+    }
+    if behaviour.sync {
+        root.add("supportedControl", b"1.3.6.1.4.1.4203.1.9.1.1".to_vec());
+    }
     if behaviour.paging {
         root.add("supportedControl", b"1.2.840.113556.1.4.319".to_vec());
     }
@@ -377,6 +417,20 @@ fn holds(entry: &Entry, filter: &LdapFilter) -> bool {
         }
         other => panic!("the fake server does not evaluate {other:?}"),
     }
+}
+
+fn is_live(entry: &Entry) -> bool {
+    let tombstone = |class: &Vec<u8>| class.eq_ignore_ascii_case(b"nsTombstone");
+    entry.values("isDeleted").is_empty() && !entry.values("objectClass").iter().any(tombstone)
+}
+
+/// By the control in Active Directory, by their class in 389 Directory Server.
+fn shows_deleted(seen: &Seen) -> bool {
+    seen.show_deleted || seen.filter.contains("nsTombstone")
+}
+
+pub fn ended(code: LdapResultCode) -> LdapOp {
+    LdapOp::SearchResultDone(result(code, ""))
 }
 
 fn done(_: u32) -> LdapOp {

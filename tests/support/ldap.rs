@@ -41,13 +41,7 @@ impl Client {
     /// The DN of the only entry below `base` that matches.
     pub fn dn_of(&self, base: &str, filter: &str) -> String {
         let answer = self.search(&["-b", base, filter, "1.1"]);
-        let mut dns = answer.lines().filter_map(|line| {
-            let value = line.strip_prefix("dn:")?;
-            Some(match value.strip_prefix(": ") {
-                Some(encoded) => String::from_utf8(STANDARD.decode(encoded).unwrap()).unwrap(),
-                None => value.trim_start().to_owned(),
-            })
-        });
+        let mut dns = answer.lines().filter(|line| line.starts_with("dn:")).map(text_of);
         let dn = dns.next().unwrap_or_else(|| panic!("nothing matches {filter} below {base}"));
         assert_eq!(dns.next(), None, "{filter} matches several entries");
         dn
@@ -55,9 +49,14 @@ impl Client {
 
     /// Applies LDIF with or without `changetype` (without: the entry is added).
     pub fn modify(&self, ldif: &str) {
+        self.modify_with(&[], ldif);
+    }
+
+    /// The same, with more arguments for `ldapmodify`.
+    pub fn modify_with(&self, arguments: &[&str], ldif: &str) {
         let file = tempfile::NamedTempFile::new().expect("make a temporary file");
         fs::write(file.path(), ldif).expect("write the change");
-        run(self.command("ldapmodify").arg("-a").arg("-f").arg(file.path()));
+        run(self.command("ldapmodify").arg("-a").args(arguments).arg("-f").arg(file.path()));
     }
 
     pub fn create(&self, dn: &str, attributes: &[(&str, &str)]) {
@@ -111,6 +110,15 @@ pub fn line(name: &str, value: &str) -> String {
         && !value.starts_with([' ', ':', '<'])
         && !value.ends_with(' ');
     if plain { format!("{name}: {value}\n") } else { format!("{name}:: {}\n", STANDARD.encode(value)) }
+}
+
+/// The value of an LDIF line.
+pub fn text_of(line: &str) -> String {
+    let value = line.split_once(':').expect("a line of LDIF").1;
+    match value.strip_prefix(": ") {
+        Some(encoded) => String::from_utf8(STANDARD.decode(encoded).unwrap()).unwrap(),
+        None => value.trim_start().to_owned(),
+    }
 }
 
 pub fn create(dn: &str, attributes: &[(&str, &str)]) -> String {

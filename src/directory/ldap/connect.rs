@@ -57,9 +57,9 @@ impl<'a> Opener<'a> {
     pub async fn open(&self, url: &str, need_domain_name: bool) -> Result<Opened, Setback> {
         let session = self.session(url).await?;
         let learned = facts::learn(&session, self.settings, url, need_domain_name).await?;
-        let Learned { facts, paging, host, vendor, is_ad } = learned;
+        let Learned { facts, paging, host, vendor, is_ad, change_log } = learned;
         debug!(server = url, binding = facts.binding, paging, "the directory answers");
-        Ok(Opened { reader: LdapReader::new(session, facts, paging), host, vendor, is_ad })
+        Ok(Opened { reader: LdapReader::new(session, facts, paging, change_log), host, vendor, is_ad })
     }
 
     /// Connected and bound.

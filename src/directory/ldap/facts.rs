@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use ldap3::Scope;
 
+use super::changes::SYNC_REQUEST;
 use super::connect::Setback;
 use super::session::{Answer, Ask, PAGED_RESULTS, Session};
 use crate::directory::entry::{self, generalized_time};
@@ -44,6 +45,8 @@ pub(in crate::directory) struct Learned {
     pub vendor: Option<String>,
     /// The server says that it is Active Directory.
     pub is_ad: bool,
+    /// The server offers to tell what has changed (RFC 4533), in a way that is understood here.
+    pub change_log: bool,
 }
 
 pub(super) async fn learn(
@@ -55,6 +58,8 @@ pub(super) async fn learn(
     let root = one(session, "", &ROOT_DSE, "reading the root DSE", settings)
         .await?
         .unwrap_or_else(|| RawEntry { dn: String::new(), attributes: Vec::new() });
+    // At once: what is asked next may take its time.
+    let here = Timestamp::now();
     let base = &settings.base_dn;
     let about = ["objectClass", "objectSid", "entryUUID", "nsUniqueId"];
     let missing =
@@ -99,17 +104,19 @@ pub(super) async fn learn(
         }
     }
     let has_vendor = |word: &str| vendor.as_deref().is_some_and(|v| v.to_lowercase().contains(word));
-    let paging = root.values("supportedcontrol").iter().any(|oid| oid == PAGED_RESULTS.as_bytes());
+    let offers = |oid: &str| root.values("supportedcontrol").iter().any(|offered| offered == oid.as_bytes());
+    let paging = offers(PAGED_RESULTS);
     let page = usize::try_from(settings.page_size).unwrap_or(1000).max(1);
     let current_time = root.text("currenttime").and_then(generalized_time);
     let facts = Facts {
         kind: settings.kind,
         base: base.clone(),
+        context,
         server: server.to_owned(),
         binding,
         domain: base.dns_domain(),
         current_time,
-        clock_ahead: current_time.map(|there| there.as_second() - Timestamp::now().as_second()),
+        clock_ahead: current_time.map(|there| there.as_second() - here.as_second()),
         domain_names,
         ns_unique_id: has_vendor("389")
             || has_vendor("fedora")
@@ -121,7 +128,12 @@ pub(super) async fn learn(
         partial: None,
     };
     let is_ad = root.values("supportedcapabilities").iter().any(|oid| oid == ACTIVE_DIRECTORY.as_bytes());
-    Ok(Learned { facts, paging, host: root.text("dnshostname").map(str::to_owned), vendor, is_ad })
+    // Samba offers it too, and may then hang for minutes. What 389 DS reports as entryUUID is its nsUniqueId, in an
+    // order of bytes of its own; it has tombstones.
+    let change_log =
+        settings.kind == DirectoryKind::Ldap && !is_ad && !facts.ns_unique_id && offers(SYNC_REQUEST);
+    let host = root.text("dnshostname").map(str::to_owned);
+    Ok(Learned { facts, paging, host, vendor, is_ad, change_log })
 }
 
 /// A search of a whole domain ends with references to these; nobody lives there.
@@ -141,8 +153,14 @@ async fn netbios(session: &Session, configuration: &Dn, domain: &Dn) -> Option<S
     let filter = format!("(&(objectClass=crossRef){})", equal("nCName", domain.as_str()));
     let attributes: Selection = ["nETBIOSName".to_owned()].into();
     let base = format!("CN=Partitions,{configuration}");
-    let ask =
-        Ask { base: &base, scope: Scope::OneLevel, filter: &filter, attributes: &attributes, page: None };
+    let ask = Ask {
+        base: &base,
+        scope: Scope::OneLevel,
+        filter: &filter,
+        attributes: &attributes,
+        page: None,
+        controls: &[],
+    };
     let (entries, _) = session.collect(ask).await.ok()?;
     entries.first()?.text("netbiosname").map(str::to_uppercase)
 }
@@ -156,8 +174,14 @@ async fn one(
     settings: &LdapSettings,
 ) -> Result<Option<RawEntry>, Setback> {
     let attributes: Selection = attributes.iter().map(|a| (*a).to_owned()).collect();
-    let ask =
-        Ask { base: dn, scope: Scope::Base, filter: "(objectClass=*)", attributes: &attributes, page: None };
+    let ask = Ask {
+        base: dn,
+        scope: Scope::Base,
+        filter: "(objectClass=*)",
+        attributes: &attributes,
+        page: None,
+        controls: &[],
+    };
     let (entries, answer) =
         session.collect(ask).await.map_err(|fault| Setback::Next(failure(&fault, stage, settings)))?;
     match answer {

@@ -1,7 +1,11 @@
 //! Directories over LDAP: connect and bind (`connect`, `tls`, `discover`), what the server says of itself (`facts`),
-//! single requests with their result codes (`session`), whole searches (`search`).
+//! single requests with their result codes (`session`), whole searches (`search`), objects that were deleted
+//! (`deleted`), and what the server says that it has deleted (`changes`).
 
+mod ber;
+mod changes;
 mod connect;
+mod deleted;
 mod discover;
 mod facts;
 mod search;
@@ -12,11 +16,13 @@ use async_trait::async_trait;
 use tracing::{info, warn};
 
 pub(super) use self::connect::{Opened, Opener, Setback};
+pub(super) use self::deleted::Sight;
 pub(super) use self::search::LdapReader;
 use super::error::{Attempt, ServerFailure};
+use super::reader::Reader as _;
 use super::settings::{LdapSettings, Servers};
-use super::{Directory, DirectoryError, checked, walk};
-use crate::model::{Fate, FateRequest, Fates, NameForm, ReadRequest, Shortfall, ShortfallKind, Snapshot};
+use super::{Directory, DirectoryError, checked, fates, walk};
+use crate::model::{FateRequest, Fates, NameForm, ReadRequest, ShortfallKind, Snapshot};
 
 pub struct LdapDirectory {
     settings: LdapSettings,
@@ -34,7 +40,11 @@ impl Directory for LdapDirectory {
         checked(request)?;
         let opener = Opener::new(&self.settings)?;
         let mut attempts: Vec<Attempt> = Vec::new();
-        for url in servers(&self.settings).await? {
+        let urls = match &request.server {
+            Some(url) => vec![url.clone()],
+            None => servers(&self.settings).await?,
+        };
+        for url in urls {
             let reader = match opener.open(&url, names_a_domain(request)).await {
                 Ok(Opened { reader, .. }) => reader,
                 Err(Setback::Next(why)) => {
@@ -58,13 +68,30 @@ impl Directory for LdapDirectory {
     }
 
     async fn fates(&self, request: &FateRequest) -> Result<Fates, DirectoryError> {
-        let unread = Shortfall {
-            kind: ShortfallKind::Timeout,
-            what: "looking up by anchor".to_owned(),
-            detail: "not asked".to_owned(),
-        };
-        let of = request.objects.keys().map(|anchor| (*anchor, Fate::Unread(unread.clone()))).collect();
-        Ok(Fates { of, ..Fates::default() })
+        let opener = Opener::new(&self.settings)?;
+        let mut reader = only(&opener, &request.server).await?;
+        // First the log, then the look: what is deleted in between is reported the next time, and not lost.
+        let changes = reader.changes(request.cookie.as_ref()).await;
+        let mut before = 0;
+        if reader.is_lost() {
+            info!(server = request.server, "the change log cost the connection; going on without it");
+            before = reader.traffic().requests;
+            reader = only(&opener, &request.server).await?;
+        }
+        let fates = Box::pin(fates::fates(&reader, request, changes.reported)).await;
+        reader.close().await;
+        Ok(Fates { cookie: changes.cookie, requests: fates.requests + before, ..fates })
+    }
+}
+
+/// The reader of this server, and of no other one.
+async fn only(opener: &Opener<'_>, url: &str) -> Result<LdapReader, DirectoryError> {
+    match opener.open(url, false).await {
+        Ok(Opened { reader, .. }) => Ok(reader),
+        Err(Setback::Next(why)) => {
+            Err(DirectoryError::NoServer(vec![Attempt { server: url.to_owned(), why }]))
+        }
+        Err(Setback::Final(error)) => Err(error),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Whole searches: page after page until the server says that it was the last one.
 
-use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
+use std::collections::{BTreeSet, HashSet};
 use std::hash::BuildHasher;
 
 use async_trait::async_trait;
@@ -22,10 +22,12 @@ const MOST_REPEATED_PAGES: u32 = 3;
 const MOST_PAGES: u64 = 200_000;
 
 pub(in crate::directory) struct LdapReader {
-    session: Session,
-    facts: Facts,
+    pub(super) session: Session,
+    pub(super) facts: Facts,
     /// The server has the paging control.
     pages: bool,
+    /// The server offers a change log (RFC 4533).
+    pub(super) change_log: bool,
     /// Entries that came while connecting do not count as read.
     before: u64,
     /// slapd keeps one paged search for each connection: a second one would end the first.
@@ -33,9 +35,14 @@ pub(in crate::directory) struct LdapReader {
 }
 
 impl LdapReader {
-    pub(super) fn new(session: Session, facts: Facts, pages: bool) -> Self {
+    pub(super) fn new(session: Session, facts: Facts, pages: bool, change_log: bool) -> Self {
         let before = session.traffic().received;
-        Self { session, facts, pages, before, turn: Mutex::new(()) }
+        Self { session, facts, pages, change_log, before, turn: Mutex::new(()) }
+    }
+
+    /// Nothing can be asked on this connection any more.
+    pub(super) fn is_lost(&self) -> bool {
+        self.session.lost().is_some()
     }
 
     /// The connection failed before a single entry came: nothing ties the read to this server.
@@ -57,21 +64,19 @@ impl LdapReader {
     }
 
     /// Tells the server that no further page is wanted (RFC 2696 section 3).
-    async fn give_up(&self, filter: &str, attributes: &Selection, cookie: Vec<u8>) {
-        let page = Some((0, cookie));
-        let ask = Ask { base: self.facts.base.as_str(), scope: Scope::Subtree, filter, attributes, page };
+    async fn give_up(&self, ask: Ask<'_>, cookie: Vec<u8>) {
+        let ask = Ask { page: Some((0, cookie)), ..ask };
         // Some servers answer with an error; either way the search is over.
         let _ = self.session.ask(ask, &mut |_| {}).await;
     }
-}
 
-#[async_trait]
-impl Reader for LdapReader {
-    fn facts(&self) -> &Facts {
-        &self.facts
-    }
-
-    async fn search(&self, query: &Query<'_>, sink: &mut (dyn FnMut(RawEntry) + Send)) -> Ending {
+    /// Page after page, given up after `most` of them.
+    pub(super) async fn paged(
+        &self,
+        request: Ask<'_>,
+        most: Option<u64>,
+        sink: &mut (dyn FnMut(RawEntry) + Send),
+    ) -> Ending {
         let _turn = self.turn.lock().await;
         let mut ending = Ending::default();
         let mut seen = Seen::default();
@@ -80,13 +85,7 @@ impl Reader for LdapReader {
         let mut pages = 0;
         loop {
             pages += 1;
-            let ask = Ask {
-                base: self.facts.base.as_str(),
-                scope: Scope::Subtree,
-                filter: query.filter,
-                attributes: query.attributes,
-                page: cookie.map(|cookie| (size, cookie)),
-            };
+            let ask = Ask { page: cookie.map(|cookie| (size, cookie)), ..request.clone() };
             let answer = self
                 .session
                 .ask(ask, &mut |entry| {
@@ -113,13 +112,32 @@ impl Reader for LdapReader {
             if ending.fault.is_some() {
                 return ending;
             }
-            if query.pages.is_some_and(|most| pages >= most) {
-                self.give_up(query.filter, query.attributes, next).await;
+            if most.is_some_and(|most| pages >= most) {
+                self.give_up(request, next).await;
                 ending.given_up = true;
                 return ending;
             }
             cookie = Some(next);
         }
+    }
+}
+
+#[async_trait]
+impl Reader for LdapReader {
+    fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    async fn search(&self, query: &Query<'_>, sink: &mut (dyn FnMut(RawEntry) + Send)) -> Ending {
+        let ask = Ask {
+            base: self.facts.base.as_str(),
+            scope: Scope::Subtree,
+            filter: query.filter,
+            attributes: query.attributes,
+            page: None,
+            controls: &[],
+        };
+        self.paged(ask, query.pages, sink).await
     }
 
     async fn lookup(
@@ -140,6 +158,7 @@ impl Reader for LdapReader {
             filter: &wanted,
             attributes,
             page: None,
+            controls: &[],
         };
         let mut entries = Vec::new();
         let mut ending = Ending::default();
@@ -166,6 +185,7 @@ impl Reader for LdapReader {
             filter: "(objectClass=*)",
             attributes: &attributes,
             page: None,
+            controls: &[],
         };
         let (entries, answer) = self.session.collect(ask).await?;
         match answer.fault() {
@@ -174,6 +194,10 @@ impl Reader for LdapReader {
                 Fault::new(ShortfallKind::Range, format!("{dn} was gone before all of its {attribute} came"))
             }),
         }
+    }
+
+    async fn deleted(&self, anchors: &[Anchor]) -> (BTreeSet<Anchor>, Ending) {
+        self.tombstones(anchors).await
     }
 
     fn traffic(&self) -> Traffic {

@@ -10,6 +10,7 @@ use ldap3::controls::{Control, PagedResults, RawControl};
 use ldap3::{Ldap, LdapError, LdapResult, ResultEntry, Scope};
 use tokio::task::JoinHandle;
 
+use super::ber::element;
 use crate::directory::error::printable;
 use crate::directory::reader::{Fault, RawEntry, Selection, Traffic};
 use crate::model::ShortfallKind;
@@ -31,6 +32,7 @@ pub(super) struct Session {
 }
 
 /// One search request.
+#[derive(Clone)]
 pub(super) struct Ask<'a> {
     pub base: &'a str,
     pub scope: Scope,
@@ -38,6 +40,8 @@ pub(super) struct Ask<'a> {
     pub attributes: &'a Selection,
     /// Size and cookie of the paging control.
     pub page: Option<(i32, Vec<u8>)>,
+    /// Sent beside it.
+    pub controls: &'a [RawControl],
 }
 
 /// How the server ended the answer to one request.
@@ -131,13 +135,51 @@ impl Session {
     /// Sends one request and hands over its entries. `Err`: there is no answer, or not all of it, and the
     /// connection cannot be used any more (a filter that the library refuses aside).
     pub async fn ask(&self, ask: Ask<'_>, sink: &mut (dyn FnMut(RawEntry) + Send)) -> Result<Answer, Fault> {
+        let mut answer = Answer::default();
+        let mut malformed = false;
+        let mut take = |item: ResultEntry| {
+            if item.is_ref() {
+                answer.references.extend(references(item));
+            } else if !item.is_intermediate() {
+                match self.entry(item) {
+                    Some(entry) => sink(entry),
+                    None => malformed = true,
+                }
+            }
+            true
+        };
+        let Some(result) = self.exchange(ask, &mut take).await? else {
+            return Err(Fault::new(ShortfallKind::ConnectionLost, "the search was called off"));
+        };
+        answer.code = result.rc;
+        answer.text = printable(&result.text);
+        answer.references.extend(result.refs);
+        answer.cookie = cookie(&result.ctrls)?;
+        if malformed && answer.code == 0 {
+            return Err(Fault::new(
+                ShortfallKind::Malformed,
+                "the server sent an entry that cannot be decoded",
+            ));
+        }
+        Ok(answer)
+    }
+
+    /// Sends one request and hands over all that comes back, as it is. `None`: `take` had enough, and the rest was
+    /// called off.
+    pub async fn exchange(
+        &self,
+        ask: Ask<'_>,
+        take: &mut (dyn FnMut(ResultEntry) -> bool + Send),
+    ) -> Result<Option<LdapResult>, Fault> {
         if let Some(fault) = self.lost.get() {
             return Err(fault.clone());
         }
         self.requests.fetch_add(1, Ordering::Relaxed);
         let mut ldap = self.ldap.clone();
-        if let Some((size, cookie)) = ask.page {
-            ldap.with_controls(RawControl::from(PagedResults { size, cookie }));
+        let page = ask.page.map(|(size, cookie)| RawControl::from(PagedResults { size, cookie }));
+        let controls: Vec<RawControl> = ask.controls.iter().cloned().chain(page).collect();
+        if !controls.is_empty() {
+            ldap.with_controls(controls);
         }
         let started = ldap.streaming_search(ask.base, ask.scope, ask.filter, ask.attributes.clone());
         let mut stream = match tokio::time::timeout(self.timeout, started).await {
@@ -148,36 +190,28 @@ impl Session {
             Ok(Err(error)) => return Err(self.lose(&error)),
             Err(_) => return Err(self.silent()),
         };
-        let mut answer = Answer::default();
-        let mut malformed = None;
         loop {
             match tokio::time::timeout(self.timeout, stream.next()).await {
-                Ok(Ok(Some(item))) if item.is_ref() => answer.references.extend(references(item)),
-                Ok(Ok(Some(item))) if item.is_intermediate() => {}
                 Ok(Ok(Some(item))) => {
-                    self.received.fetch_add(1, Ordering::Relaxed);
-                    match self.entry(item) {
-                        Some(entry) => sink(entry),
-                        None => malformed = Some(()),
+                    if !item.is_ref() && !item.is_intermediate() {
+                        self.received.fetch_add(1, Ordering::Relaxed);
+                    }
+                    if !take(item) {
+                        break;
                     }
                 }
-                Ok(Ok(None)) => break,
+                Ok(Ok(None)) => return Ok(Some(stream.finish().await)),
                 Ok(Err(error)) => return Err(self.lose(&error)),
                 Err(_) => return Err(self.silent()),
             }
         }
-        let result: LdapResult = stream.finish().await;
-        answer.code = result.rc;
-        answer.text = printable(&result.text);
-        answer.references.extend(result.refs);
-        answer.cookie = cookie(&result.ctrls)?;
-        if malformed.is_some() && answer.code == 0 {
-            return Err(Fault::new(
-                ShortfallKind::Malformed,
-                "the server sent an entry that cannot be decoded",
-            ));
+        let number = stream.ldap_handle().last_id();
+        stream.finish().await;
+        match tokio::time::timeout(self.timeout, self.ldap.clone().abandon(number)).await {
+            Ok(Ok(())) => Ok(None),
+            Ok(Err(error)) => Err(self.lose(&error)),
+            Err(_) => Err(self.silent()),
         }
-        Ok(answer)
     }
 
     /// All entries of a small search. The outer error is for a connection that is gone.
@@ -255,23 +289,6 @@ fn cookie(controls: &[Control]) -> Result<Option<Vec<u8>>, Fault> {
     });
     let fault = || Fault::new(ShortfallKind::Malformed, "the server's paging control cannot be decoded");
     read.map(Some).ok_or_else(fault)
-}
-
-/// One BER element of definite length: its tag, its content, and what follows it.
-fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (&tag, rest) = bytes.split_first()?;
-    let (&first, rest) = rest.split_first()?;
-    let (length, rest) = if first & 0x80 == 0 {
-        (usize::from(first), rest)
-    } else {
-        let (digits, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
-        if digits.len() > 4 {
-            return None;
-        }
-        (digits.iter().fold(0, |all, d| (all << 8) | usize::from(*d)), rest)
-    };
-    let (content, rest) = rest.split_at_checked(length)?;
-    Some((tag, content, rest))
 }
 
 #[cfg(test)]

@@ -18,9 +18,9 @@ use super::filter::{Filter, wrapped};
 use super::range;
 use super::reader::{Ending, Facts, Fault, Query, RawEntry, Reader, Referral, Selection, Traffic};
 use super::settings::LdifSettings;
-use super::{Directory, DirectoryError, checked, walk};
+use super::{Directory, DirectoryError, checked, fates, walk};
 use crate::ids::{Anchor, Dn, Sid};
-use crate::model::{DirectoryKind, Fate, FateRequest, Fates, ReadRequest, ShortfallKind, Snapshot, Wanted};
+use crate::model::{DirectoryKind, FateRequest, Fates, ReadRequest, ShortfallKind, Snapshot, Wanted};
 
 #[derive(Debug, thiserror::Error)]
 pub enum LdifError {
@@ -53,8 +53,16 @@ impl Directory for LdifDirectory {
     }
 
     async fn fates(&self, request: &FateRequest) -> Result<Fates, DirectoryError> {
-        let of = request.objects.keys().map(|anchor| (*anchor, Fate::Absent)).collect();
-        Ok(Fates { of, ..Fates::default() })
+        let nothing = Wanted {
+            entries: Vec::new(),
+            nested: false,
+            user_filter: None,
+            primary_group: false,
+            distribution_groups: false,
+            attributes: BTreeSet::new(),
+        };
+        let reader = open(&self.settings, &nothing).await?;
+        Ok(fates::fates(&reader, request, BTreeSet::new()).await)
     }
 }
 
@@ -162,6 +170,7 @@ fn facts(
     Facts {
         kind: settings.kind,
         base: base.clone(),
+        context: base.clone(),
         server: settings.file.display().to_string(),
         binding,
         domain,
@@ -229,6 +238,11 @@ impl Reader for LdifReader {
             ShortfallKind::Range,
             format!("the export of {dn} lacks {name}: it holds the first part only"),
         ))
+    }
+
+    /// An export shows what is there.
+    async fn deleted(&self, _: &[Anchor]) -> (BTreeSet<Anchor>, Ending) {
+        (BTreeSet::new(), Ending::default())
     }
 
     fn traffic(&self) -> Traffic {

@@ -6,6 +6,7 @@
 
 mod admit;
 mod fetch;
+mod pins;
 mod resolve;
 mod snapshot;
 mod table;

@@ -1,21 +1,22 @@
 //! Finds the objects that the scope's entries name: by pin and by name, many at once.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use super::{Slot, Walk};
 use crate::directory::entry::{self, GroupSort, Sort};
 use crate::directory::names;
 use crate::directory::reader::{Ending, Fault, Query, RawEntry};
 use crate::ids::{Anchor, Dn};
-use crate::model::{DirectoryKind, Kind, NameForm, Pin, ReadRequest, ScopeEntry, Shortfall, ShortfallKind};
+use crate::model::{DirectoryKind, Kind, NameForm, Pin, ScopeEntry, Shortfall, ShortfallKind};
 
 /// Names in one search.
-const AT_ONCE: usize = 50;
+pub(super) const AT_ONCE: usize = 50;
 
 /// The outcome for one entry, in terms of the walk.
 pub(super) enum Resolved {
     Object { slot: Slot, renamed: bool },
     Rebound { pinned: Option<Slot>, pinned_anchor: Anchor, claimant: Anchor, claimant_dn: Dn },
+    Deleted(Anchor),
     NotFound,
     Ambiguous(Vec<Dn>),
     Unsuitable(String),
@@ -23,17 +24,17 @@ pub(super) enum Resolved {
 }
 
 /// Something found that an entry may mean.
-struct Candidate {
+pub(super) struct Candidate {
     /// Gone once it was taken into the walk.
     raw: Option<RawEntry>,
     dn: Dn,
-    anchor: Option<Anchor>,
+    pub anchor: Option<Anchor>,
     sort: Sort,
 }
 
 #[derive(Default)]
-struct Candidates {
-    list: Vec<Candidate>,
+pub(super) struct Candidates {
+    pub list: Vec<Candidate>,
     by_dn: HashMap<Dn, usize>,
 }
 
@@ -60,53 +61,24 @@ impl<'r> Walk<'r> {
         let anchors: BTreeSet<Anchor> = pins.iter().flatten().map(|pin| pin.anchor).collect();
         let (pinned, pin_faults) = self.search_pins(&mut candidates, &anchors).await;
         let named = self.search_names(&mut candidates, entries).await;
+        let meant = entries.iter().zip(&pins).filter_map(|(entry, pin)| Self::meant(entry, *pin));
+        let deleted = self.search_deleted(meant, &candidates, &pin_faults).await;
         let mut resolved = Vec::new();
         for ((entry, pin), named) in entries.iter().zip(pins).zip(named) {
+            let gone = Self::meant(entry, pin).filter(|anchor| deleted.contains(anchor));
             let outcome = match pin {
-                None => self.decide_by_name(&mut candidates, entry, named),
+                None => self.decide_by_name(&mut candidates, entry, named, gone),
                 Some(pin) => match pin_faults.get(&pin.anchor) {
                     Some(fault) => unread(entry, fault),
                     None => {
                         let found = pinned.get(&pin.anchor).copied();
-                        self.decide_by_pin(&mut candidates, entry, pin, found, named)
+                        self.decide_by_pin(&mut candidates, entry, pin, (found, gone), named)
                     }
                 },
             };
             resolved.push(outcome);
         }
         resolved
-    }
-
-    /// The entry's pin. An entry given by its anchor needs none: it names the object itself.
-    fn pin(request: &'r ReadRequest, entry: &ScopeEntry) -> Option<&'r Pin> {
-        if matches!(entry.form(), NameForm::Anchor(_)) {
-            return None;
-        }
-        request.pins.get(&(entry.kind, entry.name.clone()))
-    }
-
-    async fn search_pins(
-        &mut self,
-        candidates: &mut Candidates,
-        anchors: &BTreeSet<Anchor>,
-    ) -> (BTreeMap<Anchor, usize>, BTreeMap<Anchor, Fault>) {
-        let (mut found, mut faults) = (BTreeMap::new(), BTreeMap::new());
-        let all: Vec<Anchor> = anchors.iter().copied().collect();
-        for chunk in all.chunks(AT_ONCE) {
-            let filters: Vec<String> =
-                chunk.iter().map(|a| names::by_anchor(self.reader.facts(), *a)).collect();
-            let (hits, ending) = self.candidates(candidates, &names::any(&filters)).await;
-            for at in hits {
-                if let Some(anchor) = candidates.list[at].anchor {
-                    found.insert(anchor, at);
-                }
-            }
-            if let Some(fault) = ending.fault {
-                let missing = chunk.iter().filter(|a| !found.contains_key(a));
-                faults.extend(missing.map(|a| (*a, fault.clone())));
-            }
-        }
-        (found, faults)
     }
 
     async fn search_names(&mut self, candidates: &mut Candidates, entries: &[ScopeEntry]) -> Vec<Named> {
@@ -162,7 +134,11 @@ impl<'r> Walk<'r> {
         named
     }
 
-    async fn candidates(&mut self, candidates: &mut Candidates, filter: &str) -> (Vec<usize>, Ending) {
+    pub(super) async fn candidates(
+        &mut self,
+        candidates: &mut Candidates,
+        filter: &str,
+    ) -> (Vec<usize>, Ending) {
         let reader = self.reader;
         let attributes = self.asked.all.clone();
         let query = Query { filter, attributes: &attributes, pages: None };
@@ -181,7 +157,13 @@ impl<'r> Walk<'r> {
         (hits, ending)
     }
 
-    fn decide_by_name(&mut self, candidates: &mut Candidates, entry: &ScopeEntry, named: Named) -> Resolved {
+    fn decide_by_name(
+        &mut self,
+        candidates: &mut Candidates,
+        entry: &ScopeEntry,
+        named: Named,
+        gone: Option<Anchor>,
+    ) -> Resolved {
         let hits = match named {
             Named::Found(hits) => hits,
             Named::Never(why) => return Resolved::Unsuitable(why),
@@ -199,7 +181,7 @@ impl<'r> Walk<'r> {
             (_, Some(fault), _) => unread(entry, &fault),
             ([one], None, _) => self.take(candidates, entry, *one, false),
             ([], None, Some(why)) => Resolved::Unsuitable(why),
-            ([], None, None) => self.nothing_found(entry),
+            ([], None, None) => self.nothing_found(entry, gone),
             (several, None, _) => Resolved::Ambiguous(dns(candidates, several)),
         }
     }
@@ -209,7 +191,7 @@ impl<'r> Walk<'r> {
         candidates: &mut Candidates,
         entry: &ScopeEntry,
         pin: &Pin,
-        found: Option<usize>,
+        (found, gone): (Option<usize>, Option<Anchor>),
         named: Named,
     ) -> Resolved {
         let (hits, never) = match named {
@@ -232,7 +214,10 @@ impl<'r> Walk<'r> {
             .collect();
         match (found, claimants.as_slice()) {
             (Some(at), []) => self.take(candidates, entry, at, true),
-            (None, []) => never.map_or_else(|| self.nothing_found(entry), Resolved::Unsuitable),
+            (None, []) => match never.filter(|_| gone.is_none()) {
+                Some(why) => Resolved::Unsuitable(why),
+                None => self.nothing_found(entry, gone),
+            },
             (None, several @ [_, _, ..]) => Resolved::Ambiguous(dns(candidates, several)),
             (_, [first, ..]) => {
                 let claimant = &candidates.list[*first];
@@ -251,8 +236,12 @@ impl<'r> Walk<'r> {
         }
     }
 
-    /// A complete search that matched nothing; unless what was meant may lie where it could not look.
-    fn nothing_found(&self, entry: &ScopeEntry) -> Resolved {
+    /// A complete search that matched nothing: because what was meant is known to be deleted, or else may lie where
+    /// it could not look.
+    fn nothing_found(&self, entry: &ScopeEntry, gone: Option<Anchor>) -> Resolved {
+        if let Some(anchor) = gone {
+            return Resolved::Deleted(anchor);
+        }
         let facts = self.reader.facts();
         if let Some(fault) = &facts.partial {
             return unread(entry, fault);

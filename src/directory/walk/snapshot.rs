@@ -12,9 +12,9 @@ use crate::directory::entry;
 use crate::directory::reader::Fault;
 use crate::ids::Anchor;
 use crate::model::{
-    AccountState, Attributes, Code, DirectoryGroup, DirectoryKind, DirectoryUser, EntryOutcome, EntryRead,
-    Finding, GroupIx, Kind, MemberRead, ObjectRef, ScopeEntry, ShortfallKind, Snapshot, SourceInfo, Subject,
-    Unreadable, UnreadableMember, UserIx,
+    AccountState, Attributes, Code, DeletionProof, DirectoryGroup, DirectoryKind, DirectoryUser,
+    EntryOutcome, EntryRead, Finding, GroupIx, Kind, MemberRead, ObjectRef, ScopeEntry, ShortfallKind,
+    Snapshot, SourceInfo, Subject, Unreadable, UnreadableMember, UserIx,
 };
 
 /// New places of people and groups; `Err` with the fault for people who count as not read.
@@ -244,6 +244,7 @@ impl Walk<'_> {
                 claimant,
                 claimant_dn,
             },
+            Resolved::Deleted(anchor) => EntryOutcome::Deleted { anchor, proof: DeletionProof::Tombstone },
             Resolved::NotFound => EntryOutcome::NotFound,
             Resolved::Ambiguous(dns) => EntryOutcome::Ambiguous(dns),
             Resolved::Unsuitable(why) => EntryOutcome::Unsuitable(why),

@@ -9,11 +9,14 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use tempfile::TempDir;
+use uuid::Uuid;
 
 use super::company::{Company, Flavour};
 use super::dirs;
-use super::ldap::Client;
+use super::ldap::{Client, line, text_of};
 use super::ports::{Loopback, answers};
 use super::process::{Server, run};
 use super::tls;
@@ -25,6 +28,36 @@ const PASSWORD: &str = "Passw0rd!rig1";
 const READER: &str = "svc-idcsync";
 /// Samba's modules are there for the system's own Python only.
 const PYTHON: &str = "/usr/bin/python3";
+
+/// For `ldapsearch` and `ldapmodify`: as a critical control.
+const SHOW_DELETED: &str = "!1.2.840.113556.1.4.417";
+/// Attributes that a tombstone loses and a recycle bin keeps.
+const RESTORED: [&str; 11] = [
+    "userAccountControl",
+    "accountExpires",
+    "userPrincipalName",
+    "displayName",
+    "givenName",
+    "sn",
+    "initials",
+    "mail",
+    "title",
+    "description",
+    "proxyAddresses",
+];
+
+/// What is known of a deleted object, enough to bring it back.
+#[derive(Debug, Clone)]
+pub struct Deleted {
+    pub dn: String,
+    pub guid: Uuid,
+    /// Changes that restore the attributes, as LDIF.
+    attributes: String,
+    /// The groups that it was a member of.
+    pub groups: Vec<String>,
+    /// Its own members.
+    pub members: Vec<String>,
+}
 
 /// A running domain controller; gone when dropped.
 #[derive(Debug)]
@@ -166,6 +199,72 @@ impl Samba {
     /// The DN of the only object with this sAMAccountName.
     pub fn dn_of(&self, account: &str) -> String {
         self.admin().dn_of(&self.base, &format!("(sAMAccountName={account})"))
+    }
+
+    /// Deletes somebody or some group, and remembers what a recycle bin would.
+    pub fn delete(&self, account: &str) -> Deleted {
+        let admin = self.admin();
+        let dn = self.dn_of(account);
+        let before = admin.search(&["-b", &dn, "-s", "base", "(objectClass=*)", "*", "memberOf"]);
+        let guid = self.guid_of(account);
+        let (mut attributes, mut groups, mut members) = (String::new(), Vec::new(), Vec::new());
+        for line in before.lines() {
+            match line.split_once(':') {
+                Some(("memberOf", _)) => groups.push(text_of(line)),
+                Some(("member", _)) => members.push(text_of(line)),
+                Some((name, _)) if RESTORED.contains(&name) => {
+                    let _ = writeln!(attributes, "replace: {name}\n{line}\n-");
+                }
+                _ => {}
+            }
+        }
+        admin.delete(&dn);
+        Deleted { dn, guid, attributes, groups, members }
+    }
+
+    /// Brings it back as Active Directory's recycle bin does: the same object in its old place, with its attributes and
+    /// its memberships.
+    pub fn undelete(&self, deleted: &Deleted) {
+        let admin = self.admin();
+        let object = format!("<GUID={}>", deleted.guid);
+        let found =
+            admin.search(&["-e", SHOW_DELETED, "-b", &object, "-s", "base", "(isDeleted=TRUE)", "1.1"]);
+        let tombstone = found.lines().find(|line| line.starts_with("dn:")).map(text_of);
+        let tombstone = tombstone.unwrap_or_else(|| panic!("{} is not deleted", deleted.dn));
+        let ldif = line("dn", &tombstone)
+            + "changetype: modify\ndelete: isDeleted\n-\nreplace: distinguishedName\n"
+            + &line("distinguishedName", &deleted.dn)
+            + "-\n";
+        admin.modify_with(&["-e", SHOW_DELETED], &ldif);
+        // What the reanimation of a tombstone does not bring back.
+        if !deleted.attributes.is_empty() {
+            self.ldbmodify(&(line("dn", &deleted.dn) + "changetype: modify\n" + &deleted.attributes));
+        }
+        for group in &deleted.groups {
+            admin.add_member(group, &deleted.dn);
+        }
+        for member in &deleted.members {
+            admin.add_member(&deleted.dn, member);
+        }
+    }
+
+    /// The objectGUID of the only object with this sAMAccountName.
+    pub fn guid_of(&self, account: &str) -> Uuid {
+        let filter = format!("(sAMAccountName={account})");
+        let answer = self.admin().search(&["-b", &self.base, &filter, "objectGUID"]);
+        let encoded = answer.lines().find_map(|line| line.strip_prefix("objectGUID:: "));
+        let encoded = encoded.unwrap_or_else(|| panic!("nothing is called {account}"));
+        Uuid::from_slice_le(&STANDARD.decode(encoded).expect("decode base64")).expect("a GUID")
+    }
+
+    /// Lets the reader see deleted objects, which ordinary accounts may not.
+    pub fn show_deleted_to_reader(&self) {
+        self.allow(&format!("CN=Deleted Objects,{}", self.base), "A;CI;LCRP;;");
+    }
+
+    /// Allows the reader something: the same as [`Self::deny`].
+    pub fn allow(&self, dn: &str, rights: &str) {
+        self.deny(dn, rights);
     }
 
     /// Everything the reader sees, for [`super::oracle`].
