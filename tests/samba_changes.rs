@@ -381,6 +381,7 @@ fn samba_people_who_may_not_sign_in_or_are_not_people_are_members_of_nothing() {
         "remove-member Inner ada",
         "remove-member Ops ada",
         "remove-member Team ada",
+        "revoke-user ada",
     ]);
     assert!(planned.steps().all(|step| step["reason"] == "the account was read as disabled"));
     assert_eq!(planned.findings("Ada Ångström"), ["AccountDisabled"]);
@@ -389,6 +390,7 @@ fn samba_people_who_may_not_sign_in_or_are_not_people_are_members_of_nothing() {
     assert_eq!(bench.found().id(&upn("ada")), planned.before.id(&upn("ada")));
     admin.replace(&user_dn("Ada Ångström"), "userAccountControl", &["512"]);
     bench.follow(&[
+        "restore-user ada",
         "add-member Deep ada",
         "add-member Inner ada",
         "add-member Ops ada",

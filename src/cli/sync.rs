@@ -257,6 +257,10 @@ enum Mode {
 }
 
 /// One cycle; and another where an approved scope entry follows another object from now on.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "all that a run was given and opened, and each thing used once"
+)]
 async fn cycles(
     context: &Context,
     args: &SyncArgs,

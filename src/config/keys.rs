@@ -131,6 +131,7 @@ pub(super) const LIFECYCLE: Shape = Shape {
         key("on-directory-delete"),
         key("delete-after"),
         key("delete-on-absence"),
+        key("trust-change-log"),
         key("on-directory-disable"),
         key("disable-method"),
         key("on-group-out-of-scope"),

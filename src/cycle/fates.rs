@@ -8,7 +8,7 @@ use tracing::warn;
 use super::chain;
 use crate::directory::Directory;
 use crate::ids::{Anchor, LinkNo};
-use crate::model::{ChangeCookie, DirectoryKind, Fate, FateRequest, Kind, Known, Snapshot};
+use crate::model::{ChangeCookie, DeletionProof, DirectoryKind, Fate, FateRequest, Kind, Known, Snapshot};
 use crate::scope::Scope;
 
 #[derive(Debug, Default)]
@@ -18,9 +18,11 @@ pub struct Asked {
     pub requests: u64,
 }
 
-/// Asks the server that the snapshot came from. That it cannot be asked concludes nothing.
+/// Asks the server that the snapshot came from. That it cannot be asked concludes nothing. `trust_change_log`: see
+/// `lifecycle.trust-change-log`; without it, what a change log reports proves nothing.
 pub async fn ask(
     directory: &dyn Directory,
+    trust_change_log: bool,
     snapshot: &Snapshot,
     scope: &Scope<'_>,
     known: &Known,
@@ -43,12 +45,20 @@ pub async fn ask(
         server: snapshot.source.server.clone(),
         objects: missing.iter().map(|(anchor, (_, kind))| (*anchor, *kind)).collect(),
         now,
-        cookie: known.cookie.clone(),
+        cookie: known.cookie.clone().filter(|_| trust_change_log),
+    };
+    let proven = |fate| match fate {
+        Fate::Deleted(DeletionProof::ChangeLog) if !trust_change_log => Fate::Absent,
+        other => other,
     };
     match directory.fates(&request).await {
         Ok(fates) => Asked {
-            of: fates.of.into_iter().filter_map(|(a, fate)| Some((missing.get(&a)?.0, fate))).collect(),
-            cookie: fates.cookie,
+            of: fates
+                .of
+                .into_iter()
+                .filter_map(|(a, fate)| Some((missing.get(&a)?.0, proven(fate))))
+                .collect(),
+            cookie: fates.cookie.filter(|_| trust_change_log),
             requests: fates.requests,
         },
         Err(error) => {

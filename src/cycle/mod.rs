@@ -212,7 +212,15 @@ pub async fn prepare(
 
     let mut scope = Scope::resolve(&snapshot, &known, profile.nested);
     let doubtful = confirm::doubt_new_server(&snapshot, &mut scope, &known);
-    let asked = fates::ask(parts.directory, &snapshot, &scope, &known, now).await;
+    let asked = fates::ask(
+        parts.directory,
+        profile.policy.lifecycle.trust_change_log,
+        &snapshot,
+        &scope,
+        &known,
+        now,
+    )
+    .await;
     let capabilities = parts.target.capabilities();
     let desire = desire(&scope, profile.mapping, &known, capabilities);
     let wants = wants(&desire, &known, capabilities);

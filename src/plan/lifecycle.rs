@@ -197,18 +197,18 @@ fn user(inputs: &Inputs<'_>, drafts: &Drafts, link: &Link, now: Option<&Observed
                 ends.out.insert(link.no, End { action, reason: Reason::EnabledByOthers });
             }
         }
-        (Some(disabled), found) if disabled.how == DisableHow::Reported => {
-            if !found.is_some_and(|u| u.disabled) {
-                ends.findings.push(Finding::new(
-                    Code::DisableByHand,
-                    subject(),
-                    format!(
-                        "it is to be disabled ({}), which this target cannot do and the config leaves to a person \
-                         (lifecycle.disable-method = \"report\"): disable the user in IAM Identity Center",
-                        disabled.cause.word()
-                    ),
-                ));
-            }
+        (Some(disabled), found)
+            if disabled.how == DisableHow::Reported && !found.is_some_and(|u| u.disabled) =>
+        {
+            ends.findings.push(Finding::new(
+                Code::DisableByHand,
+                subject(),
+                format!(
+                    "it is to be disabled ({}), which this target cannot do and the config leaves to a person \
+                     (lifecycle.disable-method = \"report\"): disable the user in IAM Identity Center",
+                    disabled.cause.word()
+                ),
+            ));
         }
         (None, Some(found)) if desired && found.disabled => ends.findings.push(disabled_by_others(subject())),
         _ => {}

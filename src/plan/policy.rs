@@ -53,6 +53,9 @@ pub struct Lifecycle {
     pub delete_after: SignedDuration,
     /// Not found for so long counts as deleted; `None`: never.
     pub delete_on_absence: Option<SignedDuration>,
+    /// Whether a delete that the server's change log reports is a proof. slapd reports an entry that was moved out of
+    /// the bind account's sight in the same way, so that it is one only where nothing is hidden from the account.
+    pub trust_change_log: bool,
     /// Whether an account that is disabled or expired in the directory is disabled.
     pub on_directory_disable: OnDisable,
     /// What is done where the target cannot disable.
@@ -67,6 +70,7 @@ impl Default for Lifecycle {
             on_directory_delete: OnDelete::Delete,
             delete_after: SignedDuration::from_hours(7 * 24),
             delete_on_absence: None,
+            trust_change_log: false,
             on_directory_disable: OnDisable::Disable,
             disable_method: DisableMethod::Revoke,
             on_group_out_of_scope: OnGroupOut::Freeze,

@@ -66,7 +66,11 @@ impl fmt::Display for Reason {
             Self::DirectMember => f.write_str("a direct member"),
             Self::MemberThrough(_) => f.write_str("a member through a nested group"),
             Self::Proof(proof) => proof.fmt(f),
-            Self::OutSince(since, proof) => write!(f, "out of scope since {}; {proof}", minute(*since)),
+            Self::OutSince(since, proof) => {
+                let proof = proof.to_string();
+                let why = proof.strip_prefix("out of scope: ").unwrap_or(&proof);
+                write!(f, "out of scope since {}: {why}", minute(*since))
+            }
             Self::DeletedSince(since, proof) => write!(f, "{proof}, first on {}", minute(*since)),
             Self::PausedSince(since) => {
                 write!(f, "paused since {}, longer than lifecycle.disable-after", minute(*since))

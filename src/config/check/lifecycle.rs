@@ -47,6 +47,9 @@ pub(super) fn read<'t>(
         }
     }
     lifecycle.delete_on_absence = delete_on_absence(r, section);
+    if let Some((trust, _)) = section.bool(r, "trust-change-log") {
+        lifecycle.trust_change_log = trust;
+    }
     if let Some((what, _)) = section.choice(r, "on-directory-disable", ON_DISABLE) {
         lifecycle.on_directory_disable = what;
     }

@@ -213,6 +213,7 @@ fn the_life_of_an_identity() {
 disable-after = "90d"
 on-directory-delete = "disable"
 delete-on-absence = "24h"
+trust-change-log = true
 on-directory-disable = "ignore"
 disable-method = "report"
 on-group-out-of-scope = "empty"
@@ -229,6 +230,7 @@ drift-check = "6h"
             on_directory_delete: OnDelete::Disable,
             delete_after: days(7),
             delete_on_absence: Some(days(1)),
+            trust_change_log: true,
             on_directory_disable: OnDisable::Ignore,
             disable_method: DisableMethod::Report,
             on_group_out_of_scope: OnGroupOut::Empty,

@@ -9,6 +9,7 @@ mod adoption;
 mod changes;
 mod evidence;
 mod guard;
+mod lifecycle;
 mod names;
 mod only;
 mod properties;

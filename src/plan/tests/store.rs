@@ -246,6 +246,19 @@ impl Store {
         inner.users.get_mut(id).unwrap().attributes.insert(attribute, value.to_owned());
     }
 
+    /// By someone else.
+    pub fn set_disabled(&self, id: &TargetId, disabled: bool) {
+        self.inner.lock().unwrap().users.get_mut(id).unwrap().disabled = disabled;
+    }
+
+    /// By someone else.
+    pub fn set_member(&self, group: &TargetId, user: &TargetId, is: bool) {
+        let mut inner = self.inner.lock().unwrap();
+        let members = inner.members(group);
+        let changed = if is { members.insert(user.clone()) } else { members.remove(user) };
+        assert!(changed, "this changes something");
+    }
+
     /// By someone else, memberships and all.
     pub fn delete(&self, id: &TargetId) {
         let mut inner = self.inner.lock().unwrap();

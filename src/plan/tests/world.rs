@@ -103,7 +103,7 @@ pub struct World {
     pub fates: BTreeMap<String, Fate>,
     /// Anchors of people and groups that are gone.
     pub buried: BTreeMap<String, Anchor>,
-    next: u128,
+    pub next: u128,
 }
 
 /// A plan and what led to it.
