@@ -8,6 +8,7 @@ mod open;
 mod pause;
 mod planfile;
 mod progress;
+mod repair;
 mod status;
 mod sync;
 
@@ -96,6 +97,12 @@ enum Command {
     Pause(pause::PauseArgs),
     /// Let the cycles of the profile run again
     Resume,
+    /// Tie a directory object to a user or group of the target by hand
+    Link(repair::LinkArgs),
+    /// Untie it; the target stays as it is
+    Unlink(repair::UnlinkArgs),
+    /// Let go of a group that left the scope
+    Release(repair::ReleaseArgs),
     /// Try everything that can be tried without changing anything
     Check,
     /// A strict local stand-in for the Identity Store API, to rehearse against
@@ -238,6 +245,9 @@ async fn run(context: &Context, command: Command) -> Exit {
         Command::Status => status::run(context).await,
         Command::Pause(args) => pause::pause(context, &args).await,
         Command::Resume => pause::resume(context).await,
+        Command::Link(args) => repair::link(context, &args).await,
+        Command::Unlink(args) => repair::unlink(context, &args).await,
+        Command::Release(args) => repair::release(context, &args).await,
         Command::Check => Box::pin(check::run(context)).await,
         #[cfg(feature = "sandbox")]
         Command::Sandbox(args) => {

@@ -60,7 +60,7 @@ impl Until {
 }
 
 /// The name that the user is logged in with, else the number.
-fn login() -> String {
+pub fn login() -> String {
     ["USER", "LOGNAME"]
         .iter()
         .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))

@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::cycle::{CycleError, chain};
 use crate::model::{DisableCause, Finding, Kind, Known, Link};
 use crate::plan::{Coming, Countdown, DisableMethod, countdowns, shown};
-use crate::state::{Cycle, CycleWord, HeldPlan, Pause, StateError};
+use crate::state::{Cycle, CycleKind, CycleWord, HeldPlan, Pause, StateError};
 use crate::target::TargetSettings;
 
 pub async fn run(context: &Context) -> Exit {
@@ -20,6 +20,9 @@ pub async fn run(context: &Context) -> Exit {
         Err(exit) => exit,
     }
 }
+
+/// Among so many the last one is looked for that was not a repair by hand.
+const LATELY: u32 = 100;
 
 struct Status {
     config: Config,
@@ -44,7 +47,7 @@ async fn status(context: &Context) -> Result<(), Exit> {
             now,
             database: state.place().to_owned(),
             pause: state.pause().await?.filter(|pause| !pause.is_over(now)),
-            last: state.cycles(1).await?.into_iter().next(),
+            last: state.cycles(LATELY).await?.into_iter().find(|cycle| cycle.kind != CycleKind::Repair),
             countdowns: countdowns(&known, &config.policy.lifecycle, now),
             known,
             held: state.latest_held().await?.filter(|h| !h.steps.is_empty()),
