@@ -45,7 +45,7 @@ Exit codes:
   4  the guard held steps
   6  directory, target or state database could not be read or reached, or a read was cut short
   8  changes are pending (only with --dry-run --detailed-exitcode)
-With --strict: findings give 3, paused gives 5, the lease elsewhere gives 7.";
+With --strict: findings give 3, paused gives 5, the lease elsewhere gives 7 (link, unlink, release: always).";
 
 #[derive(Debug, Args)]
 struct Global {

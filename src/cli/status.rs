@@ -5,14 +5,13 @@ use std::fmt::Write as _;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::pause::{consequence, describe, pause_view};
+use super::pause::{consequence, describe, pause_view, put_out};
 use super::{Context, Exit, open};
 use crate::config::Config;
 use crate::cycle::{CycleError, chain};
 use crate::model::{DisableCause, Finding, Kind, Known, Link};
-use crate::plan::{Coming, Countdown, DisableMethod, countdowns, shown};
+use crate::plan::{Coming, Countdown, countdowns, shown};
 use crate::state::{Cycle, CycleKind, CycleWord, HeldPlan, Pause, StateError};
-use crate::target::TargetSettings;
 
 pub async fn run(context: &Context) -> Exit {
     match status(context).await {
@@ -122,21 +121,6 @@ impl Status {
         self.linked_since(|l| l.out_since.map(|since| (since, ())))
     }
 
-    /// What becomes of those who are out of scope, by what the target can do.
-    fn to_be(&self) -> &'static str {
-        let target_disables = match &self.config.target {
-            TargetSettings::Scim(_) => true,
-            TargetSettings::IdentityStore(store) => store.scim.is_some(),
-            TargetSettings::Sandbox(_) => false,
-        };
-        match self.config.policy.lifecycle.disable_method {
-            _ if target_disables => "disabled",
-            DisableMethod::Revoke => "revoked",
-            DisableMethod::Report => "reported",
-            DisableMethod::Delete => "deleted",
-        }
-    }
-
     fn json(&self) -> Value {
         let link = |no| self.known.links.get(&no);
         json!({
@@ -241,7 +225,7 @@ impl Status {
         let of = |what| self.countdowns.iter().filter(move |c| c.what == what);
         let out: Vec<_> = of(Coming::Disable).filter_map(|c| link(c).map(|l| (l, c.at))).collect();
         if !out.is_empty() {
-            let to_be = self.to_be();
+            let to_be = put_out(&self.config);
             writeln!(text, "\nOut of scope ({}; to be {to_be} after lifecycle.disable-after):", out.len())?;
             for (link, at) in out {
                 let since = link.out_since.unwrap_or(at);

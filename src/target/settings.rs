@@ -27,6 +27,17 @@ impl TargetSettings {
     }
 }
 
+impl TargetSettings {
+    /// Whether users can be disabled there, and not only be taken out of their groups.
+    pub fn disables(&self) -> bool {
+        match self {
+            Self::Scim(_) => true,
+            Self::IdentityStore(settings) => settings.scim.is_some(),
+            Self::Sandbox(_) => false,
+        }
+    }
+}
+
 impl SandboxSettings {
     pub fn identity_store(&self) -> IdentityStoreId {
         self.identity_store_id.clone().unwrap_or_else(|| IdentityStoreId::new(SANDBOX_IDENTITY_STORE_ID))
