@@ -13,6 +13,8 @@ mod output;
 mod places;
 #[path = "cli/plans.rs"]
 mod plans;
+#[path = "cli/repairs.rs"]
+mod repairs;
 #[path = "cli/usage.rs"]
 mod usage;
 

@@ -11,5 +11,7 @@ mod both;
 mod copies;
 #[path = "state/refused.rs"]
 mod refused;
+#[path = "state/repair.rs"]
+mod repair;
 #[path = "state/shape.rs"]
 mod shape;

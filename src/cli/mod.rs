@@ -9,6 +9,7 @@ mod open;
 mod pause;
 mod planfile;
 mod progress;
+mod repair;
 mod status;
 mod sync;
 
@@ -45,7 +46,7 @@ Exit codes:
   4  the guard held steps
   6  directory, target or state database could not be read or reached, or a read was cut short
   8  changes are pending (only with --dry-run --detailed-exitcode)
-With --strict: findings give 3, paused gives 5, the lease elsewhere gives 7.";
+With --strict: findings give 3, paused gives 5, the lease elsewhere gives 7 (link, unlink, release: always).";
 
 #[derive(Debug, Args)]
 struct Global {
@@ -97,6 +98,12 @@ enum Command {
     Pause(pause::PauseArgs),
     /// Let the cycles of the profile run again
     Resume,
+    /// Tie a directory object to a user or group of the target by hand
+    Link(repair::LinkArgs),
+    /// Untie it; the target stays as it is
+    Unlink(repair::UnlinkArgs),
+    /// Let go of a group that left the scope
+    Release(repair::ReleaseArgs),
     /// Try everything that can be tried without changing anything
     Check,
     /// A strict local stand-in for the Identity Store API, to rehearse against
@@ -240,6 +247,9 @@ async fn run(context: &Context, command: Command) -> Exit {
         Command::Status => status::run(context).await,
         Command::Pause(args) => pause::pause(context, &args).await,
         Command::Resume => pause::resume(context).await,
+        Command::Link(args) => repair::link(context, &args).await,
+        Command::Unlink(args) => repair::unlink(context, &args).await,
+        Command::Release(args) => repair::release(context, &args).await,
         Command::Check => Box::pin(check::run(context)).await,
         #[cfg(feature = "sandbox")]
         Command::Sandbox(args) => {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{Context, Exit, clock, open};
 use crate::config::{Config, parse_duration};
 use crate::cycle::{CycleError, chain};
-use crate::plan::{pause_disables_at, shown};
+use crate::plan::{DisableMethod, pause_disables_at, shown};
 use crate::state::{Pause, State, StateError};
 
 #[derive(Debug, Args)]
@@ -60,7 +60,7 @@ impl Until {
 }
 
 /// The name that the user is logged in with, else the number.
-fn login() -> String {
+pub fn login() -> String {
     ["USER", "LOGNAME"]
         .iter()
         .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
@@ -167,10 +167,23 @@ pub fn describe(pause: &Pause) -> String {
     text
 }
 
+/// What really becomes of those who are to be disabled, by what the target can do.
+pub fn put_out(config: &Config) -> &'static str {
+    match config.policy.lifecycle.disable_method {
+        _ if config.target.disables() => "disabled",
+        DisableMethod::Revoke => "revoked",
+        DisableMethod::Report => "reported",
+        DisableMethod::Delete => "deleted",
+    }
+}
+
 /// What it leads to in the end.
 pub fn consequence(pause: &Pause, config: &Config) -> Option<String> {
     let at = pause_disables_at(pause.at, pause.until, &config.policy.lifecycle)?;
-    Some(format!("if it stays paused, all its users are disabled from {at} on (lifecycle.disable-after)"))
+    Some(format!(
+        "if it stays paused, all its users are {} from {at} on (lifecycle.disable-after)",
+        put_out(config)
+    ))
 }
 
 fn paused_text(config: &Config, pause: &Pause, before: Option<&Pause>) -> String {

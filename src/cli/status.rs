@@ -5,14 +5,13 @@ use std::fmt::Write as _;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::pause::{consequence, describe, pause_view};
+use super::pause::{consequence, describe, pause_view, put_out};
 use super::{Context, Exit, open};
 use crate::config::Config;
 use crate::cycle::{CycleError, chain};
 use crate::model::{DisableCause, Finding, Kind, Known, Link};
-use crate::plan::{Coming, Countdown, DisableMethod, countdowns, shown};
-use crate::state::{Cycle, CycleWord, HeldPlan, Pause, StateError};
-use crate::target::TargetSettings;
+use crate::plan::{Coming, Countdown, countdowns, shown};
+use crate::state::{Cycle, CycleKind, CycleWord, HeldPlan, Pause, StateError};
 
 pub async fn run(context: &Context) -> Exit {
     match status(context).await {
@@ -20,6 +19,9 @@ pub async fn run(context: &Context) -> Exit {
         Err(exit) => exit,
     }
 }
+
+/// Among so many the last one is looked for that was not a repair by hand.
+const LATELY: u32 = 100;
 
 struct Status {
     config: Config,
@@ -44,7 +46,7 @@ async fn status(context: &Context) -> Result<(), Exit> {
             now,
             database: state.place().to_owned(),
             pause: state.pause().await?.filter(|pause| !pause.is_over(now)),
-            last: state.cycles(1).await?.into_iter().next(),
+            last: state.cycles(LATELY).await?.into_iter().find(|cycle| cycle.kind != CycleKind::Repair),
             countdowns: countdowns(&known, &config.policy.lifecycle, now),
             known,
             held: state.latest_held().await?.filter(|h| !h.steps.is_empty()),
@@ -117,21 +119,6 @@ impl Status {
 
     fn out_of_scope(&self) -> Vec<(&Link, Timestamp, ())> {
         self.linked_since(|l| l.out_since.map(|since| (since, ())))
-    }
-
-    /// What becomes of those who are out of scope, by what the target can do.
-    fn to_be(&self) -> &'static str {
-        let target_disables = match &self.config.target {
-            TargetSettings::Scim(_) => true,
-            TargetSettings::IdentityStore(store) => store.scim.is_some(),
-            TargetSettings::Sandbox(_) => false,
-        };
-        match self.config.policy.lifecycle.disable_method {
-            _ if target_disables => "disabled",
-            DisableMethod::Revoke => "revoked",
-            DisableMethod::Report => "reported",
-            DisableMethod::Delete => "deleted",
-        }
     }
 
     fn json(&self) -> Value {
@@ -238,7 +225,7 @@ impl Status {
         let of = |what| self.countdowns.iter().filter(move |c| c.what == what);
         let out: Vec<_> = of(Coming::Disable).filter_map(|c| link(c).map(|l| (l, c.at))).collect();
         if !out.is_empty() {
-            let to_be = self.to_be();
+            let to_be = put_out(&self.config);
             writeln!(text, "\nOut of scope ({}; to be {to_be} after lifecycle.disable-after):", out.len())?;
             for (link, at) in out {
                 let since = link.out_since.unwrap_or(at);

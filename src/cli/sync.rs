@@ -78,7 +78,7 @@ impl SyncArgs {
 const MOST_ROUNDS: u32 = 3;
 
 /// How long a lease lasts if its holder falls silent.
-const LEASE: Duration = Duration::from_secs(60);
+pub const LEASE: Duration = Duration::from_secs(60);
 
 pub async fn run(context: &Context, args: &SyncArgs) -> Exit {
     match sync(context, args).await {
@@ -92,7 +92,7 @@ async fn sync(context: &Context, args: &SyncArgs) -> Result<Exit, Exit> {
     if args.dry_run { dry_run(context, args, &config).await } else { real(context, args, &config).await }
 }
 
-fn clock() -> Timestamp {
+pub fn clock() -> Timestamp {
     clock::now()
 }
 
@@ -102,11 +102,11 @@ impl SyncArgs {
     }
 }
 
-async fn identity_store(context: &Context, target: &dyn Target) -> Result<IdentityStoreId, Exit> {
+pub async fn identity_store(context: &Context, target: &dyn Target) -> Result<IdentityStoreId, Exit> {
     target.identity_store().await.map_err(|error| explain(context, &CycleError::Target(error)))
 }
 
-fn explain(context: &Context, error: &CycleError) -> Exit {
+pub fn explain(context: &Context, error: &CycleError) -> Exit {
     context.complain(&format!("error: {}", error.with_remedy()));
     Exit::of_error(error)
 }
@@ -479,7 +479,7 @@ fn write_failed(context: &Context, error: &std::io::Error) -> Exit {
 }
 
 /// Prolongs the lease while the cycle runs; without it, no further step is begun.
-async fn keep_lease(
+pub async fn keep_lease(
     state: State,
     store: IdentityStoreId,
     holder: Holder,

@@ -15,6 +15,7 @@ mod members;
 mod names;
 mod order;
 mod policy;
+mod repair;
 mod step;
 mod text;
 
@@ -32,6 +33,10 @@ pub use guard::{Given, guard};
 pub use json::{PlanView, SCHEMA};
 pub use lifecycle::Elapsed;
 pub use policy::{Adopt, DisableMethod, GuardLimits, Lifecycle, OnDelete, OnDisable, OnGroupOut, Policy};
+pub use repair::{
+    Candidate, Difference, TargetObject, finding_ids, group_differences, groups_of, is_frozen, link_of,
+    linked_by_name, owner, tied, untied, user_differences,
+};
 pub use step::{
     Action, Base, Change, Confirmed, Plan, PlanObject, Purpose, Reason, Sort, Step, StepNo, Withheld,
 };

@@ -34,9 +34,11 @@ pub enum CycleKind {
     Full,
     /// Of a paused profile: only what elapsed time alone asks for.
     Sweep,
+    /// No cycle, but links that somebody changed by hand.
+    Repair,
 }
 
-words! { CycleKind { Normal = "normal", Full = "full", Sweep = "sweep", } }
+words! { CycleKind { Normal = "normal", Full = "full", Sweep = "sweep", Repair = "repair", } }
 
 /// How a cycle ended, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -91,6 +91,12 @@ impl Reader {
     }
 }
 
+/// One of them is gone.
+pub(super) async fn end(tx: &mut Tx, standing: &Standing, now: Timestamp) -> Result<()> {
+    tx.run_rows(GO, 2, args![standing.id, now]).await?;
+    Ok(())
+}
+
 pub(super) async fn load(tx: &mut Tx, profile_id: i64) -> Result<Vec<Standing>> {
     tx.fetch(STANDING, args![profile_id], |row| {
         Ok(Standing { id: row.next()?, finding: read(row)?, since: row.time("findings.since")? })

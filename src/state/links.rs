@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use roaring::RoaringBitmap;
 
 use super::db::{Row, Tx, Value, args};
-use super::open::State;
+use super::open::{Reader, State};
 use super::words::Word;
 use super::{Result, StateError};
 use crate::ids::{LinkNo, Sid, TargetId};
-use crate::model::{Deleted, Digest, Disabled, Link, Retry};
+use crate::model::{Deleted, Digest, Disabled, Kind, Link, Retry};
 
 const UPSERT: &str = "INSERT INTO links (profile_id, no, kind, anchor, dn, sid, identity_store_id, target_id,
         origin, name, email, digest, out_since, filled, direct, hidden,
@@ -79,13 +79,26 @@ impl State {
         };
         for link in links {
             let Some(target) = &link.target_id else { continue };
-            let args = args![store.as_str(), link.kind.word(), target.as_str(), self.profile_id, link.no];
-            let owner = self.db.fetch_one(OWNER, args, |row| Ok((row.next()?, row.next()?))).await;
+            let owner = self.other_owner(&store, link.kind, target, link.no).await;
             if let Ok(Some((profile, dn))) = owner {
                 return StateError::Owned { kind: link.kind, target: target.clone(), profile, dn };
             }
         }
         error
+    }
+}
+
+impl Reader {
+    /// Profile and DN of the link, other than this profile's `no`, that owns the target object.
+    pub(super) async fn other_owner(
+        &self,
+        store: &str,
+        kind: Kind,
+        target: &TargetId,
+        no: LinkNo,
+    ) -> Result<Option<(String, String)>> {
+        let args = args![store, kind.word(), target.as_str(), self.profile_id, no];
+        self.db.fetch_one(OWNER, args, |row| Ok((row.next()?, row.next()?))).await
     }
 }
 

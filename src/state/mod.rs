@@ -18,6 +18,7 @@ mod load;
 mod open;
 mod place;
 mod profile;
+mod repair;
 mod schema;
 mod url;
 mod words;
@@ -31,6 +32,7 @@ pub use journal::JournalEntry;
 pub use lease::{Holder, LeaseAnswer};
 pub use open::{Reader, State};
 pub use profile::{Pause, ReadRecord};
+pub use repair::Repair;
 pub use url::StateUrl;
 
 /// What each method of the room answers.

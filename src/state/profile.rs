@@ -141,7 +141,7 @@ impl State {
         tx.commit().await
     }
 
-    async fn bind(&self, tx: &mut Tx, binding: &Binding, now: Timestamp) -> Result<()> {
+    pub(super) async fn bind(&self, tx: &mut Tx, binding: &Binding, now: Timestamp) -> Result<()> {
         let store = binding.identity_store.as_str();
         tx.run(BIND, args![self.profile_id, binding.directory.as_str(), store, now]).await?;
         let bound = tx

@@ -40,6 +40,15 @@ impl TargetSettings {
             Self::Sandbox(_) => true,
         }
     }
+
+    /// Whether users can be disabled there, and not only be taken out of their groups.
+    pub fn disables(&self) -> bool {
+        match self {
+            Self::Scim(_) => true,
+            Self::IdentityStore(settings) => settings.scim.is_some(),
+            Self::Sandbox(_) => false,
+        }
+    }
 }
 
 /// Whether a url leads to this machine, and not over TLS: never AWS.

@@ -67,7 +67,7 @@ fn a_second_pause_goes_on_from_the_first() {
         .run(&["pause", "--by", "bob"])
         .exits(0)
         .says("already: its beginning stays, the rest is replaced")
-        .says(&format!("all its users are disabled from {disables} on"));
+        .says(&format!("all its users are revoked from {disables} on"));
     let status = idcsync.run_json(&["status"]).exits(0).json();
     assert_eq!(
         (&status["paused"]["by"], &status["paused"]["disablesAt"]),

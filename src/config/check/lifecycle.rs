@@ -55,7 +55,7 @@ pub(super) fn read<'t>(
     }
     if let Some((method, span)) = section.choice(r, "disable-method", METHODS) {
         lifecycle.disable_method = method;
-        if target.is_some_and(disables) {
+        if target.is_some_and(TargetSettings::disables) {
             r.warn(span, "`disable-method` has no effect: over SCIM this target can disable users, and does")
                 .label("not used");
         }
@@ -78,15 +78,6 @@ fn delete_on_absence<'t>(r: &mut Reader<'t>, section: &Section<'t>) -> Option<Si
         problem.help("\"never\", or a time such as \"30d\", 24 hours at least");
     }
     time
-}
-
-/// Whether users can be disabled there, and not only be taken out of their groups.
-fn disables(target: &TargetSettings) -> bool {
-    match target {
-        TargetSettings::Scim(_) => true,
-        TargetSettings::IdentityStore(store) => store.scim.is_some(),
-        TargetSettings::Sandbox(_) => false,
-    }
 }
 
 /// How often a cycle also reads the target back.
