@@ -235,10 +235,10 @@ async fn memberships_come_and_go(target: &IdentityStoreTarget, manner: &Manner) 
     let group = target.create_group(&team("Members", None), &[]).await.unwrap();
     let user = target.create_user(&person("member")).await.unwrap();
     assert!(!target.is_member(&group, &user).await.unwrap());
-    target.remove_members(&group, &[user.clone()]).await.unwrap();
-    target.add_members(&group, &[user.clone()]).await.unwrap();
+    target.remove_members(&group, std::slice::from_ref(&user)).await.unwrap();
+    target.add_members(&group, std::slice::from_ref(&user)).await.unwrap();
     if manner.unique {
-        target.add_members(&group, &[user.clone()]).await.unwrap();
+        target.add_members(&group, std::slice::from_ref(&user)).await.unwrap();
     }
     assert!(target.is_member(&group, &user).await.unwrap());
 
@@ -259,10 +259,10 @@ async fn memberships_come_and_go(target: &IdentityStoreTarget, manner: &Manner) 
         .collect();
     assert_eq!(members, [("Members", Some(1)), ("Vacant", Some(0))]);
 
-    target.remove_members(&group, &[user.clone()]).await.unwrap();
-    target.remove_members(&group, &[user.clone()]).await.unwrap();
+    target.remove_members(&group, std::slice::from_ref(&user)).await.unwrap();
+    target.remove_members(&group, std::slice::from_ref(&user)).await.unwrap();
     assert!(!target.is_member(&group, &user).await.unwrap());
-    let error = target.add_members(&nobody(), &[user.clone()]).await.unwrap_err();
+    let error = target.add_members(&nobody(), std::slice::from_ref(&user)).await.unwrap_err();
     assert_eq!(error.kind, TargetErrorKind::NotFound(Some(Kind::Group)), "{error}");
     let error = target.add_members(&group, &[nobody()]).await.unwrap_err();
     assert_eq!(error.kind, TargetErrorKind::NotFound(Some(Kind::User)), "{error}");
@@ -274,7 +274,7 @@ async fn many_are_observed_by_listing(target: &IdentityStoreTarget) {
     let mut ids = BTreeSet::new();
     for n in 0..130 {
         let user = target.create_user(&person(&format!("Crowd{n}"))).await.unwrap();
-        target.add_members(&group, &[user.clone()]).await.unwrap();
+        target.add_members(&group, std::slice::from_ref(&user)).await.unwrap();
         ids.insert(user);
     }
     for n in 0..110 {
@@ -398,9 +398,9 @@ async fn memberships_and_updates_survive_lost_answers() {
     for (sandbox, target, _served) in faulty(&faults).await {
         let user = target.create_user(&person("anna")).await.unwrap();
         let group = target.create_group(&team("g", None), &[]).await.unwrap();
-        target.add_members(&group, &[user.clone()]).await.unwrap();
+        target.add_members(&group, std::slice::from_ref(&user)).await.unwrap();
         assert_eq!(sandbox.inspect(|store| store.memberships().len()), 1);
-        target.remove_members(&group, &[user.clone()]).await.unwrap();
+        target.remove_members(&group, std::slice::from_ref(&user)).await.unwrap();
         assert_eq!(sandbox.inspect(|store| store.memberships().len()), 0);
         let mut changed = person("anna");
         changed.insert(A::Title, "Dr".to_owned());
