@@ -17,7 +17,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("directory", &["ids", "model", "secret"]),
     ("target", &["ids", "model", "secret", "sandbox"]),
     ("state", &["ids", "model", "secret"]),
-    ("sandbox", &[]),
+    ("sandbox", &["secret"]),
     ("apply", &["ids", "model", "plan", "target"]),
     ("config", &["ids", "model", "secret", "directory", "mapping", "plan", "state", "target"]),
     ("cycle", &["ids", "model", "scope", "mapping", "plan", "directory", "target", "state", "apply"]),

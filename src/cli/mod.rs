@@ -91,7 +91,7 @@ enum Command {
     Check,
     /// A strict local stand-in for the Identity Store API, to rehearse against
     #[cfg(feature = "sandbox")]
-    Sandbox(crate::sandbox::SandboxArgs),
+    Sandbox(Box<crate::sandbox::SandboxArgs>),
     /// Print the completions of a shell
     Completions {
         #[arg(value_enum)]
@@ -218,7 +218,7 @@ async fn run(context: &Context, command: Command) -> Exit {
         Command::Sandbox(args) => {
             let Global { verbose, quiet, .. } = context.global;
             telemetry::start(&telemetry::Settings::plain(verbose, quiet, context.stderr_color()));
-            match crate::sandbox::run(args).await {
+            match crate::sandbox::run(*args).await {
                 Ok(()) => Exit::Done,
                 Err(error) => {
                     context.complain(&format!("error: {}", crate::cycle::chain(&error)));

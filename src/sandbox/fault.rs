@@ -10,14 +10,18 @@
 //! | `UpdateUser:conflict@1` | ConflictException (CONCURRENT_MODIFICATION), nothing is done |
 //! | `List*:access-denied` | AccessDeniedException |
 //! | `CreateUser:validation@2`, `CreateUser:quota@2` | ValidationException, ServiceQuotaExceededException |
+//! | `scim:CreateUser:internal-after@1` | the first POST of a user over SCIM is done, and answered with HTTP 500 |
 //!
-//! OPERATION is the name of an operation, or its beginning and a `*`. Calls are counted for each spec on its own, from
-//! 1, and only those that came past the rate limit. Of several specs that match, the first that is due wins.
+//! OPERATION is the name of an operation, or its beginning and a `*`. The operations of the SCIM endpoint begin with
+//! `scim:`, and the answers are then HTTP 429, 500, 409, 403, 400; `*` alone means those of both. Calls are counted for
+//! each spec on its own, from 1, and only those that came past the rate limit. Of several specs that match, the first
+//! that is due wins.
 
 use std::fmt;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::scim::ScimOperation;
 use super::wire::{Failure, Operation};
 
 /// What goes wrong.
@@ -39,10 +43,12 @@ pub enum FaultKind {
     TimeoutBefore,
     /// It is done, and nothing answered.
     TimeoutAfter,
+    /// It is done, and answered with InternalServerException.
+    InternalAfter,
 }
 
 impl FaultKind {
-    const ALL: [(&'static str, Self); 8] = [
+    const ALL: [(&'static str, Self); 9] = [
         ("throttle", Self::Throttle),
         ("internal", Self::Internal),
         ("conflict", Self::Conflict),
@@ -51,6 +57,7 @@ impl FaultKind {
         ("quota", Self::Quota),
         ("timeout-before", Self::TimeoutBefore),
         ("timeout-after", Self::TimeoutAfter),
+        ("internal-after", Self::InternalAfter),
     ];
 
     /// The word for it in a spec.
@@ -58,7 +65,12 @@ impl FaultKind {
         Self::ALL.iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)
     }
 
-    /// The answer that takes the place of the real one, if there is one.
+    /// Whether the connection ends without an answer.
+    pub fn withholds(self) -> bool {
+        matches!(self, Self::TimeoutBefore | Self::TimeoutAfter)
+    }
+
+    /// The answer that takes the place of the real one, if there is one, and of what would have been done.
     pub fn failure(self, operation: Operation) -> Option<Failure> {
         Some(match self {
             Self::Throttle => Failure::throttled(1),
@@ -69,7 +81,7 @@ impl FaultKind {
             )),
             Self::Validation => Failure::validation("A fault on demand"),
             Self::Quota => Failure::quota("A fault on demand"),
-            Self::TimeoutBefore | Self::TimeoutAfter => return None,
+            Self::TimeoutBefore | Self::TimeoutAfter | Self::InternalAfter => return None,
         })
     }
 }
@@ -114,13 +126,17 @@ impl FromStr for FaultSpec {
     type Err = FaultSpecError;
 
     fn from_str(text: &str) -> Result<Self, FaultSpecError> {
-        let (operation, rest) = text.split_once(':').ok_or(FaultSpecError::Form)?;
+        // The names of SCIM's operations have a colon of their own.
+        let after = if text.starts_with("scim:") { "scim:".len() } else { 0 };
+        let colon = text[after..].find(':').ok_or(FaultSpecError::Form)? + after;
+        let (operation, rest) = (&text[..colon], &text[colon + 1..]);
         let (name, prefix) = match operation.strip_suffix('*') {
             Some(beginning) => (beginning, true),
             None => (operation, false),
         };
-        let known = |o: &Operation| if prefix { o.name().starts_with(name) } else { o.name() == name };
-        if !Operation::ALL.iter().any(known) {
+        let known = |o: &str| if prefix { o.starts_with(name) } else { o == name };
+        let scim = ScimOperation::ALL.iter().map(|o| o.name());
+        if !Operation::ALL.iter().map(|o| o.name()).chain(scim).any(known) {
             return Err(FaultSpecError::Operation(operation.to_owned()));
         }
         let (kind, calls) = if let Some((kind, n)) = rest.split_once('@') {
@@ -151,12 +167,8 @@ impl fmt::Display for FaultSpec {
 }
 
 impl FaultSpec {
-    fn matches(&self, operation: Operation) -> bool {
-        if self.prefix {
-            operation.name().starts_with(&self.operation)
-        } else {
-            operation.name() == self.operation
-        }
+    fn matches(&self, operation: &str) -> bool {
+        if self.prefix { operation.starts_with(&self.operation) } else { operation == self.operation }
     }
 }
 
@@ -172,8 +184,8 @@ impl Faults {
         Self { specs: specs.into_iter().map(|s| (s, AtomicU64::new(0))).collect(), seed }
     }
 
-    /// Counts this call, and tells what goes wrong with it.
-    pub fn next(&self, operation: Operation) -> Option<FaultKind> {
+    /// Counts this call of the operation with this name, and tells what goes wrong with it.
+    pub fn next(&self, operation: &str) -> Option<FaultKind> {
         let mut due = None;
         for (index, (spec, calls)) in (0_u64..).zip(&self.specs) {
             if !spec.matches(operation) {
@@ -221,6 +233,9 @@ mod tests {
             "*:timeout-before%100",
             "CreateUser:quota",
             "CreateUser:validation",
+            "scim:CreateUser:internal-after@2",
+            "scim:*:throttle",
+            "scim:Patch*:timeout-after%50",
         ] {
             assert_eq!(text.parse::<FaultSpec>().unwrap().to_string(), text);
         }
@@ -232,6 +247,8 @@ mod tests {
             ("CreateUser", FaultSpecError::Form),
             ("createUser:throttle", FaultSpecError::Operation("createUser".into())),
             ("Make*:throttle", FaultSpecError::Operation("Make*".into())),
+            ("scim:CreateUser", FaultSpecError::Form),
+            ("scim:DescribeUser:throttle", FaultSpecError::Operation("scim:DescribeUser".into())),
             ("CreateUser:boom", FaultSpecError::Kind("boom".into())),
             ("CreateUser:internal@0", FaultSpecError::Call("0".into())),
             ("CreateUser:internal@x", FaultSpecError::Call("x".into())),
@@ -248,17 +265,26 @@ mod tests {
         let faults = faults(&["CreateUser:internal@3"], 0);
         let fired: Vec<_> = (0..5)
             .map(|_| {
-                assert_eq!(faults.next(Operation::CreateGroup), None);
-                faults.next(Operation::CreateUser)
+                assert_eq!(faults.next("CreateGroup"), None);
+                faults.next("CreateUser")
             })
             .collect();
         assert_eq!(fired, [None, None, Some(FaultKind::Internal), None, None]);
     }
 
     #[test]
+    fn the_two_endpoints_are_told_apart_except_by_a_star_alone() {
+        let faults = faults(&["CreateUser:throttle", "scim:Create*:conflict", "*:internal@3"], 0);
+        assert_eq!(faults.next("CreateUser"), Some(FaultKind::Throttle));
+        assert_eq!(faults.next("scim:CreateUser"), Some(FaultKind::Conflict));
+        assert_eq!(faults.next("scim:GetUser"), Some(FaultKind::Internal));
+        assert_eq!(faults.next("scim:GetUser"), None);
+    }
+
+    #[test]
     fn every_spec_counts_and_the_first_due_wins() {
         let faults = faults(&["Create*:conflict@2", "*:throttle@2", "CreateUser:quota@3"], 0);
-        let fired: Vec<_> = (0..3).map(|_| faults.next(Operation::CreateUser)).collect();
+        let fired: Vec<_> = (0..3).map(|_| faults.next("CreateUser")).collect();
         assert_eq!(fired, [None, Some(FaultKind::Conflict), Some(FaultKind::Quota)]);
     }
 
@@ -266,7 +292,7 @@ mod tests {
     fn a_percentage_is_met_and_repeatable() {
         let run = |seed| {
             let faults = faults(&["*:internal%10"], seed);
-            (0..10_000).map(|_| faults.next(Operation::ListUsers).is_some()).collect::<Vec<_>>()
+            (0..10_000).map(|_| faults.next("ListUsers").is_some()).collect::<Vec<_>>()
         };
         let hits = run(7).iter().filter(|hit| **hit).count();
         assert!((850..1150).contains(&hits), "{hits}");

@@ -15,8 +15,9 @@ use super::fault::{FaultKind, FaultSpec, Faults};
 use super::pace::{Bucket, Latency};
 use super::persist::{Books, Mode};
 use super::request_log::{LogEntry, RequestLog};
+use super::scim::ScimSettings;
 use super::store::Store;
-use super::wire::{self, Access, Context, Decoded, Failure, Operation};
+use super::wire::{self, Context, Decoded, Failure, Operation};
 
 /// How a sandbox behaves.
 #[derive(Debug, Clone)]
@@ -29,7 +30,7 @@ pub struct Settings {
     /// Reads the store file and writes nothing, the request log included: every change is answered with
     /// AccessDeniedException.
     pub read_only: bool,
-    /// The limit for all callers together; none without.
+    /// The limit for all callers of one endpoint (the API, SCIM) together; none without.
     pub requests_per_second: Option<u32>,
     pub latency: Duration,
     /// Up to so much more latency, at random.
@@ -38,6 +39,7 @@ pub struct Settings {
     /// For percentages of faults and for the jitter.
     pub seed: u64,
     pub request_log: Option<PathBuf>,
+    pub scim: ScimSettings,
 }
 
 /// The identity store id of a sandbox that isn't told another.
@@ -58,6 +60,7 @@ impl Default for Settings {
             faults: Vec::new(),
             seed: 0,
             request_log: None,
+            scim: ScimSettings::default(),
         }
     }
 }
@@ -85,15 +88,17 @@ pub struct RawResponse {
 #[error("the sandbox withheld its answer")]
 pub struct Withheld;
 
-/// The stand-in for the Identity Store API.
+/// The stand-in for the Identity Store API and its SCIM endpoint.
 pub struct Sandbox {
-    identity_store_id: String,
-    region: String,
+    pub(super) identity_store_id: String,
+    pub(super) region: String,
     books: Mutex<Books>,
     bucket: Option<Mutex<Bucket>>,
-    latency: Latency,
-    faults: Faults,
+    pub(super) scim_bucket: Option<Mutex<Bucket>>,
+    pub(super) latency: Latency,
+    pub(super) faults: Faults,
     log: Option<RequestLog>,
+    pub(super) scim: ScimSettings,
 }
 
 impl fmt::Debug for Sandbox {
@@ -115,7 +120,7 @@ impl Outcome {
     }
 
     fn withheld(&self) -> bool {
-        matches!(self.fault, Some(FaultKind::TimeoutBefore | FaultKind::TimeoutAfter))
+        self.fault.is_some_and(FaultKind::withholds)
     }
 }
 
@@ -148,14 +153,18 @@ impl Sandbox {
             ),
             None => None,
         };
+        let bucket =
+            || settings.requests_per_second.map(|rate| Mutex::new(Bucket::new(rate, Instant::now())));
         Ok(Self {
             books: Mutex::new(books),
-            bucket: settings.requests_per_second.map(|rate| Mutex::new(Bucket::new(rate, Instant::now()))),
+            bucket: bucket(),
+            scim_bucket: bucket(),
             latency: Latency::new(settings.latency, settings.jitter, settings.seed),
             faults: Faults::new(settings.faults, settings.seed),
             log,
             identity_store_id: settings.identity_store_id,
             region: settings.region,
+            scim: settings.scim,
         })
     }
 
@@ -207,35 +216,35 @@ impl Sandbox {
         let outcome = self.outcome(request, operation, now);
         let response = respond(&outcome.answer, &request_id, now);
         let withheld = outcome.withheld();
-        if let Some(log) = &self.log {
-            let done = match &outcome.answer {
+        self.record(&LogEntry {
+            time: now.to_string(),
+            request_id: &request_id,
+            operation: operation.map_or(target, |o| o.name()),
+            access: operation.map(|o| o.access().name()),
+            resource: &outcome.resource,
+            outcome: match &outcome.answer {
                 _ if outcome.fault == Some(FaultKind::TimeoutBefore) => "none",
                 Ok(_) => "ok",
                 Err(failure) => failure.code,
-            };
-            let entry = LogEntry {
-                time: now.to_string(),
-                request_id: &request_id,
-                operation: operation.map_or(target, |o| o.name()),
-                access: operation.map(|o| match o.access() {
-                    Access::Read => "read",
-                    Access::Write => "write",
-                }),
-                resource: &outcome.resource,
-                outcome: done,
-                status: (!withheld).then_some(response.status),
-                fault: outcome.fault.map(FaultKind::name),
-                withheld,
-                latency_ms: (started.elapsed() + delay).as_micros() as f64 / 1000.0,
-            };
-            if let Err(error) = log.write(&entry) {
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "the request log cannot be written"
-                );
-            }
-        }
+            },
+            status: (!withheld).then_some(response.status),
+            fault: outcome.fault.map(FaultKind::name),
+            withheld,
+            latency_ms: (started.elapsed() + delay).as_micros() as f64 / 1000.0,
+        });
         if withheld { Err(Withheld) } else { Ok(response) }
+    }
+
+    /// Writes a line of the request log, if there is one.
+    pub(super) fn record(&self, entry: &LogEntry<'_>) {
+        if let Some(Err(error)) = self.log.as_ref().map(|log| log.write(entry)) {
+            tracing::error!(error = &error as &dyn std::error::Error, "the request log cannot be written");
+        }
+    }
+
+    /// The store and its journal, for one operation.
+    pub(super) fn books(&self) -> MutexGuard<'_, Books> {
+        lock(&self.books)
     }
 
     /// Signature, rate limit, faults, the operation: in this order.
@@ -249,10 +258,10 @@ impl Sandbox {
         // Decoded first only so that the log can say what a call that is refused was about.
         let decoded = wire::decode(operation, &request.body);
         let mut resource = decoded.as_ref().map_or_else(|_| json!({}), |d| d.request.summary());
-        if let Some(failure) = self.over_the_limit() {
-            return Outcome { answer: Err(failure), resource, fault: None };
+        if let Some(seconds) = over_the_limit(self.bucket.as_ref()) {
+            return Outcome { answer: Err(Failure::throttled(seconds)), resource, fault: None };
         }
-        let fault = self.faults.next(operation);
+        let fault = self.faults.next(operation.name());
         let answer = match (fault.and_then(|kind| kind.failure(operation)), decoded) {
             (Some(failure), _) => Err(failure),
             _ if fault == Some(FaultKind::TimeoutBefore) => Ok(json!({})),
@@ -268,14 +277,11 @@ impl Sandbox {
                 }
             }
         }
+        let answer = match (fault, answer) {
+            (Some(FaultKind::InternalAfter), Ok(_)) => Err(Failure::internal("A fault on demand")),
+            (_, answer) => answer,
+        };
         Outcome { answer, resource, fault }
-    }
-
-    fn over_the_limit(&self) -> Option<Failure> {
-        let bucket = self.bucket.as_ref()?;
-        let wait = lock(bucket).take(Instant::now()).err()?;
-        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-        Some(Failure::throttled(seconds.max(1)))
     }
 
     fn perform(&self, decoded: Decoded, now: Timestamp) -> Result<Value, Failure> {
@@ -289,6 +295,12 @@ impl Sandbox {
         };
         wire::perform(decoded, &mut context)
     }
+}
+
+/// Takes a token, or tells after how many seconds there will be one.
+pub(super) fn over_the_limit(bucket: Option<&Mutex<Bucket>>) -> Option<u64> {
+    let wait = lock(bucket?).take(Instant::now()).err()?;
+    Some((wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1))
 }
 
 fn respond(answer: &Result<Value, Failure>, request_id: &str, now: Timestamp) -> RawResponse {

@@ -1,4 +1,4 @@
-//! The sandbox over HTTP: `POST /` with `X-Amz-Target`, as the SDKs send it.
+//! The sandbox over HTTP: `POST /` with `X-Amz-Target`, as the SDKs send it; `/TENANT/scim/v2/…` for SCIM.
 //!
 //! A withheld answer closes the connection without a byte. axum has no way to say so from within a handler; so each
 //! connection carries a switch that the handler throws, and from then on every write to it fails.
@@ -22,7 +22,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use uuid::Uuid;
 
-use super::handler::{RawRequest, RawResponse, Sandbox};
+use super::handler::{RawRequest, RawResponse, Sandbox, Withheld};
+use super::scim::{self, ScimRequest};
 use super::wire::Failure;
 
 /// More than any request can rightly have.
@@ -61,6 +62,19 @@ async fn answer(
             body: Bytes::from(failure.body(&id).to_string()),
         })
     };
+    if scim::is_scim_path(uri.path()) {
+        let Ok(body) = body else { return response(scim::too_large()) };
+        let header = |name| headers.get(name).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
+        let request = ScimRequest {
+            method: method.to_string(),
+            path: uri.path().to_owned(),
+            query: uri.query().map(str::to_owned),
+            authorization: header(header::AUTHORIZATION),
+            user_agent: header(header::USER_AGENT),
+            body,
+        };
+        return deliver(sandbox.handle_scim(request).await, &switch);
+    }
     if method != Method::POST || uri.path() != "/" {
         return refuse(StatusCode::NOT_FOUND, Failure::unknown_operation());
     }
@@ -69,7 +83,11 @@ async fn answer(
     };
     let target = headers.get("x-amz-target").and_then(|v| v.to_str().ok()).map(str::to_owned);
     let request = RawRequest { target, body, authorization: headers.contains_key(header::AUTHORIZATION) };
-    match sandbox.handle(request).await {
+    deliver(sandbox.handle(request).await, &switch)
+}
+
+fn deliver(answer: Result<RawResponse, Withheld>, switch: &Switch) -> Response {
+    match answer {
         Ok(answer) => response(answer),
         Err(_withheld) => {
             switch.throw();

@@ -1,5 +1,5 @@
 //! A strict local stand-in for the AWS Identity Store API (and for the one operation of the SSO Admin API by which an
-//! identity store is found), to rehearse and to test against.
+//! identity store is found) and for the SCIM endpoint of IAM Identity Center, to rehearse and to test against.
 //!
 //! ```text
 //! http (axum) ──┐
@@ -10,6 +10,7 @@
 //!
 //! - [`store`]: the content and its rules, free of clock, I/O and wire format; other endpoints can stand on it too.
 //! - [`wire`]: the API's requests, answers and errors.
+//! - [`scim`]: the SCIM endpoint, beside `handler` and `wire`, over the same store.
 //! - [`persist`]: the store file, its journal and its lock.
 //! - [`fault`], [`pace`], [`request_log`]: what goes wrong on demand, how fast it is, what was asked.
 //! - [`handler`]: [`Sandbox`], one request in, one answer out.
@@ -23,6 +24,7 @@ pub mod in_process;
 pub mod pace;
 pub mod persist;
 pub mod request_log;
+pub mod scim;
 pub mod store;
 pub mod wire;
 
@@ -34,6 +36,7 @@ pub use fault::FaultSpec;
 pub use handler::{RawRequest, RawResponse, Sandbox, Settings, Withheld};
 pub use http::serve;
 pub use in_process::InProcess;
+pub use scim::{ScimPaging, ScimRequest, ScimSettings};
 
 /// Why the sandbox could not start, or not end well.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +49,10 @@ pub enum SandboxError {
     IdentityStoreId(String),
     #[error("cannot open the request log {}", path.display())]
     RequestLog { path: PathBuf, source: std::io::Error },
+    #[error("the token for SCIM cannot be had")]
+    ScimToken(#[from] crate::secret::SecretError),
+    #[error("{0:?} cannot be a tenant: it is letters, digits, dots, dashes and underscores")]
+    ScimTenant(String),
     #[error("cannot listen on {address}")]
     Listen { address: SocketAddr, source: std::io::Error },
     #[error("cannot say on stdout where the sandbox listens")]

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use super::dirs;
 use super::ports::Loopback;
 use super::process::{Server, output};
+use super::scim::Scim;
 use super::store::Store;
 
 /// The sandbox's own.
@@ -213,6 +214,11 @@ impl Sandbox {
 
     pub fn store(&self) -> Store {
         Store::new(&self.endpoint, REGION, IDENTITY_STORE_ID)
+    }
+
+    /// Its SCIM endpoint, with the tenant and the token that it has unless told otherwise.
+    pub fn scim(&self) -> Scim {
+        Scim::new(&self.endpoint, "/tenant/scim/v2", "sandbox-token")
     }
 
     /// Every request so far, those of [`Self::store`] too.

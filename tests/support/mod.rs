@@ -9,6 +9,7 @@
 //! | [`company`] | a made-up company of any size, as LDIF for Active Directory and for OpenLDAP |
 //! | [`samba`], [`slapd`] | directories to read it from |
 //! | [`moto`], [`postgres`] | a stand-in for the AWS APIs, a state database |
+//! | [`scim`] | SCIM endpoints asked by raw requests, and an independent one |
 //! | [`oracle`] | what a target should hold, from plain `ldapsearch` output by naive means |
 //! | [`store`] | what a target does hold, by raw requests |
 //! | [`export`] | a small directory in a chosen state, as LDIF |
@@ -36,6 +37,7 @@ pub mod ports;
 pub mod postgres;
 pub mod process;
 pub mod samba;
+pub mod scim;
 pub mod slapd;
 pub mod store;
 pub mod tls;

@@ -119,3 +119,25 @@ async fn what_is_no_api_request_is_refused() {
     assert!(long.starts_with("HTTP/1.1 413 "), "{long}");
     server.stop().await;
 }
+
+#[tokio::test]
+async fn scim_has_its_place_beside_the_api() {
+    let server = Server::start(Settings::default()).await;
+    let ask = |path: &str, headers: &str, body: &str| {
+        let length = body.len();
+        format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n{headers}\r\n{body}")
+    };
+    let known = "user-agent: test\r\nauthorization: Bearer sandbox-token\r\n";
+    let group = r#"{"displayName":"Admins"}"#;
+    let made = server.raw(&ask("/tenant/scim/v2/Groups", known, group), "displayName").await;
+    assert!(made.starts_with("HTTP/1.1 201 ") && made.contains("content-type: application/json"), "{made}");
+    assert_eq!(server.sandbox.inspect(|s| s.groups().len()), 1);
+    let long = "x".repeat(BODY_LIMIT + 1);
+    let long = server.raw(&ask("/tenant/scim/v2/Groups", known, &long), "timeStamp").await;
+    assert!(long.starts_with("HTTP/1.1 413 "), "{long}");
+    let blocked = server.raw(&ask("/tenant/scim/v2/Groups", "", group), "</html>").await;
+    assert!(blocked.starts_with("HTTP/1.1 403 "), "{blocked}");
+    let elsewhere = server.raw(&ask("/tenant/scim/v3/Groups", known, group), "RequestId").await;
+    assert!(elsewhere.starts_with("HTTP/1.1 404 ") && elsewhere.contains("UnknownOperation"), "{elsewhere}");
+    server.stop().await;
+}

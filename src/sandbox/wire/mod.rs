@@ -9,7 +9,7 @@ mod answer;
 mod failure;
 mod members;
 mod operation;
-mod page;
+pub(in crate::sandbox) mod page;
 mod patch;
 mod perform;
 mod request;

@@ -38,6 +38,16 @@ pub enum Access {
     Write,
 }
 
+impl Access {
+    /// The word for it in the request log.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+        }
+    }
+}
+
 operations! {
     Write CreateUser,
     Read DescribeUser,

@@ -67,7 +67,8 @@ impl PageRequest {
     }
 }
 
-fn token(scope: &str, last: &str) -> String {
+/// The token of the page that begins after `last`, for requests of this scope.
+pub fn token(scope: &str, last: &str) -> String {
     let mut bytes = digest_of(scope, last);
     bytes.extend_from_slice(last.as_bytes());
     URL_SAFE_NO_PAD.encode(bytes)
