@@ -31,6 +31,15 @@ impl Shape {
         self.keys.iter().map(|k| k.name)
     }
 
+    /// The two keys by which a secret is found, where the table has them.
+    pub fn secret(&self) -> Option<(&'static str, &'static str)> {
+        self.names().find_map(|file| {
+            let stem = file.strip_suffix("-file")?;
+            let env = self.names().find(|n| n.strip_suffix("-env") == Some(stem))?;
+            Some((file, env))
+        })
+    }
+
     /// How a message calls the table.
     pub fn title(&self) -> String {
         match self.path {
@@ -121,7 +130,7 @@ pub(super) const TARGET: Shape = Shape {
         key("region"),
         key("endpoint-url"),
         key("requests-per-second"),
-        later("scim", "this version writes through the Identity Store API only"),
+        key("scim"),
         key("adopt"),
         key("protect"),
         key("assignments"),
@@ -129,6 +138,11 @@ pub(super) const TARGET: Shape = Shape {
         key("store"),
         key("request-log"),
     ],
+};
+
+pub(super) const SCIM: Shape = Shape {
+    path: "target.scim",
+    keys: &[key("url"), key("token-file"), key("token-env"), key("token-expires"), key("remove-form")],
 };
 
 pub(super) const GUARD: Shape = Shape {
@@ -162,6 +176,7 @@ pub(super) const ALL: &[&Shape] = &[
     &MAPPING,
     &EXPRESSION,
     &TARGET,
+    &SCIM,
     &GUARD,
     &STATE,
     &LOG,
