@@ -81,32 +81,49 @@ impl ScimTarget {
     ) -> Result<BTreeMap<TargetId, ObservedGroup>, TargetError> {
         let unshown = groups.iter().filter(|id| found.get(*id).is_some_and(|(_, shown)| shown.is_empty()));
         let unshown: Vec<TargetId> = unshown.cloned().collect();
-        let mut members: BTreeMap<TargetId, BTreeSet<TargetId>> = stream::iter(unshown)
+        let mut asked: BTreeMap<TargetId, Option<BTreeSet<TargetId>>> = stream::iter(unshown)
             .map(|id| async move { Ok::<_, TargetError>((self.members(&id).await?, id)) })
             .buffer_unordered(IN_FLIGHT)
             .map_ok(|(members, id)| (id, members))
             .try_collect()
             .await?;
-        let groups = found.into_iter().map(|(id, (group, shown))| {
-            let members = groups.contains(&id).then(|| members.remove(&id).unwrap_or(shown));
-            (id, ObservedGroup { members, ..group })
+        let groups = found.into_iter().filter_map(|(id, (group, shown))| {
+            let members = match asked.remove(&id) {
+                // Deleted since it was found.
+                Some(None) => return None,
+                Some(members) => members,
+                None => groups.contains(&id).then_some(shown),
+            };
+            Some((id, ObservedGroup { members, ..group }))
         });
         Ok(groups.collect())
     }
 
-    /// Asked of the users: a group's own list is empty, whoever is in it.
-    async fn members(&self, group: &TargetId) -> Result<BTreeSet<TargetId>, TargetError> {
-        let (users, cut) = self.pages(Kind::User, Some(&eq("groups.value", group.as_str()))).await?;
-        if cut {
-            return Err(cut_short("the members of a group"));
+    /// Asked of the users: a group's own list is empty, whoever is in it. `None` where there is no such group.
+    async fn members(&self, group: &TargetId) -> Result<Option<BTreeSet<TargetId>>, TargetError> {
+        match self.filtered(Kind::User, &eq("groups.value", group.as_str())).await? {
+            Some((_, true)) => Err(cut_short("the members of a group")),
+            Some((users, false)) => users.iter().map(id).collect::<Result<_, _>>().map(Some),
+            None => Ok(None),
         }
-        users.iter().map(id).collect()
+    }
+
+    /// `None` where an object that the filter names is not there: some endpoints say so instead of showing nobody.
+    async fn filtered(&self, kind: Kind, filter: &str) -> Result<Option<(Vec<Value>, bool)>, TargetError> {
+        match self.pages(kind, Some(filter)).await {
+            Err(e) if e.kind == TargetErrorKind::NotFound(None) => {
+                self.prove().await?;
+                Ok(None)
+            }
+            found => found.map(Some),
+        }
     }
 
     /// Asked of the groups: whether this one is among those with that member.
     pub(super) async fn has_member(&self, group: &TargetId, user: &TargetId) -> Result<bool, TargetError> {
         let filter = format!("{} and {}", eq("id", group.as_str()), eq("members", user.as_str()));
-        let (groups, _) = self.pages(Kind::Group, Some(&filter)).await?;
+        // Nobody is a member of what does not exist, and who does not exist is member of nothing.
+        let (groups, _) = self.filtered(Kind::Group, &filter).await?.unwrap_or_default();
         Ok(groups.iter().any(|g| convert::id(g).as_ref() == Some(group)))
     }
 
@@ -129,11 +146,11 @@ impl ScimTarget {
     /// The resource that has the name. One that the endpoint gives without having it is not it: filters that are not
     /// understood are sometimes ignored.
     async fn one_named(&self, kind: Kind, key: Key, value: &str) -> Result<Option<Value>, TargetError> {
-        let (found, cut) = match self.pages(kind, Some(&eq(key.path(), value))).await {
+        let (found, cut) = match self.filtered(kind, &eq(key.path(), value)).await {
             // A name that is refused as no possible name is held by nobody: one bad name must not fail the look-up
             // of all others.
             Err(e) if e.kind == TargetErrorKind::Validation => return Ok(None),
-            found => found?,
+            found => found?.unwrap_or_default(),
         };
         let wanted = name(key, value);
         match found.into_iter().find(|resource| names(kind, resource).contains(&wanted)) {

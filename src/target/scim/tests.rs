@@ -431,9 +431,9 @@ async fn a_new_token_counts_from_the_moment_it_is_there() {
 
 #[tokio::test]
 async fn what_is_no_scim_endpoint_has_lost_nobody() {
-    // A list that is not there.
+    // A list that is not there, with a filter and without.
     let rig = Rig::start().await;
-    rig.script.prepare([refusal(404)]);
+    rig.script.prepare([refusal(404), refusal(404)]);
     assert_eq!(kind(rig.target.find_user("anna").await).0, TargetErrorKind::Unavailable);
     // A user that is not there, at an endpoint that has shown nothing of itself yet, and has no users at all.
     let wants = Wants { users: [id("u")].into(), ..Wants::default() };
@@ -451,6 +451,13 @@ async fn what_is_no_scim_endpoint_has_lost_nobody() {
     assert!(rig.target.observe(&wants).await.unwrap().users.is_empty());
     rig.target.delete_user(&id("u")).await.unwrap();
     assert_eq!(rig.script.lines(), ["GET /Users/u", "GET /Users?count=1&cursor=", "DELETE /Users/u"]);
+    // What a filter names may be gone as well.
+    rig.script.prepare([refusal(404)]);
+    assert!(!rig.target.is_member(&id("g"), &id("u")).await.unwrap());
+    let team = json!({"schemas": [], "id": "g", "displayName": "Team"});
+    rig.script.prepare([page(json!([team]), None), refusal(404)]);
+    let of_team = Wants { group_names: ["team".to_owned()].into(), ..Wants::default() };
+    assert!(rig.target.observe(&of_team).await.unwrap().groups.is_empty());
     // Another object than the one asked for is neither.
     rig.script.prepare([says(200, user(9))]);
     assert_eq!(kind(rig.target.observe(&wants).await).1, "NotUnderstood");
