@@ -297,6 +297,20 @@ async fn memberships_come_and_go_by_the_hundred(target: &dyn Target, manner: &Ma
     let error = target.add_members(&nobody(), &users[..1]).await.unwrap_err();
     assert_eq!(error.kind, TargetErrorKind::NotFound(Some(Kind::Group)), "{error}");
 
+    // Where members must exist, one that does not is told from a group that does not.
+    if manner.strict {
+        let gone = |result: Result<(), _>| {
+            let error: idcsync::target::TargetError = result.unwrap_err();
+            assert_eq!(error.kind, TargetErrorKind::NotFound(Some(Kind::User)), "{error}");
+        };
+        let with_nobody = [users[0].clone(), nobody()];
+        gone(target.add_members(&group, &with_nobody).await);
+        gone(target.remove_members(&group, &with_nobody).await);
+        gone(target.create_group(&team("Partial"), &with_nobody).await.map(drop));
+        target.remove_members(&group, &[nobody()]).await.unwrap();
+        assert_eq!(target.find_group("Partial").await.unwrap(), None);
+    }
+
     let before = target.usage().requests;
     let user_names = (0..300).map(|n| format!("CROWD{n}@example.com")).collect();
     let observed = target.observe(&Wants { user_names, ..Wants::default() }).await.unwrap();

@@ -17,9 +17,9 @@ pub(super) enum On {
     Object(Kind),
     /// The members of one group.
     Members,
-    /// A list by a filter, which may name an object by its id.
-    Filter,
-    /// A list, a create, the endpoint itself.
+    /// A list or a create that may name an object by its id, in its filter or as a member.
+    Naming,
+    /// Another list or create, the endpoint itself.
     Endpoint,
 }
 
@@ -48,7 +48,7 @@ pub(super) fn of_refusal(refusal: Refusal, on: On, token: &SecretSource) -> Fail
         // Something between here and the service.
         (404, _) if refusal.foreign => (Effect::Unknown, Some(CHECK_URL.to_owned())),
         (404, On::Object(kind)) => (Effect::Refused(NotFound(Some(kind))), None),
-        (404, On::Members | On::Filter) => (Effect::Refused(NotFound(None)), None),
+        (404, On::Members | On::Naming) => (Effect::Refused(NotFound(None)), None),
         // Without the endpoint nothing can be said about what it holds: this must never read as "no such user".
         (404, On::Endpoint) => (Effect::Refused(Unavailable), Some(CHECK_URL.to_owned())),
         (400, _) if text("scimType") == Some("uniqueness") => (Effect::Refused(Conflict), None),
@@ -147,7 +147,7 @@ mod tests {
             (403, On::Members, Effect::Refused(AccessDenied)),
             (404, user, Effect::Refused(NotFound(Some(Kind::User)))),
             (404, On::Members, Effect::Refused(NotFound(None))),
-            (404, On::Filter, Effect::Refused(NotFound(None))),
+            (404, On::Naming, Effect::Refused(NotFound(None))),
             (404, On::Endpoint, Effect::Refused(Unavailable)),
             (400, user, Effect::Refused(Validation)),
             (400, On::Members, Effect::Refused(Ambiguous)),

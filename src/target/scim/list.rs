@@ -133,7 +133,7 @@ impl ScimTarget {
     ) -> Result<Value, TargetError> {
         let mut url = self.url(&[endpoint(kind)]);
         let count = count.to_string();
-        let on = if filter.is_some() { On::Filter } else { On::Endpoint };
+        let on = if filter.is_some() { On::Naming } else { On::Endpoint };
         let filter = filter.map(|f| ("filter", f));
         let cursor = cursor.as_deref().map(|c| ("cursor", c));
         set_query(&mut url, filter.into_iter().chain([("count", count.as_str())]).chain(cursor));

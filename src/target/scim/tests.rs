@@ -375,6 +375,20 @@ async fn what_a_membership_did_not_find_is_looked_up() {
 }
 
 #[tokio::test]
+async fn a_new_group_without_a_member_that_is_gone_is_told_from_no_endpoint() {
+    let rig = Rig::start().await;
+    rig.script.prepare([refusal(404), page(json!([]), None)]);
+    let error = kind(rig.target.create_group(&group("g"), &ids(0..2)).await);
+    assert_eq!(error.0, TargetErrorKind::NotFound(Some(Kind::User)));
+    rig.script.prepare([refusal(404)]);
+    assert_eq!(kind(rig.target.create_group(&group("g"), &[]).await).0, TargetErrorKind::Unavailable);
+    let rig = Rig::start().await;
+    rig.script.prepare([refusal(404), refusal(404)]);
+    let error = kind(rig.target.create_group(&group("g"), &ids(0..2)).await);
+    assert_eq!(error.0, TargetErrorKind::Unavailable);
+}
+
+#[tokio::test]
 async fn disabling_counts_when_the_answer_shows_it() {
     let rig = Rig::start().await;
     let shown = |active: Value| says(200, json!({"schemas": [], "id": "u", "active": active}));

@@ -17,7 +17,7 @@ impl ScimTarget {
         &self,
         attributes: &UserAttributes,
     ) -> Result<TargetId, TargetError> {
-        self.create(Kind::User, convert::new_user(attributes)).await
+        self.create(Kind::User, convert::new_user(attributes), On::Endpoint).await
     }
 
     pub(super) async fn send_create_group(
@@ -26,11 +26,18 @@ impl ScimTarget {
         members: &[TargetId],
     ) -> Result<TargetId, TargetError> {
         within_batch(members)?;
-        self.create(Kind::Group, convert::new_group(group, members)).await
+        let on = if members.is_empty() { On::Endpoint } else { On::Naming };
+        match self.create(Kind::Group, convert::new_group(group, members), on).await {
+            Err(e) if e.kind == TargetErrorKind::NotFound(None) => {
+                self.prove().await?;
+                Err(TargetError { kind: TargetErrorKind::NotFound(Some(Kind::User)), ..e })
+            }
+            created => created,
+        }
     }
 
     /// A conflict is one: nothing that may have been received is sent again, neither here nor by the HTTP client.
-    async fn create(&self, kind: Kind, body: Value) -> Result<TargetId, TargetError> {
+    async fn create(&self, kind: Kind, body: Value, on: On) -> Result<TargetId, TargetError> {
         let operation = match kind {
             Kind::User => "scim:CreateUser",
             Kind::Group => "scim:CreateGroup",
@@ -38,7 +45,7 @@ impl ScimTarget {
         let ask = Ask {
             operation,
             repeat: Repeat::Create,
-            on: On::Endpoint,
+            on,
             method: Method::POST,
             url: self.url(&[endpoint(kind)]),
             body: Some(body),
