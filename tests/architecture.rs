@@ -50,6 +50,7 @@ const IMPURE: &[&str] = &[
     "ldap3",
     "aws_",
     "sqlx",
+    "reqwest",
     "tokio",
     "axum",
     "futures",

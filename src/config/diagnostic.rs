@@ -255,7 +255,8 @@ impl miette::Diagnostic for Shown<'_> {
 pub(super) fn names_a_secret(key: &str) -> bool {
     let key = key.to_lowercase().replace('_', "-");
     let secret = ["password", "passwd", "passphrase", "secret", "token", "bindpw", "bind-pw"];
-    secret.iter().any(|s| key.contains(s)) && !key.ends_with("-file") && !key.ends_with("-env")
+    let place = ["-file", "-env", "-expires"];
+    secret.iter().any(|s| key.contains(s)) && !place.iter().any(|p| key.ends_with(p))
 }
 
 /// The text with the same length, in which values of secret-sounding keys and passwords in urls are stars.

@@ -31,6 +31,15 @@ impl Shape {
         self.keys.iter().map(|k| k.name)
     }
 
+    /// The two keys by which a secret is found, where the table has them.
+    pub fn secret(&self) -> Option<(&'static str, &'static str)> {
+        self.names().find_map(|file| {
+            let stem = file.strip_suffix("-file")?;
+            let env = self.names().find(|n| n.strip_suffix("-env") == Some(stem))?;
+            Some((file, env))
+        })
+    }
+
     /// How a message calls the table.
     pub fn title(&self) -> String {
         match self.path {
@@ -114,7 +123,7 @@ pub(super) const TARGET: Shape = Shape {
         key("region"),
         key("endpoint-url"),
         key("requests-per-second"),
-        later("scim", "this version writes through the Identity Store API only"),
+        key("scim"),
         key("adopt"),
         key("protect"),
         key("assignments"),
@@ -136,6 +145,11 @@ pub(super) const LIFECYCLE: Shape = Shape {
         key("disable-method"),
         key("on-group-out-of-scope"),
     ],
+};
+
+pub(super) const SCIM: Shape = Shape {
+    path: "target.scim",
+    keys: &[key("url"), key("token-file"), key("token-env"), key("token-expires"), key("remove-form")],
 };
 
 pub(super) const GUARD: Shape = Shape {
@@ -178,6 +192,7 @@ pub(super) const ALL: &[&Shape] = &[
     &EXPRESSION,
     &TARGET,
     &LIFECYCLE,
+    &SCIM,
     &GUARD,
     &SCHEDULE,
     &STATE,

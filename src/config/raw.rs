@@ -84,11 +84,10 @@ impl<'t> Reader<'t> {
     fn unknown_key(&mut self, shape: &'static Shape, name: &str, span: Span) -> Option<&'static str> {
         let near = nearest(name, shape.names());
         let title = shape.title();
-        let secret = names_a_secret(name).then(|| shape.names().find(|n| n.ends_with("-file"))).flatten();
+        let secret = names_a_secret(name).then(|| shape.secret()).flatten();
         let elsewhere = keys::ALL.iter().find(|s| s.key(name).is_some_and(|k| k.later.is_none()));
-        let secret = secret.filter(|f| f.starts_with("password"));
-        let help = if let Some(file) = secret {
-            format!("secrets are never written in this file: use `{file}` or `password-env`")
+        let help = if let Some((file, env)) = secret {
+            format!("secrets are never written in this file: use `{file}` or `{env}`")
         } else if let Some(near) = near {
             format!("did you mean `{near}`?")
         } else if let Some(other) = elsewhere {
@@ -97,7 +96,7 @@ impl<'t> Reader<'t> {
             format!("known here: {}", shape.names().collect::<Vec<_>>().join(", "))
         };
         self.error(span, format!("unknown key `{}` in {title}", shown(name))).label("unknown").help(help);
-        secret.or(near)
+        secret.map(|(file, _)| file).or(near)
     }
 
     pub fn wrong_type(&mut self, value: &DeValue<'_>, span: Span, wanted: &str) {

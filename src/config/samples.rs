@@ -102,11 +102,8 @@ fn the_reference_has_every_key_and_no_other() {
             known.insert(format!("{}.{}", shape.path, key.name).trim_start_matches('.').to_owned());
         }
     }
-    // `externalId` is refused while nothing writes it.
-    let users = UserAttribute::ALL.iter().filter(|a| **a != UserAttribute::ExternalId);
-    known.extend(users.map(|a| format!("mapping.user.\"{a}\"")));
-    let groups = GroupAttribute::ALL.iter().filter(|a| **a != GroupAttribute::ExternalId);
-    known.extend(groups.map(|a| format!("mapping.group.\"{a}\"")));
+    known.extend(UserAttribute::ALL.iter().map(|a| format!("mapping.user.\"{a}\"")));
+    known.extend(GroupAttribute::ALL.iter().map(|a| format!("mapping.group.\"{a}\"")));
     assert_eq!(found, known);
 }
 
@@ -144,6 +141,7 @@ const EXAMPLES: &[&str] = &[
     "password-file",
     "password-env",
     "error-log",
+    "scim",
 ];
 
 #[test]
@@ -159,25 +157,27 @@ fn the_default_mappings_that_the_reference_names_are_the_defaults() {
     let mapping = load("reference.toml").mapping;
     let users = mapping.user_expressions().iter().map(|(a, e)| (a.path(), e));
     let groups = mapping.group_expressions().iter().map(|(a, e)| (a.path(), e));
-    let (mut named, mut external_ids) = (0, 0);
+    let mut named = 0;
     for (path, expression) in users.chain(groups) {
-        if path == "externalId" {
-            external_ids += 1;
-            continue;
-        }
         // Of several, the reference names the first.
         let first = expression.to_string().split(", else ").next().unwrap().to_owned();
         assert!(text.contains(&format!("#\"{path}\" = \"{first}\"\n")), "{path} = {first}");
         named += 1;
     }
-    assert_eq!((named, external_ids), (8, 2));
+    assert_eq!(named, 10);
 }
 
 #[test]
 fn the_mappings_that_the_reference_shows_can_be_used() {
-    let full = filled_in(|_, key| EXAMPLES.contains(&key));
     let path = dir().join("reference.toml");
-    if let Err(error) = Config::from_bytes(full.as_bytes(), &path) {
-        panic!("{:#?}", error.diagnostics());
+    let scim = "kind = \"scim\"\nscim = { url = \"https://h/scim/v2\", token-env = \"T\" }";
+    for (kind, foreign) in
+        [("kind = \"identity-store\"", &["externalId"][..]), (scim, &["website", "description"])]
+    {
+        let full = filled_in(|_, key| EXAMPLES.contains(&key) || foreign.contains(&key.trim_matches('"')));
+        let full = full.replace("kind = \"identity-store\"", kind);
+        if let Err(error) = Config::from_bytes(full.as_bytes(), &path) {
+            panic!("{:#?}", error.diagnostics());
+        }
     }
 }

@@ -162,6 +162,26 @@ impl<'a> Url<'a> {
 
     /// Like `parse`, for a url that names a server and nothing more.
     pub fn server(text: &'a str, schemes: &[&str]) -> Result<Self, Flaw> {
+        let url = Self::of_host(text, schemes)?;
+        if url.path.len() > 1 || url.query.is_some() {
+            let tail = url.path.len() + url.query.map_or(0, |q| q.len() + 1);
+            return Err(Flaw::new(text.len() - tail, tail, "nothing may follow the host and port"));
+        }
+        Ok(url)
+    }
+
+    /// Like `parse`, for a url to which paths are added.
+    pub fn base(text: &'a str, schemes: &[&str]) -> Result<Self, Flaw> {
+        let url = Self::of_host(text, schemes)?;
+        if let Some(query) = url.query {
+            let tail = query.len() + 1;
+            return Err(Flaw::new(text.len() - tail, tail, "nothing may follow the path"));
+        }
+        Ok(url)
+    }
+
+    /// Scheme and host are held to what they may be; nobody logs in.
+    fn of_host(text: &'a str, schemes: &[&str]) -> Result<Self, Flaw> {
         let url = Self::parse(text)?;
         if !schemes.contains(&url.scheme) {
             let list: Vec<String> = schemes.iter().map(|s| format!("{s}://")).collect();
@@ -177,10 +197,6 @@ impl<'a> Url<'a> {
         }
         if !url.host.starts_with('[') && !is_host(url.host) {
             return Err(Flaw::new(host_at, url.host.len(), "no host name or address"));
-        }
-        if url.path.len() > 1 || url.query.is_some() {
-            let tail = url.path.len() + url.query.map_or(0, |q| q.len() + 1);
-            return Err(Flaw::new(text.len() - tail, tail, "nothing may follow the host and port"));
         }
         Ok(url)
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{IdentityStoreTarget, SandboxSettings, Target, TargetError, TargetSettings};
+use super::{IdentityStoreTarget, SandboxSettings, ScimTarget, Target, TargetError, TargetSettings};
 
 /// Whether anything is going to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,24 +14,11 @@ pub enum Access {
 
 /// The target that the settings name. Nothing is sent yet.
 pub async fn connect(settings: &TargetSettings, access: Access) -> Result<Arc<dyn Target>, TargetError> {
-    Ok(Arc::new(connect_identity_store(settings, access).await?))
-}
-
-/// The same where the settings name an identity store or its stand-in, with what only those have (`check`, the
-/// identity store's id).
-pub async fn connect_identity_store(
-    settings: &TargetSettings,
-    access: Access,
-) -> Result<IdentityStoreTarget, TargetError> {
-    match settings {
-        TargetSettings::IdentityStore(settings) => IdentityStoreTarget::connect(settings).await,
-        TargetSettings::Scim(_) => Err(TargetError::new(
-            super::TargetErrorKind::Validation,
-            "NotSupported",
-            "kind = \"scim\" is not supported yet",
-        )),
-        TargetSettings::Sandbox(settings) => open_sandbox(settings, access),
-    }
+    Ok(match settings {
+        TargetSettings::IdentityStore(settings) => Arc::new(IdentityStoreTarget::connect(settings).await?),
+        TargetSettings::Scim(settings) => Arc::new(ScimTarget::connect(settings)?),
+        TargetSettings::Sandbox(settings) => Arc::new(open_sandbox(settings, access)?),
+    })
 }
 
 #[cfg(not(feature = "sandbox"))]

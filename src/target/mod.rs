@@ -1,9 +1,14 @@
 //! The target: where identities are written. Answers questions about what it holds, and performs single
 //! writes; it takes no decision.
 
+mod clock;
 mod connect;
+mod gather;
 mod identity_store;
 mod pacing;
+mod scim;
+#[cfg(test)]
+mod scripted;
 mod settings;
 
 use std::collections::BTreeSet;
@@ -17,9 +22,10 @@ use crate::model::{
     UserAttributes, Wants,
 };
 
-pub use connect::{Access, connect, connect_identity_store};
+pub use connect::{Access, connect};
 pub use identity_store::IdentityStoreTarget;
 pub use pacing::Pacing;
+pub use scim::ScimTarget;
 pub use settings::{IdentityStoreSettings, SandboxSettings, ScimSettings, TargetSettings};
 
 /// An identity store, by whatever protocol.
@@ -107,6 +113,19 @@ pub struct Usage {
     pub writes: u64,
     pub throttled: u64,
     pub retried: u64,
+}
+
+impl std::ops::Add for Usage {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            requests: self.requests + other.requests,
+            writes: self.writes + other.writes,
+            throttled: self.throttled + other.throttled,
+            retried: self.retried + other.retried,
+        }
+    }
 }
 
 /// Why a call had no effect, or that its effect is not known.

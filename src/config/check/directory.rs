@@ -304,23 +304,37 @@ fn bind_table<'t>(r: &mut Reader<'t>, section: &Section<'t>, span: Span) -> Opti
     Some((Bind::Simple { dn: name.value.to_owned(), password: password? }, span))
 }
 
-/// `password-file` or `password-env`; a warning where others may read the file.
+/// A secret: the two keys by which it is found, and what it is called.
+pub(super) struct Secret {
+    pub file: &'static str,
+    pub env: &'static str,
+    pub what: &'static str,
+}
+
+pub(super) const PASSWORD: Secret = Secret { file: "password-file", env: "password-env", what: "password" };
+pub(super) const TOKEN: Secret = Secret { file: "token-file", env: "token-env", what: "token" };
+
 pub(super) fn password<'t>(r: &mut Reader<'t>, section: &Section<'t>) -> Option<SecretSource> {
-    let file = section.string(r, "password-file", "a path");
-    let env = section.string(r, "password-env", "the name of an environment variable");
-    if let (Some(a), Some(b)) = (section.key_span("password-file"), section.key_span("password-env")) {
-        r.error(b, "`password-file` and `password-env` exclude each other")
+    secret(r, section, &PASSWORD)
+}
+
+/// From the file or the environment variable; a warning where others may read the file.
+pub(super) fn secret<'t>(r: &mut Reader<'t>, section: &Section<'t>, secret: &Secret) -> Option<SecretSource> {
+    let file = section.string(r, secret.file, "a path");
+    let env = section.string(r, secret.env, "the name of an environment variable");
+    if let (Some(a), Some(b)) = (section.key_span(secret.file), section.key_span(secret.env)) {
+        r.error(b, format!("`{}` and `{}` exclude each other", secret.file, secret.env))
             .label("one of the two")
             .also(a, "the other");
     }
     if let Some(name) = env.as_ref().filter(|e| e.value.contains(['=', ' '])) {
-        r.error(name.span.clone(), "`password-env` is the name of an environment variable")
+        r.error(name.span.clone(), format!("`{}` is the name of an environment variable", secret.env))
             .label("no such name");
     }
     if let Some(text) = file {
         let path = r.path_of(&text);
         if others_may_read(&path) {
-            r.warn(text.span, "every user of this machine may read the password file")
+            r.warn(text.span, format!("every user of this machine may read the {} file", secret.what))
                 .label("readable by others")
                 .help("chmod o-r");
         }

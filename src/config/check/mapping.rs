@@ -9,8 +9,8 @@ use crate::config::raw::{Reader, Section, Span, Text, shown};
 use crate::mapping::{Expression, ExpressionError, Mapping};
 use crate::model::{DirectoryKind, GroupAttribute, UserAttribute};
 
-const SCIM_ONLY: &str =
-    "the Identity Store API has it in no input: only SCIM writes it, and this version does not";
+const SCIM_ONLY: &str = "the Identity Store API has it in no input: only kind = \"scim\" writes it";
+const API_ONLY: &str = "SCIM has no such attribute: only kind = \"identity-store\" writes it";
 
 /// Attributes of users or of groups, for what both have in common.
 trait Attribute: Copy + Ord + 'static {
@@ -18,7 +18,8 @@ trait Attribute: Copy + Ord + 'static {
     const ALL: &'static [Self];
     fn path(self) -> &'static str;
     fn is_required(self) -> bool;
-    fn is_external_id(self) -> bool;
+    /// Whether SCIM alone has it (`true`), or the API alone (`false`).
+    fn only_scim(self) -> Option<bool>;
 }
 
 impl Attribute for UserAttribute {
@@ -30,8 +31,12 @@ impl Attribute for UserAttribute {
     fn is_required(self) -> bool {
         self.is_required()
     }
-    fn is_external_id(self) -> bool {
-        self == Self::ExternalId
+    fn only_scim(self) -> Option<bool> {
+        match self {
+            Self::ExternalId => Some(true),
+            Self::Website => Some(false),
+            _ => None,
+        }
     }
 }
 
@@ -44,8 +49,12 @@ impl Attribute for GroupAttribute {
     fn is_required(self) -> bool {
         self == Self::DisplayName
     }
-    fn is_external_id(self) -> bool {
-        self == Self::ExternalId
+    fn only_scim(self) -> Option<bool> {
+        match self {
+            Self::ExternalId => Some(true),
+            Self::Description => Some(false),
+            Self::DisplayName => None,
+        }
     }
 }
 
@@ -54,9 +63,11 @@ pub(super) fn read<'t>(
     r: &mut Reader<'t>,
     section: &Section<'t>,
     kind: Option<DirectoryKind>,
+    target: Option<&str>,
 ) -> Option<Mapping> {
-    let user = expressions::<UserAttribute>(r, section, "user");
-    let group = expressions::<GroupAttribute>(r, section, "group");
+    let scim = target.map(|kind| kind == "scim");
+    let user = expressions::<UserAttribute>(r, section, "user", scim);
+    let group = expressions::<GroupAttribute>(r, section, "group", scim);
     Some(Mapping::new(kind?, user, group))
 }
 
@@ -64,6 +75,7 @@ fn expressions<'t, A: Attribute>(
     r: &mut Reader<'t>,
     section: &Section<'t>,
     key: &'static str,
+    scim: Option<bool>,
 ) -> BTreeMap<A, Expression> {
     let mut out = BTreeMap::new();
     let Some(value) = section.value(key) else { return out };
@@ -76,8 +88,12 @@ fn expressions<'t, A: Attribute>(
             unknown::<A>(r, name.get_ref(), name.span(), value.get_ref());
             continue;
         };
-        if attribute.is_external_id() {
-            r.not_yet(name.span(), "externalId", SCIM_ONLY);
+        if let (Some(only_scim), Some(scim)) = (attribute.only_scim(), scim)
+            && only_scim != scim
+        {
+            r.error(name.span(), format!("`{}` cannot be mapped for this target", attribute.path()))
+                .label("never written")
+                .help(if only_scim { SCIM_ONLY } else { API_ONLY });
             continue;
         }
         let Some((text, compiled)) = expression(r, value.get_ref(), value.span()) else { continue };

@@ -3,6 +3,7 @@
 mod directory;
 mod lifecycle;
 mod mapping;
+mod scim;
 mod scope;
 mod state;
 mod target;
@@ -48,7 +49,7 @@ fn read<'t>(r: &mut Reader<'t>, tree: &'t DeTable<'t>) -> Option<Config> {
     let directory = required(r, &root, "directory", &keys::DIRECTORY).map(|s| directory::read(r, &s));
     let scope = required(r, &root, "scope", &keys::SCOPE).and_then(|s| scope::read(r, &s));
     let mapping = optional(r, &root, "mapping", &keys::MAPPING);
-    let mapping = mapping::read(r, &mapping, directory.as_ref().and_then(|d| d.kind));
+    let mapping = mapping::read(r, &mapping, directory.as_ref().and_then(|d| d.kind), target_kind(tree));
     let target = required(r, &root, "target", &keys::TARGET).map(|s| target::read(r, &s));
     let lifecycle = optional(r, &root, "lifecycle", &keys::LIFECYCLE);
     let lifecycle = lifecycle::read(r, &lifecycle, target.as_ref().and_then(|t| t.settings.as_ref()));
@@ -76,6 +77,12 @@ fn read<'t>(r: &mut Reader<'t>, tree: &'t DeTable<'t>) -> Option<Config> {
         log,
         warnings: Diagnostics::default(),
     })
+}
+
+/// What `[mapping]` depends on; that it is missing or unknown is said where `[target]` is read.
+fn target_kind<'t>(tree: &'t DeTable<'t>) -> Option<&'t str> {
+    let kind = tree.get("target")?.get_ref().as_table()?.get("kind")?.get_ref().as_str()?;
+    target::KINDS.iter().any(|(known, _)| *known == kind).then_some(kind)
 }
 
 fn required<'t>(

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::scim;
 use crate::config::raw::{Reader, Section, Span, shown};
 use crate::config::values::{DAY, SECOND, Url, is_identity_store_id, is_region};
 use crate::ids::IdentityStoreId;
 use crate::plan::{Adopt, GuardLimits};
-use crate::target::{IdentityStoreSettings, SandboxSettings, TargetSettings};
+use crate::target::{IdentityStoreSettings, SandboxSettings, ScimSettings, TargetSettings};
 
 /// What AWS allows all callers of an account together.
 const AWS_RATE: u32 = 20;
@@ -19,13 +20,13 @@ const MAX_COUNT: u32 = 1_000_000_000;
 const DEFAULT_MAX_APPLY: Duration = Duration::from_secs(50 * 60);
 
 #[derive(Clone, Copy, PartialEq)]
-enum Sort {
+pub(super) enum Sort {
     IdentityStore,
     Scim,
     Sandbox,
 }
 
-const KINDS: &[(&str, Sort)] =
+pub(super) const KINDS: &[(&str, Sort)] =
     &[("identity-store", Sort::IdentityStore), ("sandbox", Sort::Sandbox), ("scim", Sort::Scim)];
 
 pub(super) struct Target {
@@ -54,7 +55,7 @@ pub(super) fn read<'t>(r: &mut Reader<'t>, section: &Section<'t>) -> Target {
 
 fn settings<'t>(r: &mut Reader<'t>, section: &Section<'t>) -> Option<TargetSettings> {
     if !section.has("kind") {
-        section.missing(r, "kind", "\"identity-store\" or \"sandbox\"");
+        section.missing(r, "kind", "\"identity-store\", \"scim\" or \"sandbox\"");
     }
     let sort = section.choice(r, "kind", KINDS);
     let id = section.string(r, "identity-store-id", "an identity store id");
@@ -75,22 +76,34 @@ fn settings<'t>(r: &mut Reader<'t>, section: &Section<'t>) -> Option<TargetSetti
     let rate = section.number(r, "requests-per-second", 1..=MAX_RATE);
     let requests_per_second = rate.as_ref().map_or(DEFAULT_RATE, |(rate, _)| *rate);
     let identity_store_id = id.map(|text| IdentityStoreId::new(text.value));
+    let scim = scim::read(r, section).map(|scim| ScimSettings {
+        url: scim.url,
+        token: scim.token,
+        token_expires: scim.token_expires,
+        identity_store_id: identity_store_id.clone(),
+        rfc_remove: scim.rfc_remove,
+        requests_per_second,
+    });
+    let endpoint = section.value("endpoint-url").and_then(|v| v.value.as_str());
+    let asks_aws = || [endpoint, scim.as_ref().map(|s| s.url.as_str())].into_iter().flatten().any(is_aws);
 
     match sort? {
         (Sort::IdentityStore, _) => {
             section.refuse(r, &["store", "request-log"], "it is for kind = \"sandbox\"");
-            limit_rate(r, section, rate);
+            if endpoint.is_none() || asks_aws() {
+                limit_rate(r, rate, "`endpoint-url`");
+            }
             Some(TargetSettings::IdentityStore(IdentityStoreSettings {
                 identity_store_id,
                 region: region.map(|text| text.value.to_owned()),
                 endpoint_url,
                 requests_per_second,
-                scim: None,
+                scim,
             }))
         }
         (Sort::Sandbox, kind) => {
             let why = "kind = \"sandbox\" runs inside idcsync, and asks no endpoint";
-            section.refuse(r, &["region", "endpoint-url"], why);
+            section.refuse(r, &["region", "endpoint-url", "scim"], why);
             if !cfg!(feature = "sandbox") {
                 r.error(kind, "this build of idcsync has no sandbox").label("needs the feature `sandbox`");
             }
@@ -104,26 +117,32 @@ fn settings<'t>(r: &mut Reader<'t>, section: &Section<'t>) -> Option<TargetSetti
                 requests_per_second,
             }))
         }
-        (Sort::Scim, kind) => {
-            r.not_yet(
-                kind,
-                "kind = \"scim\"",
-                "this version writes through the Identity Store API only: kind = \"identity-store\"",
+        (Sort::Scim, _) => {
+            section.refuse(r, &["store", "request-log"], "it is for kind = \"sandbox\"");
+            section.refuse(
+                r,
+                &["region", "endpoint-url"],
+                "kind = \"scim\" asks the endpoint that `scim` names",
             );
-            None
+            if !section.has("scim") {
+                section.missing(r, "scim", "scim = { url = \"https://…/scim/v2\", token-file = \"…\" }");
+            }
+            if asks_aws() {
+                limit_rate(r, rate, "`scim.url`");
+            }
+            Some(TargetSettings::Scim(scim?))
         }
     }
 }
 
 /// AWS refuses what is faster; a stand-in may be asked as fast as it can.
-fn limit_rate<'t>(r: &mut Reader<'t>, section: &Section<'t>, rate: Option<(u32, Span)>) {
-    if let Some((rate, span)) = rate
-        && rate > AWS_RATE
-        && section.value("endpoint-url").and_then(|v| v.value.as_str()).is_none_or(is_aws)
-    {
+fn limit_rate(r: &mut Reader<'_>, rate: Option<(u32, Span)>, stand_in: &str) {
+    if let Some((_, span)) = rate.filter(|(rate, _)| *rate > AWS_RATE) {
         r.error(span, format!("`requests-per-second` must be from 1 to {AWS_RATE}"))
             .label(format!("from 1 to {AWS_RATE}"))
-            .help("AWS allows 20 a second for all callers of the account together; more only to a stand-in, by `endpoint-url`");
+            .help(format!(
+                "AWS allows 20 a second for all callers of the account together; more only to a stand-in, by {stand_in}"
+            ));
     }
 }
 

@@ -1,6 +1,7 @@
 //! Whole files and everything that is said about them.
 
 mod properties;
+mod scim;
 mod sections;
 
 use std::path::Path;
@@ -293,8 +294,8 @@ base-dn = "DC=corp"
 [scope]
 users = ["alice"]
 [target]
-kind = "scim"
-scim = { url = "https://scim.eu-west-1.amazonaws.com/x/scim/v2", token-file = "t" }
+kind = "sandbox"
+store = "s"
 assignments = true
 [schedule]
 cron = "0 * * * *"
@@ -302,8 +303,6 @@ timezone = "Europe/Zurich"
 jitter = "2m"
 [service]
 "#), @r#"
-    corp.toml:10:8: `kind = "scim"` is not supported yet; this version writes through the Identity Store API only: kind = "identity-store"
-    corp.toml:11:1: `scim` is not supported yet; this version writes through the Identity Store API only
     corp.toml:12:15: `assignments = true` is not supported yet; this version does not read account assignments
     corp.toml:14:1: `cron` is not supported yet; it belongs to `idcsync run`; until then, start `idcsync sync` from cron or a CronJob
     corp.toml:15:1: `timezone` is not supported yet; it belongs to `idcsync run`; until then, start `idcsync sync` from cron or a CronJob
@@ -327,7 +326,7 @@ fn an_empty_file_and_empty_tables_say_what_is_missing() {
     corp.toml:1:2: `urls` is missing from [directory]; or `discover`, a DNS domain whose SRV records name the servers
     corp.toml:1:2: `bind` is missing from [directory]; bind = { dn = "…", password-file = "…" }, or bind = "gssapi" or "external"
     corp.toml:3:2: the scope is empty: nobody would be synced; groups = ["…"]: each is a sAMAccountName, DOMAIN\name, userPrincipalName, mail, DN or objectGUID
-    corp.toml:4:2: `kind` is missing from [target]; "identity-store" or "sandbox"
+    corp.toml:4:2: `kind` is missing from [target]; "identity-store", "scim" or "sandbox"
     "#);
     assert_snapshot!(lines("directory = 3\nprofile = []\n[[scope]]\n[target]\nkind = \"sandbox\""), @r#"
     corp.toml:1:13: expected a table, found an integer

@@ -26,7 +26,7 @@ name.givenName = "${givenname}"
     corp.toml:16:11: expected a template in a string, or { jmespath = "…" }, found an integer
     corp.toml:17:14: unknown key `jmspath` in the table of a mapping; did you mean `jmespath`?
     corp.toml:18:27: expected a JMESPath expression in a string, found an integer
-    corp.toml:19:1: `externalId` is not supported yet; the Identity Store API has it in no input: only SCIM writes it, and this version does not
+    corp.toml:19:1: `externalId` cannot be mapped for this target; the Identity Store API has it in no input: only kind = "scim" writes it
     corp.toml:21:1: unknown attribute `displayname` in [mapping.group]; did you mean `displayName`?
     corp.toml:22:10: unknown key `role` in [mapping]; known here: user, group
     "#);

@@ -1,9 +1,12 @@
 //! What can be said of the target without changing it.
 
 use aws_sdk_identitystore::config::ProvideCredentials as _;
+use aws_sdk_identitystore::types::User;
+use jiff::Timestamp;
 
 use super::failure::of_credentials;
-use super::{IdentityStoreTarget, of_identity_store};
+use super::{IdentityStoreTarget, convert, of_identity_store};
+use crate::ids::TargetId;
 use crate::model::{CheckLine, CheckState};
 use crate::target::pacing::Repeat;
 use crate::target::{TargetError, TargetErrorKind};
@@ -24,8 +27,21 @@ impl IdentityStoreTarget {
                 return lines;
             }
         }
-        lines.extend(self.check_users().await);
+        let (of_users, a_user) = self.check_users().await;
+        lines.extend(of_users);
         lines.push(self.check_groups().await);
+        lines.extend(self.check_scim(a_user).await);
+        lines
+    }
+
+    /// The SCIM endpoint beside the API, if there is one; a user by whom it is shown to be the same store's.
+    async fn check_scim(&self, a_user: Option<User>) -> Vec<CheckLine> {
+        let Some(scim) = &self.scim else { return Vec::new() };
+        let mut lines = scim.check_lines(Timestamp::now()).await;
+        if let Some(user) = a_user.filter(|_| lines.iter().all(|l| l.state != CheckState::Fail)) {
+            let id = TargetId::new(user.user_id());
+            lines.push(self.check_ids(scim, &id, &convert::listed_user(user)).await);
+        }
         lines
     }
 
@@ -42,12 +58,14 @@ impl IdentityStoreTarget {
         }
     }
 
-    async fn check_users(&self) -> Vec<CheckLine> {
+    /// And one of the users, if there are any.
+    async fn check_users(&self) -> (Vec<CheckLine>, Option<User>) {
         const NAME: &str = "reading users";
         let page = match self.one_page_of_users().await {
             Ok(page) => page,
             Err(e) => {
-                return vec![fail(NAME, &e, "allow identitystore:ListUsers, DescribeUser and GetUserId")];
+                let allow = "allow identitystore:ListUsers, DescribeUser and GetUserId";
+                return (vec![fail(NAME, &e, allow)], None);
             }
         };
         let mut lines = vec![ok(NAME, "allowed".to_owned())];
@@ -60,7 +78,7 @@ impl IdentityStoreTarget {
                 Some("change the identity source of IAM Identity Center before idcsync writes to it"),
             ));
         }
-        lines
+        (lines, page.users.into_iter().next())
     }
 
     async fn one_page_of_users(

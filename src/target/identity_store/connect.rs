@@ -1,5 +1,7 @@
 //! Making the clients, and finding the identity store.
 
+use std::sync::Arc;
+
 use aws_config::environment::region::EnvironmentVariableRegionProvider;
 use aws_config::meta::region::RegionProviderChain;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -12,12 +14,14 @@ use aws_smithy_types::timeout::TimeoutConfig;
 use tokio::sync::OnceCell;
 
 use super::IdentityStoreTarget;
+use super::dates::Dates;
 use super::failure::of_list_instances;
-use super::gather::Pages;
 use crate::ids::IdentityStoreId;
+use crate::target::clock::Clock;
+use crate::target::gather::Pages;
 use crate::target::pacing::{Pacer, Pacing, Repeat};
 use crate::target::settings::is_stand_in;
-use crate::target::{IdentityStoreSettings, TargetError, TargetErrorKind};
+use crate::target::{IdentityStoreSettings, ScimSettings, ScimTarget, TargetError, TargetErrorKind};
 
 /// A stand-in does not care, but a signature needs some region.
 const STAND_IN_REGION: &str = "us-east-1";
@@ -59,7 +63,18 @@ impl IdentityStoreTarget {
                 "no AWS region is configured: set `region` in [target], AWS_REGION, or the profile's region",
             ));
         }
-        Ok(Self::over(&config, settings.identity_store_id.clone(), pacing))
+        // The account's quota holds for each of the two APIs by itself.
+        let beside = |scim: &ScimSettings| {
+            let requests_per_second = scim.requests_per_second;
+            ScimTarget::connect_with(scim, Pacing { requests_per_second, ..pacing.clone() })
+        };
+        let scim = settings.scim.as_ref().map(beside).transpose()?;
+        Ok(Self { scim, ..Self::over(&config, settings.identity_store_id.clone(), pacing) })
+    }
+
+    /// The same with a SCIM endpoint beside it, to disable and enable users.
+    pub fn with_scim(self, scim: ScimTarget) -> Self {
+        Self { scim: Some(scim), ..self }
     }
 
     /// The same client over another way of transport, with credentials that mean nothing: for a stand-in in the
@@ -82,12 +97,18 @@ impl IdentityStoreTarget {
     }
 
     fn over(config: &SdkConfig, identity_store_id: Option<IdentityStoreId>, pacing: Pacing) -> Self {
+        let clock = Arc::new(Clock::new());
+        let client = aws_sdk_identitystore::config::Builder::from(config)
+            .interceptor(Dates(Arc::clone(&clock)))
+            .build();
         Self {
-            client: aws_sdk_identitystore::Client::new(config),
+            client: aws_sdk_identitystore::Client::from_conf(client),
             instances: aws_sdk_ssoadmin::Client::new(config),
             credentials: config.credentials_provider(),
             pacer: Pacer::new(pacing),
             store: OnceCell::new_with(identity_store_id),
+            clock,
+            scim: None,
         }
     }
 

@@ -1,19 +1,22 @@
 //! The Identity Store API (`aws-sdk-identitystore`): the target that AWS offers without SCIM.
 //!
-//! `connect` makes the clients, `convert` knows the shapes, `observe` asks (with as few requests as `gather` can),
-//! `write` writes, `failure` says what an error means. The SDK's own retries are off: every attempt passes the pacer.
+//! `connect` makes the clients, `convert` knows the shapes, `observe` asks (with as few requests as `target::gather` can),
+//! `write` writes, `disable` goes over the store's SCIM endpoint where there is one, `failure` says what an error means.
+//! The SDK's own retries are off: every attempt passes the pacer.
 
 mod check;
 mod connect;
 mod convert;
+mod dates;
+mod disable;
 mod failure;
-mod gather;
 mod observe;
 #[cfg(test)]
 mod tests;
 mod write;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use aws_sdk_identitystore::config::SharedCredentialsProvider;
@@ -21,9 +24,10 @@ use tokio::sync::OnceCell;
 
 use self::convert::ENTERPRISE;
 use self::failure::of_identity_store;
-use self::gather::Key;
+use super::clock::Clock;
+use super::gather::Key;
 use super::pacing::Pacer;
-use super::{Capabilities, Target, TargetError, TargetErrorKind, Usage};
+use super::{Capabilities, ScimTarget, Target, TargetError, TargetErrorKind, Usage};
 use crate::ids::{IdentityStoreId, TargetId};
 use crate::model::{
     CheckLine, GroupAttributes, Kind, Observed, ObservedGroup, ObservedUser, UserAttribute, UserAttributes,
@@ -38,6 +42,9 @@ pub struct IdentityStoreTarget {
     credentials: Option<SharedCredentialsProvider>,
     pacer: Pacer,
     store: OnceCell<IdentityStoreId>,
+    clock: Arc<Clock>,
+    /// To disable and enable users: for nothing else.
+    scim: Option<ScimTarget>,
 }
 
 #[async_trait]
@@ -47,7 +54,7 @@ impl Target for IdentityStoreTarget {
             writes_external_id: false,
             finds_external_id: false,
             has_group_description: true,
-            disables: false,
+            disables: self.scim.is_some(),
             membership_batch: 1,
         }
     }
@@ -114,12 +121,8 @@ impl Target for IdentityStoreTarget {
         Ok(())
     }
 
-    async fn set_active(&self, _: &TargetId, _: &str, _: bool) -> Result<(), TargetError> {
-        Err(TargetError::new(
-            TargetErrorKind::Validation,
-            "CannotDisable",
-            "the Identity Store API cannot disable or enable users: configure `scim` in [target]",
-        ))
+    async fn set_active(&self, user: &TargetId, user_name: &str, active: bool) -> Result<(), TargetError> {
+        self.set_active_over_scim(user, user_name, active).await
     }
 
     async fn delete_user(&self, user: &TargetId) -> Result<(), TargetError> {
@@ -150,11 +153,12 @@ impl Target for IdentityStoreTarget {
     }
 
     fn usage(&self) -> Usage {
-        self.pacer.usage()
+        let scim = self.scim.as_ref().map(Target::usage).unwrap_or_default();
+        self.pacer.usage() + scim
     }
 
     fn clock_ahead(&self) -> Option<i64> {
-        None
+        self.clock.ahead()
     }
 }
 

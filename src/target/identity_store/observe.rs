@@ -6,10 +6,10 @@ use async_trait::async_trait;
 use aws_sdk_identitystore::types::{AlternateIdentifier, UniqueAttribute};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
-use super::gather::{IN_FLIGHT, Key, Listed, Pages, Shelf, Sought, all, gather, name};
 use super::{ENTERPRISE, IdentityStoreTarget, absent, convert, of_identity_store};
 use crate::ids::TargetId;
 use crate::model::{Kind, ObservedGroup, ObservedUser, Wants};
+use crate::target::gather::{Hit, IN_FLIGHT, Key, Listed, Page, Pages, Shelf, Sought, all, gather, name};
 use crate::target::pacing::Repeat;
 use crate::target::{TargetError, TargetErrorKind};
 
@@ -42,7 +42,7 @@ impl IdentityStoreTarget {
 
     /// Every user of the store.
     pub(super) async fn all_users(&self) -> Result<BTreeMap<TargetId, ObservedUser>, TargetError> {
-        all(&Users(self)).await
+        Ok(all(&Users(self)).await?.0)
     }
 
     /// Every group of the store, and the members of `groups`.
@@ -50,7 +50,7 @@ impl IdentityStoreTarget {
         &self,
         groups: &BTreeSet<TargetId>,
     ) -> Result<BTreeMap<TargetId, ObservedGroup>, TargetError> {
-        let mut found = all(&Groups(self)).await?;
+        let (mut found, _) = all(&Groups(self)).await?;
         let there = groups.iter().filter(|id| found.contains_key(*id)).cloned().collect();
         self.with_members(&mut found, there).await?;
         Ok(found)
@@ -186,10 +186,7 @@ struct Users<'a>(&'a IdentityStoreTarget);
 impl Shelf for Users<'_> {
     type Object = ObservedUser;
 
-    async fn page(
-        &self,
-        token: Option<String>,
-    ) -> Result<(Vec<Listed<ObservedUser>>, Option<String>), TargetError> {
+    async fn page(&self, token: Option<String>) -> Result<Page<ObservedUser>, TargetError> {
         let store = self.0.identity_store_id().await?;
         let page = self
             .0
@@ -209,11 +206,15 @@ impl Shelf for Users<'_> {
                 object: convert::listed_user(user),
             }
         });
-        Ok((listed.collect(), page.next_token))
+        Ok(Page { listed: listed.collect(), next: page.next_token, cut: false })
     }
 
-    async fn find(&self, key: Key, value: &str) -> Result<Option<TargetId>, TargetError> {
-        self.0.user_id(key, value).await
+    fn finds(&self, key: Key) -> bool {
+        matches!(key, Key::UserName | Key::Email)
+    }
+
+    async fn find(&self, key: Key, value: &str) -> Result<Option<Hit<ObservedUser>>, TargetError> {
+        Ok(self.0.user_id(key, value).await?.map(|id| Hit { id, object: None }))
     }
 
     async fn describe(&self, id: &TargetId) -> Result<Option<ObservedUser>, TargetError> {
@@ -227,10 +228,7 @@ struct Groups<'a>(&'a IdentityStoreTarget);
 impl Shelf for Groups<'_> {
     type Object = ObservedGroup;
 
-    async fn page(
-        &self,
-        token: Option<String>,
-    ) -> Result<(Vec<Listed<ObservedGroup>>, Option<String>), TargetError> {
+    async fn page(&self, token: Option<String>) -> Result<Page<ObservedGroup>, TargetError> {
         let store = self.0.identity_store_id().await?;
         let page = self
             .0
@@ -246,11 +244,15 @@ impl Shelf for Groups<'_> {
             names: group.display_name().map(|n| name(Key::DisplayName, n)).into_iter().collect(),
             object: convert::listed_group(group),
         });
-        Ok((listed.collect(), page.next_token))
+        Ok(Page { listed: listed.collect(), next: page.next_token, cut: false })
     }
 
-    async fn find(&self, _: Key, value: &str) -> Result<Option<TargetId>, TargetError> {
-        self.0.group_id(value).await
+    fn finds(&self, key: Key) -> bool {
+        key == Key::DisplayName
+    }
+
+    async fn find(&self, _: Key, value: &str) -> Result<Option<Hit<ObservedGroup>>, TargetError> {
+        Ok(self.0.group_id(value).await?.map(|id| Hit { id, object: None }))
     }
 
     async fn describe(&self, id: &TargetId) -> Result<Option<ObservedGroup>, TargetError> {

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::model::{CheckState, UserAttribute as A};
+use crate::target::scripted::{Rig, says};
 use crate::target::{IdentityStoreSettings, Pacing};
 
 /// What comes back for one request.
@@ -328,4 +329,94 @@ async fn a_check_tells_what_is_denied_and_who_owns_the_store() {
         ]
     );
     assert!(lines[4].remedy.as_deref().unwrap().contains("identitystore:ListGroups"));
+}
+
+/// What the API says of a user.
+fn described(user_name: &str) -> Answer {
+    Answer::Says(200, json!({"UserId": "u-1", "IdentityStoreId": "d-1234567890", "UserName": user_name}))
+}
+
+/// What SCIM says of the same id.
+fn shown(user_name: &str, active: bool) -> crate::target::scripted::Answer {
+    says(200, json!({"schemas": [], "id": "u-1", "userName": user_name, "active": active}))
+}
+
+#[tokio::test]
+async fn without_scim_nobody_is_disabled_and_nothing_is_sent() {
+    let script = Script::default();
+    let target = script.target([]);
+    assert!(!target.capabilities().disables);
+    let error = target.set_active(&id("u-1"), "anna", false).await.unwrap_err();
+    assert_eq!((error.kind, error.code.as_str()), (TargetErrorKind::Validation, "CannotDisable"));
+    assert_eq!(target.usage(), Usage::default());
+}
+
+#[tokio::test]
+async fn a_user_is_disabled_over_scim_only_where_both_sides_give_it_the_same_name() {
+    let Rig { script: over_scim, target: scim, dir: _dir } = Rig::start().await;
+    let script = Script::default();
+    let target = script.target([]).with_scim(scim);
+    assert!(target.capabilities().disables);
+    let prepare = |answer| script.answers.lock().unwrap().push_back(answer);
+
+    prepare(described("Anna@x"));
+    over_scim.prepare([shown("anna@X", true), shown("anna@x", false)]);
+    target.set_active(&id("u-1"), "ANNA@x", false).await.unwrap();
+    assert_eq!(over_scim.lines(), ["GET /Users/u-1", "PATCH /Users/u-1"]);
+    assert_eq!(target.usage(), Usage { requests: 3, writes: 1, throttled: 0, retried: 0 });
+
+    let missing = says(404, json!({"schemas": [], "detail": "no such user"}));
+    for (api, scim, known, same) in [
+        ("anna@x", shown("bert@x", true), "anna@x", false),
+        ("bert@x", shown("anna@x", true), "anna@x", false),
+        ("bert@x", shown("bert@x", true), "anna@x", true),
+        ("", shown("", true), "", false),
+        ("anna@x", missing, "anna@x", false),
+    ] {
+        prepare(described(api));
+        over_scim.prepare([scim]);
+        let error = target.set_active(&id("u-1"), known, false).await.unwrap_err();
+        assert_eq!((error.kind, error.code.as_str()), (TargetErrorKind::Validation, "IdsDiffer"));
+        let renamed = error.message.contains("called otherwise");
+        assert_ne!(renamed, error.message.contains("another identity store"));
+        assert_eq!(renamed, same, "{error}");
+        assert_eq!(over_scim.lines(), ["GET /Users/u-1"]);
+    }
+    prepare(not_found("USER"));
+    over_scim.prepare([shown("anna@x", true)]);
+    let error = target.set_active(&id("u-1"), "anna@x", false).await.unwrap_err();
+    assert_eq!(error.kind, TargetErrorKind::NotFound(Some(Kind::User)));
+    assert_eq!(over_scim.lines(), ["GET /Users/u-1"]);
+}
+
+#[tokio::test]
+async fn a_check_tells_whether_both_sides_are_one_store() {
+    let list = |user: Value| says(200, json!({"schemas": [], "Resources": [user]}));
+    for (name, state) in [("anna@x", CheckState::Ok), ("bert@x", CheckState::Fail)] {
+        let Rig { script: over_scim, target: scim, dir: _dir } = Rig::start().await;
+        let user = json!({"UserId": "u-1", "IdentityStoreId": "d-1234567890", "UserName": "anna@x"});
+        let users = Answer::Says(200, json!({"Users": [user]}));
+        let target =
+            Script::default().target([users, Answer::Says(200, json!({"Groups": []}))]).with_scim(scim);
+        over_scim.prepare([
+            says(200, json!({"schemas": []})),
+            list(json!({"id": "u-1"})),
+            list(json!({"id": "g-1"})),
+            shown(name, true),
+        ]);
+        let lines = target.check().await;
+        let last = lines.last().unwrap();
+        assert_eq!((last.name.as_str(), last.state), ("SCIM and API", state));
+        over_scim.taken();
+    }
+}
+
+#[tokio::test]
+async fn the_clock_is_read_from_refusals_too() {
+    let script = Script::default();
+    let date = ("date", "Fri, 01 Jan 2100 00:00:00 GMT");
+    let target = script.target([Answer::Page(403, "", date)]);
+    assert_eq!(target.clock_ahead(), None);
+    target.find_user("anna").await.unwrap_err();
+    assert!(target.clock_ahead().unwrap() > 1_000_000);
 }

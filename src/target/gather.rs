@@ -4,27 +4,35 @@
 //! up to 20 questions are asked one by one. More begin a listing, which goes on for as long as it has taken fewer
 //! requests than the questions that are still open; it then either has come to the end of the store, or the rest is
 //! asked for one by one. That takes at most twice the requests of the better of the two ways, whichever that is.
+//!
+//! What a protocol cannot be asked for by itself (SCIM: an address) is looked for in the first pages of a listing only:
+//! in a small store it is found, in a large one a create is refused instead.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
+use super::{TargetError, TargetErrorKind};
 use crate::ids::TargetId;
-use crate::target::{TargetError, TargetErrorKind};
 
 /// So many questions, about a second's worth, are not worth a listing.
 const ONE_BY_ONE: usize = 20;
 
+/// So many pages, half a second's worth, are read for names that only a listing can find.
+const PAGES_FOR_UNASKABLE: usize = 10;
+
 /// Requests on their way at once: enough that the round trip does not cap the rate.
 pub(super) const IN_FLIGHT: usize = 16;
 
-/// An attribute by which an object can be found (GetUserId and GetGroupId, `UniqueAttribute`).
+/// An attribute by which an object can be found: over the API `UniqueAttribute` of GetUserId and GetGroupId, over SCIM
+/// what a filter may name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Key {
     UserName,
     Email,
     DisplayName,
+    ExternalId,
 }
 
 impl Key {
@@ -33,6 +41,7 @@ impl Key {
             Self::UserName => "userName",
             Self::Email => "emails.value",
             Self::DisplayName => "displayName",
+            Self::ExternalId => "externalId",
         }
     }
 }
@@ -124,17 +133,32 @@ pub(super) struct Listed<O> {
     pub object: O,
 }
 
+/// One page of a listing.
+pub(super) struct Page<O> {
+    pub listed: Vec<Listed<O>>,
+    pub next: Option<String>,
+    /// There is, or may be, more that no further page gives.
+    pub cut: bool,
+}
+
+/// What an object is found to be by one of its names.
+pub(super) struct Hit<O> {
+    pub id: TargetId,
+    /// Where the answer has it too.
+    pub object: Option<O>,
+}
+
 /// One kind of object, in the three ways of asking for it.
 #[async_trait]
 pub(super) trait Shelf: Sync {
     type Object: Send;
 
-    async fn page(
-        &self,
-        token: Option<String>,
-    ) -> Result<(Vec<Listed<Self::Object>>, Option<String>), TargetError>;
+    async fn page(&self, token: Option<String>) -> Result<Page<Self::Object>, TargetError>;
 
-    async fn find(&self, key: Key, value: &str) -> Result<Option<TargetId>, TargetError>;
+    /// Whether [`Self::find`] can be asked for it.
+    fn finds(&self, key: Key) -> bool;
+
+    async fn find(&self, key: Key, value: &str) -> Result<Option<Hit<Self::Object>>, TargetError>;
 
     async fn describe(&self, id: &TargetId) -> Result<Option<Self::Object>, TargetError>;
 }
@@ -147,15 +171,20 @@ pub(super) async fn gather<S: Shelf>(
     let mut open = Open::new(sought);
     let mut pages = Pages::default();
     let mut token = None;
-    let worth_listing = open.len() > ONE_BY_ONE;
-    while worth_listing && open.len() > pages.read {
-        let (page, next) = shelf.page(token).await?;
-        for listed in page {
+    let many = open.len() > ONE_BY_ONE;
+    while (many && open.len() > pages.read)
+        || (open.names.iter().any(|n| !shelf.finds(n.0)) && pages.read < PAGES_FOR_UNASKABLE)
+    {
+        let page = shelf.page(token).await?;
+        for listed in page.listed {
             if open.takes(&listed.id, &listed.names) {
                 found.insert(listed.id, listed.object);
             }
         }
-        token = pages.next(next)?;
+        token = pages.next(page.next)?;
+        if page.cut {
+            break;
+        }
         if token.is_none() {
             // Nobody has the names that are still open. Ids stay open: a listing that runs while others write
             // may miss an object, and a linked one must not be taken for gone on that account.
@@ -164,16 +193,26 @@ pub(super) async fn gather<S: Shelf>(
         }
     }
 
-    let names: Vec<(Key, String)> =
-        open.names.iter().filter_map(|n| Some((n.0, sought.names.get(*n)?.clone()))).collect();
-    let by_name: Vec<TargetId> = stream::iter(names)
+    let names: Vec<(Key, String)> = open
+        .names
+        .iter()
+        .filter(|n| shelf.finds(n.0))
+        .filter_map(|n| Some((n.0, sought.names.get(*n)?.clone())))
+        .collect();
+    let by_name: Vec<Hit<S::Object>> = stream::iter(names)
         .map(|(key, value)| async move { shelf.find(key, &value).await })
         .buffer_unordered(IN_FLIGHT)
-        .try_filter_map(|id| async move { Ok(id) })
+        .try_filter_map(|hit| async move { Ok(hit) })
         .try_collect()
         .await?;
-    let ids: BTreeSet<TargetId> =
-        open.ids.into_iter().cloned().chain(by_name).filter(|id| !found.contains_key(id)).collect();
+    let mut ids: BTreeSet<TargetId> = open.ids.into_iter().cloned().collect();
+    for hit in by_name {
+        match hit.object {
+            Some(object) => _ = found.insert(hit.id, object),
+            None => _ = ids.insert(hit.id),
+        }
+    }
+    ids.retain(|id| !found.contains_key(id));
     let described: Vec<_> = stream::iter(ids)
         .map(|id| async move { Ok::<_, TargetError>((shelf.describe(&id).await?, id)) })
         .buffer_unordered(IN_FLIGHT)
@@ -183,17 +222,18 @@ pub(super) async fn gather<S: Shelf>(
     Ok(found)
 }
 
-/// Every object of the store. One that a listing misses because others write meanwhile is for the caller to ask for.
-pub(super) async fn all<S: Shelf>(shelf: &S) -> Result<BTreeMap<TargetId, S::Object>, TargetError> {
+/// Every object of the store, and whether the listing was cut short. One that a listing misses because others write
+/// meanwhile is for the caller to ask for.
+pub(super) async fn all<S: Shelf>(shelf: &S) -> Result<(BTreeMap<TargetId, S::Object>, bool), TargetError> {
     let mut found = BTreeMap::new();
     let mut pages = Pages::default();
     let mut token = None;
     loop {
-        let (page, next) = shelf.page(token).await?;
-        found.extend(page.into_iter().map(|listed| (listed.id, listed.object)));
-        token = pages.next(next)?;
-        if token.is_none() {
-            return Ok(found);
+        let page = shelf.page(token).await?;
+        found.extend(page.listed.into_iter().map(|listed| (listed.id, listed.object)));
+        token = pages.next(page.next)?;
+        if page.cut || token.is_none() {
+            return Ok((found, page.cut));
         }
     }
 }
@@ -214,6 +254,10 @@ mod tests {
         with_empty_pages: bool,
         /// Ends in a token that was given before.
         circle: bool,
+        /// Nothing follows the first page, which does not say so.
+        cut: bool,
+        /// Names can be looked for, but not asked for.
+        nameless: bool,
         listed: AtomicUsize,
         asked: AtomicUsize,
     }
@@ -226,13 +270,10 @@ mod tests {
     impl Shelf for Store {
         type Object = usize;
 
-        async fn page(
-            &self,
-            token: Option<String>,
-        ) -> Result<(Vec<Listed<usize>>, Option<String>), TargetError> {
+        async fn page(&self, token: Option<String>) -> Result<Page<usize>, TargetError> {
             let page = self.listed.fetch_add(1, Relaxed);
             if self.with_empty_pages && page % 3 == 2 {
-                return Ok((Vec::new(), token.map(|t| format!("{t}+"))));
+                return Ok(Page { listed: Vec::new(), next: token.map(|t| format!("{t}+")), cut: false });
             }
             let from: usize = token.as_deref().map_or(0, |t| t.trim_end_matches('+').parse().unwrap());
             let until = (from + 100).min(self.size);
@@ -242,16 +283,22 @@ mod tests {
                 object: n,
             });
             let next = match (until < self.size, self.circle) {
+                _ if self.cut => None,
                 (true, _) => Some(until.to_string()),
                 (false, true) => Some("100".to_owned()),
                 (false, false) => None,
             };
-            Ok((objects.collect(), next))
+            Ok(Page { listed: objects.collect(), next, cut: self.cut })
         }
 
-        async fn find(&self, _: Key, value: &str) -> Result<Option<TargetId>, TargetError> {
+        fn finds(&self, _: Key) -> bool {
+            !self.nameless
+        }
+
+        async fn find(&self, _: Key, value: &str) -> Result<Option<Hit<usize>>, TargetError> {
             self.asked.fetch_add(1, Relaxed);
-            Ok(number(value).filter(|n| *n < self.size).map(|n| TargetId::new(format!("u{n}"))))
+            let found = number(value).filter(|n| *n < self.size);
+            Ok(found.map(|n| Hit { id: TargetId::new(format!("u{n}")), object: (n % 2 == 0).then_some(n) }))
         }
 
         async fn describe(&self, id: &TargetId) -> Result<Option<usize>, TargetError> {
@@ -282,6 +329,29 @@ mod tests {
         assert_eq!(numbers(&store, &sought([3, 5000], [7, 3, 6000])).await, [3, 7]);
         // Three names, then u3, u5000 and u7.
         assert_eq!(requests(&store), (0, 6));
+        // What the answer to a name has in it is not asked for again.
+        let store = Store { size: 1000, ..Store::default() };
+        assert_eq!(numbers(&store, &sought([], [8])).await, [8]);
+        assert_eq!(requests(&store), (0, 1));
+    }
+
+    #[tokio::test]
+    async fn a_listing_that_is_cut_short_proves_no_absence() {
+        let store = Store { size: 150, cut: true, ..Store::default() };
+        assert_eq!(numbers(&store, &sought(100..102, 90..130)).await, (90..130).collect::<Vec<_>>());
+        // One page; then thirty names, and for themselves the fifteen odd ones that only gave an id.
+        assert_eq!(requests(&store), (1, 30 + 15));
+        assert!(all(&store).await.unwrap().1);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_asked_for_is_looked_for_in_a_small_store_only() {
+        let store = Store { size: 900, nameless: true, ..Store::default() };
+        assert_eq!(numbers(&store, &sought([5], [800, 2000])).await, [5, 800]);
+        assert_eq!(requests(&store), (9, 0));
+        let store = Store { size: 100_000, nameless: true, ..Store::default() };
+        assert_eq!(numbers(&store, &sought([50_000], [800, 2000])).await, [800, 50_000]);
+        assert_eq!(requests(&store), (10, 1));
     }
 
     #[tokio::test]
