@@ -47,7 +47,7 @@ async fn status(context: &Context) -> Result<(), Exit> {
             database: state.place().to_owned(),
             pause: state.pause().await?.filter(|pause| !pause.is_over(now)),
             last: state.cycles(LATELY).await?.into_iter().find(|cycle| cycle.kind != CycleKind::Repair),
-            countdowns: countdowns(&known, &config.policy.lifecycle, now),
+            countdowns: countdowns(known.links.values(), &config.policy.lifecycle, now),
             known,
             held: state.latest_held().await?.filter(|h| !h.steps.is_empty()),
             findings: state.standing_findings().await?,

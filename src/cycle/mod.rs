@@ -32,8 +32,8 @@ use crate::model::{
     Absence, AccountState, Binding, Code, DirectoryUser, Finding, Kind, Known, Link, Pin, ReadRequest, Wanted,
 };
 use crate::plan::{
-    Action, ApprovedPlan, Distrust, Elapsed, Given, Inputs, OnDisable, Policy, Sort, Sweep, desire, guard,
-    plan, wants,
+    Action, ApprovedPlan, Distrust, Elapsed, Given, Inputs, OnDisable, Policy, Sort, Sweep, countdowns,
+    crossed, desire, guard, plan, wants,
 };
 use crate::scope::{NestedGroups, Scope};
 use crate::state::{CycleKind, CycleOutcome, FindingChanges, Reader, State, StateError};
@@ -150,6 +150,8 @@ pub struct Prepared {
     pub unreadable: Option<DirectoryError>,
     /// The target was read back as a whole.
     pub full: bool,
+    /// When the cycle before this one was.
+    since: Option<Timestamp>,
     /// Subjects of which this cycle cannot say whether the target has them disabled.
     unseen: BTreeSet<String>,
     read: Option<ReadIds>,
@@ -291,6 +293,7 @@ pub async fn prepare(
     }
     let cut_short = record::cut_short(&snapshot);
     let read = cut_short.then(|| ReadIds::of(&snapshot));
+    let since = known.last_cycle;
     let links = Links::new(known.links);
     Ok(Prepared {
         approved,
@@ -300,6 +303,7 @@ pub async fn prepare(
         cut_short,
         unreadable: None,
         full,
+        since,
         unseen,
         read,
         record,
@@ -411,7 +415,8 @@ pub async fn carry_out(
         mut links,
         cut_short,
         unreadable,
-        full: _,
+        full,
+        since,
         unseen,
         read,
         requests,
@@ -420,6 +425,7 @@ pub async fn carry_out(
     let cut_short = cut_short || unreadable.is_some();
     findings.extend(unreadable.iter().flat_map(|e| findings::of_outage(profile, e)));
     record.write(&mut links, state, cycle, clock()).await?;
+    log_countdowns(&links, profile, since, clock());
     let rebound = follow_rebinds(&approved, state, clock()).await?;
     // Settled by the approval: what it warned of has been decided.
     findings.retain(|f| {
@@ -460,8 +466,18 @@ pub async fn carry_out(
     let changes = state.replace_findings(clock(), &findings).await?;
     let outcome = Outcome::of(&approved, &applied, &changes, cut_short, clock());
     let again = rebound || (applied.missed && applied.stop.is_none());
-    let report =
-        CycleReport { outcome, applied, approved, changes, findings, requests, recovered, rebound, again };
+    let report = CycleReport {
+        outcome,
+        applied,
+        approved,
+        changes,
+        findings,
+        requests,
+        recovered,
+        rebound,
+        again,
+        full,
+    };
     let finished = CycleOutcome { word: report.outcome.word(), counts: report.counts(), finished: clock() };
     state.finish_cycle(cycle, &finished).await?;
     if let Ok(keep) = jiff::SignedDuration::try_from(profile.keep_history)
@@ -470,6 +486,18 @@ pub async fn carry_out(
         state.prune(oldest).await?;
     }
     Ok(report)
+}
+
+/// Who came nearer to being disabled or deleted: said 14, 7, 3 and 1 days before.
+fn log_countdowns(links: &Links, profile: &Profile<'_>, since: Option<Timestamp>, now: Timestamp) {
+    let Some(since) = since else { return };
+    for coming in countdowns(links.iter(), &profile.policy.lifecycle, now) {
+        let Some(days) = crossed(since, now, coming.at) else { continue };
+        let Some(link) = links.get(coming.link) else { continue };
+        // No personal data: the id is what `status` and the directory know it by.
+        let id = link.sid.as_ref().map_or_else(|| link.anchor.to_string(), ToString::to_string);
+        warn!(object = id, kind = %link.kind, what = coming.what.word(), at = %coming.at, days, "countdown");
+    }
 }
 
 /// Enough to keep the allowed rate at any latency that is usual.

@@ -95,6 +95,8 @@ pub struct CycleReport {
     /// Something that was thought to be there was not, or an entry was rebound: the same run goes on with another
     /// cycle.
     pub again: bool,
+    /// The target was read back as a whole.
+    pub full: bool,
 }
 
 impl CycleReport {
@@ -114,6 +116,7 @@ impl CycleReport {
             "left": self.applied.left,
             "leftOut": self.approved.left_out().len(),
             "findings": self.outcome.findings,
+            "full": self.full,
             "directoryRequests": self.requests,
             "plan": self.approved.plan().id,
         })

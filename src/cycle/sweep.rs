@@ -127,6 +127,7 @@ pub(super) async fn prepare(
         cut_short: false,
         unreadable: None,
         full: false,
+        since: known.last_cycle,
         unseen: Default::default(),
         read: Some(ReadIds::of(&snapshot)),
         record,

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::policy::{Lifecycle, OnDelete};
 use crate::ids::LinkNo;
-use crate::model::{Kind, Known, Link};
+use crate::model::{Kind, Link};
 
 /// What is going to happen to one linked object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,10 +37,13 @@ impl Coming {
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 /// All that is coming, the first first.
-pub fn countdowns(known: &Known, lifecycle: &Lifecycle, now: Timestamp) -> Vec<Countdown> {
-    let mut all: Vec<Countdown> = known
-        .links
-        .values()
+pub fn countdowns<'a>(
+    links: impl IntoIterator<Item = &'a Link>,
+    lifecycle: &Lifecycle,
+    now: Timestamp,
+) -> Vec<Countdown> {
+    let mut all: Vec<Countdown> = links
+        .into_iter()
         .filter(|link| link.target_id.is_some())
         .filter_map(|link| {
             let (what, at) = coming(link, lifecycle)?;
@@ -98,7 +101,7 @@ fn days_left(at: Timestamp, now: Timestamp) -> u32 {
 mod tests {
     use super::*;
     use crate::ids::{Anchor, TargetId};
-    use crate::model::{Deleted, DeletionProof, DisableCause, DisableHow, Disabled};
+    use crate::model::{Deleted, DeletionProof, DisableCause, DisableHow, Disabled, Known};
 
     fn at(text: &str) -> Timestamp {
         format!("2026-03-{text}:00:00Z").parse().unwrap()
@@ -137,7 +140,7 @@ mod tests {
         let mut group = link(4, Kind::Group);
         group.deleted = deleted("01T12");
         let known = known(vec![later, early, gone, group]);
-        let all = countdowns(&known, &lifecycle(48, 24), at("02T12"));
+        let all = countdowns(known.links.values(), &lifecycle(48, 24), at("02T12"));
         let brief: Vec<_> = all.iter().map(|c| (c.link.0, c.what, c.at, c.days_left)).collect();
         assert_eq!(
             brief,
@@ -149,7 +152,7 @@ mod tests {
             ]
         );
         // A day before, to the hour, and just after.
-        let first = |now: &str| countdowns(&known, &lifecycle(48, 24), at(now))[2].days_left;
+        let first = |now: &str| countdowns(known.links.values(), &lifecycle(48, 24), at(now))[2].days_left;
         assert_eq!((first("02T23"), first("03T00"), first("03T01"), first("05T00")), (2, 1, 1, 0));
     }
 
@@ -166,7 +169,7 @@ mod tests {
         (unlinked.target_id, unlinked.out_since, unlinked.deleted) =
             (None, Some(at("01T00")), deleted("01T00"));
         let known = known(vec![inside, frozen, disabled, unlinked]);
-        assert_eq!(countdowns(&known, &lifecycle(48, 24), at("02T00")), []);
+        assert_eq!(countdowns(known.links.values(), &lifecycle(48, 24), at("02T00")), []);
     }
 
     #[test]
@@ -174,7 +177,7 @@ mod tests {
         let mut gone = link(1, Kind::User);
         (gone.out_since, gone.deleted) = (Some(at("01T00")), deleted("01T00"));
         let stay = Lifecycle { on_directory_delete: OnDelete::Disable, ..lifecycle(48, 24) };
-        assert_eq!(countdowns(&known(vec![gone]), &stay, at("02T00")), []);
+        assert_eq!(countdowns([&gone], &stay, at("02T00")), []);
     }
 
     #[test]

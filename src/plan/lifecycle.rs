@@ -14,7 +14,7 @@ use super::{Inputs, Sweep};
 use crate::ids::LinkNo;
 use crate::model::{
     Absence, AccountState, Code, Deleted, DeletionProof, DisableCause, DisableHow, Fate, Finding, Kind, Link,
-    ObservedUser,
+    ObservedUser, Subject,
 };
 
 /// What is to happen to one linked object as a whole.
@@ -171,7 +171,33 @@ pub fn ends(inputs: &Inputs<'_>, drafts: &Drafts) -> Ends {
             }
         }
     }
+    ends.findings.extend(withheld(inputs));
     ends
+}
+
+/// Users whose time is over, and of whom nobody can say now that they are out of the scope.
+fn withheld(inputs: &Inputs<'_>) -> Option<Finding> {
+    let whole = inputs.scope.whole();
+    let over = |since: Timestamp| inputs.now.duration_since(since) > inputs.policy.lifecycle.disable_after;
+    let count = inputs
+        .known
+        .links
+        .values()
+        .filter(|l| l.kind == Kind::User && l.target_id.is_some() && l.disabled.is_none())
+        .filter(|l| l.out_since.is_some_and(over))
+        .filter(|l| !whole.certain().contains(l.no.0) && inputs.left(l.no).is_none())
+        .count();
+    let why: Vec<String> = (whole.shortfalls().iter().map(ToString::to_string))
+        .chain(whole.doubts().iter().cloned())
+        .take(3)
+        .collect();
+    let subject = Subject { kind: None, id: inputs.profile.to_owned(), label: inputs.profile.to_owned() };
+    let message = format!(
+        "{count} users have been out of the scope for longer than lifecycle.disable-after and are not disabled, \
+         since this read does not prove that they still are: {}. Mend the read",
+        why.join("; ")
+    );
+    (count > 0).then(|| Finding::new(Code::RemovalWithheld, subject, message))
 }
 
 fn user(inputs: &Inputs<'_>, drafts: &Drafts, link: &Link, now: Option<&ObservedUser>, ends: &mut Ends) {
@@ -215,7 +241,7 @@ fn user(inputs: &Inputs<'_>, drafts: &Drafts, link: &Link, now: Option<&Observed
     }
 }
 
-fn disabled_by_others(subject: crate::model::Subject) -> Finding {
+fn disabled_by_others(subject: Subject) -> Finding {
     Finding::new(
         Code::DisabledByOthers,
         subject,

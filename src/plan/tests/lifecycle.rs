@@ -156,8 +156,10 @@ fn nobody_is_disabled_while_an_entry_is_unread() {
     w.enter("ops");
     w.settle();
     w.entry("ops").state = EntryState::Unread;
+    assert!(!w.prepare().codes().contains(&Code::RemovalWithheld));
     days(&mut w, 29);
     assert!(w.prepare().is_empty());
+    assert!(w.prepare().codes().contains(&Code::RemovalWithheld), "and it is said");
 }
 
 #[test]
