@@ -2,10 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use tracing::warn;
+
 use super::CycleError;
 use crate::ids::TargetId;
 use crate::model::{Kind, Known, Observed, Wants};
 use crate::target::Target;
+
+/// A target that gives one page of a listing and no more (`TargetError::code`).
+const LISTING_CUT: &str = "ListingCut";
 
 /// What the plan depends on, and then the names of members of groups that are to be adopted: `protect` goes by
 /// name.
@@ -23,7 +28,17 @@ pub async fn read_back(target: &dyn Target, wants: &Wants, known: &Known) -> Res
     let linked =
         |kind| known.links.values().filter(move |l| l.kind == kind).filter_map(|l| l.target_id.clone());
     let groups: BTreeSet<TargetId> = linked(Kind::Group).collect();
-    let mut observed = target.read_back(&groups).await.map_err(CycleError::Target)?;
+    let mut observed = match target.read_back(&groups).await {
+        Err(error) if error.code == LISTING_CUT => {
+            warn!(
+                "the target cannot be listed to its end, so only the objects that the profile manages are looked up, \
+                 and memberships that others changed are not seen: {error}"
+            );
+            let all = Wants { users: linked(Kind::User).collect(), groups: groups.clone(), ..wants.clone() };
+            return observe(target, &all).await;
+        }
+        answer => answer.map_err(CycleError::Target)?,
+    };
     // A listing that runs while others write may miss an object: no linked one is taken for gone on that account.
     // Names are asked for as ever, since whoever is found so comes with members.
     let again = Wants {
