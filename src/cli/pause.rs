@@ -87,14 +87,14 @@ fn done(result: Result<(), Exit>) -> Exit {
 }
 
 async fn try_pause(context: &Context, args: &PauseArgs) -> Result<(), Exit> {
+    let config = context.load_config()?;
+    context.start_log(&config);
     // To the second, as people say it.
     let now = Timestamp::from_second(clock::now().as_second()).unwrap_or_else(|_| clock::now());
     let until = args.until.map(|until| until.from(now)).transpose().map_err(|why| {
         context.complain(&format!("error: --until: {why}; leave it out to pause until `idcsync resume`"));
         Exit::Usage
     })?;
-    let config = context.load_config()?;
-    context.start_log(&config);
     let by = Some(args.by.clone().unwrap_or_else(login));
     let state = open::state(context, &config).await?;
     let result = replace(&state, args.reason.clone(), by, until, now).await;

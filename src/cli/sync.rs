@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use tracing::{debug, info, warn};
 
+use super::pause::put_out;
 use super::planfile::{self, PlanFile};
 use super::progress::Progress;
 use super::{Context, Exit, clock, open};
@@ -187,20 +188,28 @@ async fn with_state(
             PauseDue::Warn { at } => {
                 let changes = warn_of_pause(state, &config.profile, &pause, at, clock()).await;
                 let changes = changes.map_err(state_failed)?;
-                let store = config.target.identity_store().unwrap_or_else(|| IdentityStoreId::new("unknown"));
+                let store = match config.target.identity_store() {
+                    Some(store) => Some(store),
+                    None => {
+                        state.load(clock()).await.map_err(state_failed)?.binding.map(|b| b.identity_store)
+                    }
+                };
+                let store = store.unwrap_or_else(|| IdentityStoreId::new("unknown"));
                 telemetry::record_findings(config, &store, &changes, clock());
                 context.complain(&format!(
-                    "warning: the profile is paused since {}{reason}. All its users are disabled by the first run \
-                     after {at}, unless it is resumed: `idcsync resume`",
-                    pause.at
+                    "warning: the profile is paused since {}{reason}. All its users are {} by the first run after \
+                     {at}, unless it is resumed: `idcsync resume`",
+                    pause.at,
+                    put_out(config)
                 ));
                 return Ok(paused(args));
             }
             PauseDue::Sweep(sweep) => {
                 context.complain(&format!(
                     "warning: the profile is paused since {}{reason}, for longer than lifecycle.disable-after: all \
-                     its users are disabled now",
-                    pause.at
+                     its users are {} now. To end it: `idcsync resume`",
+                    pause.at,
+                    put_out(config)
                 ));
                 mode = Mode::Sweep(sweep);
             }

@@ -58,6 +58,8 @@ pub struct Concerned {
     groups: BTreeSet<LinkNo>,
     /// Steps that rest on the scope as a whole.
     scope: bool,
+    /// Steps that rest on somebody not having been found for long.
+    pub absent: bool,
 }
 
 impl Concerned {
@@ -65,7 +67,9 @@ impl Concerned {
         let mut concerned = Self::default();
         for step in &plan.steps {
             let Some(proof) = step.action.proof().filter(|p| p.rests_on_absence()) else { continue };
-            if proof.is_of_scope() {
+            if proof.is_long_absence() {
+                concerned.absent = true;
+            } else if proof.is_of_scope() {
                 concerned.scope = true;
             } else if let Action::RemoveMember { group, .. } | Action::RemoveStranger { group, .. } =
                 &step.action
@@ -78,6 +82,11 @@ impl Concerned {
 
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Whether groups or the scope are to be read again.
+    pub fn is_of_members(&self) -> bool {
+        self.scope || !self.groups.is_empty()
     }
 }
 

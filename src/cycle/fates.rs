@@ -8,7 +8,10 @@ use tracing::warn;
 use super::chain;
 use crate::directory::Directory;
 use crate::ids::{Anchor, LinkNo};
-use crate::model::{ChangeCookie, DeletionProof, DirectoryKind, Fate, FateRequest, Kind, Known, Snapshot};
+use crate::model::{
+    ChangeCookie, DeletionProof, DirectoryKind, Fate, FateRequest, Kind, Known, Shortfall, ShortfallKind,
+    Snapshot,
+};
 use crate::scope::Scope;
 
 #[derive(Debug, Default)]
@@ -16,6 +19,25 @@ pub struct Asked {
     pub of: BTreeMap<LinkNo, Fate>,
     pub cookie: Option<ChangeCookie>,
     pub requests: u64,
+}
+
+impl Asked {
+    /// Whoever a second look does not miss again is not absent.
+    pub fn confirm(&mut self, again: Self) {
+        self.requests += again.requests;
+        let absent = self.of.iter_mut().filter(|(_, fate)| **fate == Fate::Absent);
+        for (no, fate) in absent {
+            *fate = again.of.get(no).cloned().unwrap_or_else(|| Fate::Unread(not_again()));
+        }
+    }
+}
+
+fn not_again() -> Shortfall {
+    Shortfall {
+        kind: ShortfallKind::ConnectionLost,
+        what: "the second look".to_owned(),
+        detail: "not possible".to_owned(),
+    }
 }
 
 /// Asks the server that the snapshot came from. That it cannot be asked concludes nothing. `trust_change_log`: see

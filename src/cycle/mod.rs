@@ -13,7 +13,7 @@ mod record;
 mod sweep;
 mod unread;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,10 +26,11 @@ pub use sweep::{PauseDue, pause_due, warn_of_pause};
 
 use crate::apply::{Applied, Journal, JournalError, Links, Pace, RecoverError, apply, recover};
 use crate::directory::{Directory, DirectoryError};
-use crate::ids::{CycleId, Fingerprint, IdentityStoreId, Sid};
+use crate::ids::{CycleId, Fingerprint, IdentityStoreId, LinkNo, Sid};
 use crate::mapping::Mapping;
 use crate::model::{
-    Absence, AccountState, Binding, Code, DirectoryUser, Finding, Kind, Known, Link, Pin, ReadRequest, Wanted,
+    Absence, AccountState, Binding, Code, DirectoryUser, Fate, Finding, Kind, Known, Link, Pin, ReadRequest,
+    Wanted,
 };
 use crate::plan::{
     Action, ApprovedPlan, Distrust, Elapsed, Given, Inputs, OnDisable, Policy, Sort, Sweep, countdowns,
@@ -214,7 +215,7 @@ pub async fn prepare(
 
     let mut scope = Scope::resolve(&snapshot, &known, profile.nested);
     let doubtful = confirm::doubt_new_server(&snapshot, &mut scope, &known);
-    let asked = fates::ask(
+    let mut asked = fates::ask(
         parts.directory,
         profile.policy.lifecycle.trust_change_log,
         &snapshot,
@@ -234,7 +235,7 @@ pub async fn prepare(
         observe::observe(parts.target.as_ref(), &wants).await?
     };
     let managed: BTreeSet<_> = profile.mapping.user_expressions().keys().copied().collect();
-    let make = |scope: &Scope<'_>| {
+    let make = |scope: &Scope<'_>, fates: &BTreeMap<LinkNo, Fate>| {
         let inputs = Inputs {
             profile: profile.name,
             scope,
@@ -243,7 +244,7 @@ pub async fn prepare(
             known: &known,
             observed: &observed,
             full,
-            fates: &asked.of,
+            fates,
             target: capabilities,
             sweep: None,
             managed: &managed,
@@ -252,16 +253,22 @@ pub async fn prepare(
         };
         plan(&inputs, &snapshot.entries)
     };
-    let mut plan = make(&scope);
+    let mut plan = make(&scope, &asked.of);
     let mut requests = snapshot.source.requests + asked.requests;
     let concerned = Concerned::of(&plan);
     if !concerned.is_empty() {
         let server = snapshot.source.server.as_str();
-        requests +=
-            confirm::look_again(parts.directory, profile, server, &mut scope, &known, &concerned, now)
-                .instrument(info_span!("confirm"))
-                .await;
-        plan = make(&scope);
+        if concerned.is_of_members() {
+            requests +=
+                confirm::look_again(parts.directory, profile, server, &mut scope, &known, &concerned, now)
+                    .instrument(info_span!("confirm"))
+                    .await;
+        }
+        if concerned.absent {
+            let trust = profile.policy.lifecycle.trust_change_log;
+            asked.confirm(fates::ask(parts.directory, trust, &snapshot, &scope, &known, now).await);
+        }
+        plan = make(&scope, &asked.of);
     }
     let mut findings = findings::of_plan(&snapshot, desire.findings.clone(), &plan);
     let distrust = distrust(parts, state, &known, snapshot.source.clock_ahead, now).await?;

@@ -234,12 +234,17 @@ impl Absence {
     /// Whether the read that it rests on must be confirmed by a second one: nothing was seen, and that is all.
     pub fn rests_on_absence(&self) -> bool {
         matches!(self.0, Proof::NotAMember | Proof::OutOfScope | Proof::GroupOutOfScope)
-            || self.0 == Proof::Deleted(DeletionProof::LongAbsence)
+            || self.is_long_absence()
     }
 
     /// Of the scope as a whole, not of one group.
     pub fn is_of_scope(&self) -> bool {
         matches!(self.0, Proof::OutOfScope | Proof::GroupOutOfScope)
+    }
+
+    /// Not found for long, and nothing more.
+    pub fn is_long_absence(&self) -> bool {
+        self.0 == Proof::Deleted(DeletionProof::LongAbsence)
     }
 
     pub fn is_of_pause(&self) -> bool {
