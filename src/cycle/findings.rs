@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::record::Suspects;
 use super::{CHECK_TARGET, Profile, chain};
@@ -98,6 +98,19 @@ pub fn of_time(
     }
     all
 }
+
+/// The token by which the target is reached ends soon.
+pub fn of_token(profile: &str, expires: Option<Timestamp>, now: Timestamp) -> Option<Finding> {
+    let expires = expires.filter(|at| at.duration_since(now) < TOKEN_NOTICE)?;
+    let message = format!(
+        "the SCIM token ends at {expires} (scim.token-expires): make a second one in IAM Identity Center, put it into \
+         `token-file`, and correct the date"
+    );
+    Some(Finding::new(Code::TokenExpiring, of_profile(profile), message))
+}
+
+/// Time enough to make a new token; `check` warns by the same.
+const TOKEN_NOTICE: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// The directory has not answered for longer than `disable-after`.
 pub fn of_outage(profile: &Profile<'_>, error: &DirectoryError) -> Vec<Finding> {

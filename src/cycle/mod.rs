@@ -279,6 +279,7 @@ pub async fn prepare(
     }
     debug!(plan = %approved.plan().id, steps = approved.plan().steps.len(), held = approved.held().len(), "planned");
     findings.extend(findings::of_time(profile, &known, &approved, distrust, now));
+    findings.extend(findings::of_token(profile.name, parts.target.token_expires(), now));
 
     let suspects = Suspects::of(&scope, &known, &approved);
     findings.extend(findings::of_suspects(&scope, &known, &suspects));

@@ -89,6 +89,8 @@ codes! {
     TargetRefused: Warning,
     /// A step failed in a way that a retry may mend.
     TargetFailed: Error,
+    /// The SCIM token ends soon, or has ended.
+    TokenExpiring: Warning,
     /// The store does not accept a changed userName.
     UserNameChangeRefused: Warning,
     /// A linked object was gone from the target.

@@ -15,6 +15,7 @@ use std::collections::BTreeSet;
 use std::error::Error as StdError;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 
 use crate::ids::{IdentityStoreId, TargetId};
 use crate::model::{
@@ -100,6 +101,11 @@ pub trait Target: Send + Sync {
     async fn is_member(&self, group: &TargetId, user: &TargetId) -> Result<bool, TargetError>;
 
     fn usage(&self) -> Usage;
+
+    /// When the token ends by which the target is reached, where the config says so.
+    fn token_expires(&self) -> Option<Timestamp> {
+        None
+    }
 
     /// How far the target's clock (`Date` of its last answer) was ahead of this machine's, in seconds; `None` before
     /// the first answer.

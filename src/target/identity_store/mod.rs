@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use aws_sdk_identitystore::config::SharedCredentialsProvider;
+use jiff::Timestamp;
 use tokio::sync::OnceCell;
 
 use self::convert::ENTERPRISE;
@@ -155,6 +156,10 @@ impl Target for IdentityStoreTarget {
     fn usage(&self) -> Usage {
         let scim = self.scim.as_ref().map(Target::usage).unwrap_or_default();
         self.pacer.usage() + scim
+    }
+
+    fn token_expires(&self) -> Option<Timestamp> {
+        self.scim.as_ref().and_then(|scim| scim.token_expires())
     }
 
     fn clock_ahead(&self) -> Option<i64> {

@@ -160,6 +160,10 @@ impl Target for ScimTarget {
         self.pacer.usage()
     }
 
+    fn token_expires(&self) -> Option<Timestamp> {
+        self.token_expires
+    }
+
     fn clock_ahead(&self) -> Option<i64> {
         self.clock.ahead()
     }
