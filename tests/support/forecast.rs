@@ -95,6 +95,18 @@ impl Target {
             "remove-member" => {
                 assert!(self.group(object).members.remove(&key(member)), "is no member: {step}");
             }
+            "delete-user" => {
+                let label = key(object);
+                assert!(self.users.remove(&label).is_some(), "deletes nobody: {step}");
+                self.groups.values_mut().for_each(|group| {
+                    group.members.remove(&label);
+                });
+            }
+            "delete-group" => {
+                assert!(self.groups.remove(&key(object)).is_some(), "deletes no group: {step}");
+            }
+            // Whether someone can sign in is not part of what is forecast.
+            "disable-user" | "enable-user" | "revoke-user" | "restore-user" | "report-user" => {}
             "adopt-user" | "adopt-group" | "rebind-entry" => {}
             other => panic!("an action that nobody knows: {other}"),
         }
