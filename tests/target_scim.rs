@@ -235,10 +235,10 @@ async fn users_are_disabled_and_enabled(target: &dyn Target) {
     let id = target.create_user(&person("leaver")).await.unwrap();
     let disabled = || async { target.find_user("leaver@example.com").await.unwrap().unwrap().1.disabled };
     for active in [false, false, true, true] {
-        target.set_active(&id, "leaver@example.com", active).await.unwrap();
+        target.set_active(&id, active).await.unwrap();
         assert_eq!(disabled().await, !active);
     }
-    let missing = target.set_active(&nobody(), "nobody@example.com", false).await.unwrap_err();
+    let missing = target.set_active(&nobody(), false).await.unwrap_err();
     assert_eq!(missing.kind, TargetErrorKind::NotFound(Some(Kind::User)));
 }
 
@@ -494,7 +494,7 @@ async fn the_api_disables_over_scim() {
     let user = target.create_user(&anna).await.unwrap();
     assert!(target.clock_ahead().unwrap().abs() <= 2);
     for active in [false, true] {
-        target.set_active(&user, "Anna@example.com", active).await.unwrap();
+        target.set_active(&user, active).await.unwrap();
         // As the API shows it.
         let (_, found) = target.find_user("anna@example.com").await.unwrap().unwrap();
         assert_eq!((found.disabled, found.attributes), (!active, anna.clone()));
@@ -503,9 +503,9 @@ async fn the_api_disables_over_scim() {
     assert!(lines.iter().all(|l| l.state == CheckState::Ok), "{lines:?}");
     assert!(lines.iter().any(|l| l.name == "SCIM and API"));
     // Renamed by somebody else: known by a name that it no longer has.
-    let error = target.set_active(&user, "anne@example.com", false).await.unwrap_err();
+    let error = target.set_active(&user, false).await.unwrap_err();
     assert_eq!((error.kind, error.code.as_str()), (TargetErrorKind::Validation, "IdsDiffer"));
-    let missing = target.set_active(&nobody(), "nobody@example.com", false).await.unwrap_err();
+    let missing = target.set_active(&nobody(), false).await.unwrap_err();
     assert_eq!(missing.kind, TargetErrorKind::NotFound(Some(Kind::User)));
 }
 
@@ -518,7 +518,7 @@ async fn the_scim_endpoint_of_another_store_disables_nobody() {
     anna.remove(&A::ExternalId);
     let user = target.create_user(&anna).await.unwrap();
     other.target().create_user(&person("bert")).await.unwrap();
-    let error = target.set_active(&user, "anna@example.com", false).await.unwrap_err();
+    let error = target.set_active(&user, false).await.unwrap_err();
     assert_eq!((error.kind, error.code.as_str()), (TargetErrorKind::Validation, "IdsDiffer"), "{error}");
     assert!(error.message.contains("another identity store"), "{error}");
     for name in ["anna", "bert"] {

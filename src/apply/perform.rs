@@ -36,7 +36,6 @@ pub enum Call {
     },
     SetActive {
         user: TargetId,
-        name: String,
         active: bool,
     },
     DeleteUser(TargetId),
@@ -71,10 +70,7 @@ pub fn call(plan: &Plan, steps: &[&Step], links: &Links) -> Call {
 
 fn try_call(plan: &Plan, steps: &[&Step], links: &Links) -> Option<Call> {
     let id = |no| links.target_id(no).or_else(|| plan.objects.get(&no).and_then(|o| o.target_id.clone()));
-    let set_active = |user, active| {
-        let name = links.get(user).and_then(|l| l.name.clone()).unwrap_or_default();
-        Some(Call::SetActive { user: id(user)?, name, active })
-    };
+    let set_active = |user, active| Some(Call::SetActive { user: id(user)?, active });
     let people = |steps: &[&Step]| -> Option<Vec<TargetId>> {
         let of = |step: &&Step| match &step.action {
             Action::RemoveStranger { user, .. } => Some(user.clone()),
@@ -185,7 +181,7 @@ pub async fn perform(call: Call, target: &dyn Target) -> Vec<Performed> {
             };
             (0..steps).map(|_| Performed::Failed(missing())).collect()
         }
-        Call::SetActive { user, name, active } => match target.set_active(&user, &name, active).await {
+        Call::SetActive { user, active } => match target.set_active(&user, active).await {
             // Who is gone cannot sign in.
             Err(TargetError { kind: TargetErrorKind::NotFound(what), .. }) if !active => {
                 vec![Performed::Moot(what)]

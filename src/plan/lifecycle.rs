@@ -142,6 +142,7 @@ fn is_due(lifecycle: &Lifecycle, deleted: Deleted, now: Timestamp) -> bool {
 
 pub fn ends(inputs: &Inputs<'_>, drafts: &Drafts) -> Ends {
     let mut ends = Ends::default();
+    let eligible = inputs.scope.eligible();
     for link in inputs.known.links.values() {
         let Some(id) = &link.target_id else { continue };
         if drafts.protected.contains(&link.no) || drafts.gone.contains(&link.no) {
@@ -163,7 +164,11 @@ pub fn ends(inputs: &Inputs<'_>, drafts: &Drafts) -> Ends {
             continue;
         }
         match link.kind {
-            Kind::User => user(inputs, drafts, link, inputs.observed.users.get(id), &mut ends),
+            Kind::User => {
+                // Also one whose values cannot be written: it keeps the last good ones, and its memberships.
+                let stays = eligible.contains(link.no.0);
+                user(inputs, drafts, link, stays, inputs.observed.users.get(id), &mut ends);
+            }
             Kind::Group => {
                 if let Some(end) = group(inputs, drafts, link) {
                     ends.out.insert(link.no, end);
@@ -200,15 +205,21 @@ fn withheld(inputs: &Inputs<'_>) -> Option<Finding> {
     (count > 0).then(|| Finding::new(Code::RemovalWithheld, subject, message))
 }
 
-fn user(inputs: &Inputs<'_>, drafts: &Drafts, link: &Link, now: Option<&ObservedUser>, ends: &mut Ends) {
+fn user(
+    inputs: &Inputs<'_>,
+    drafts: &Drafts,
+    link: &Link,
+    stays: bool,
+    now: Option<&ObservedUser>,
+    ends: &mut Ends,
+) {
     let subject = || draft::subject(Kind::User, link.anchor, link.sid.as_ref(), &inputs.label(link.no));
     if let Some(out) = out_of_use(inputs, drafts, link) {
         ends.out.insert(link.no, out);
         return;
     }
-    let desired = inputs.desired.users.contains_key(&link.no);
     match (link.disabled, now) {
-        (Some(disabled), _) if desired => {
+        (Some(disabled), _) if stays => {
             let action = Action::EnableUser { user: link.no, how: disabled.how };
             ends.back.insert(link.no, End { action, reason: Reason::BackInScope(disabled.cause) });
             if disabled.how == DisableHow::Reported && now.is_some_and(|u| u.disabled) {
@@ -236,7 +247,7 @@ fn user(inputs: &Inputs<'_>, drafts: &Drafts, link: &Link, now: Option<&Observed
                 ),
             ));
         }
-        (None, Some(found)) if desired && found.disabled => ends.findings.push(disabled_by_others(subject())),
+        (None, Some(found)) if stays && found.disabled => ends.findings.push(disabled_by_others(subject())),
         _ => {}
     }
 }

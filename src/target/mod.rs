@@ -78,10 +78,9 @@ pub trait Target: Send + Sync {
     /// The same. Not a member (any more): done.
     async fn remove_members(&self, group: &TargetId, users: &[TargetId]) -> Result<(), TargetError>;
 
-    /// Enables or disables a user and verifies it in the answer. `user_name` is what the user is called in the target
-    /// as far as is known: where two protocols are used side by side, their ids must be shown to mean the same user.
-    /// An error of kind `Validation` where the target cannot do it.
-    async fn set_active(&self, user: &TargetId, user_name: &str, active: bool) -> Result<(), TargetError>;
+    /// Enables or disables a user and verifies it in the answer. Where two protocols are used side by side, their ids
+    /// must be shown to mean the same user. An error of kind `Validation` where the target cannot do it.
+    async fn set_active(&self, user: &TargetId, active: bool) -> Result<(), TargetError>;
 
     /// Gone already: done.
     async fn delete_user(&self, user: &TargetId) -> Result<(), TargetError>;

@@ -60,6 +60,15 @@ fn out_of_scope_for_longer_than_disable_after_is_disabled_and_enabled_when_back(
 }
 
 #[test]
+fn whose_values_cannot_be_written_is_enabled_all_the_same() {
+    let mut w = left(true);
+    days(&mut w, 29);
+    w.join("devs", "anna");
+    w.person("anna").set("sn", "");
+    assert_eq!(w.prepare().steps(), ["enable-user anna@x.example", "add-member devs anna@x.example"]);
+}
+
+#[test]
 fn the_api_alone_revokes_and_says_so() {
     let mut w = left(false);
     days(&mut w, 28);

@@ -569,7 +569,7 @@ impl Target for Store {
         .await
     }
 
-    async fn set_active(&self, user: &TargetId, name: &str, active: bool) -> Result<(), TargetError> {
+    async fn set_active(&self, user: &TargetId, active: bool) -> Result<(), TargetError> {
         let verb = if active { "enable-user" } else { "disable-user" };
         let now = self.inner.lock().unwrap().name(user);
         self.write(verb, now.clone(), Written::Object(user), |inner| {
@@ -577,7 +577,6 @@ impl Target for Store {
             let Some(found) = inner.users.get_mut(user) else {
                 return Err(error(TargetErrorKind::NotFound(Some(Kind::User)), "no such user"));
             };
-            assert_eq!(fold(name), fold(&now), "the name that the user has");
             found.disabled = !active;
             Ok(())
         })

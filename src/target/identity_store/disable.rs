@@ -11,7 +11,6 @@ impl IdentityStoreTarget {
     pub(super) async fn set_active_over_scim(
         &self,
         user: &TargetId,
-        user_name: &str,
         active: bool,
     ) -> Result<(), TargetError> {
         let Some(scim) = &self.scim else {
@@ -31,10 +30,13 @@ impl IdentityStoreTarget {
             ));
         };
         match over_scim {
-            Some(over_scim) if is_called(&over_api, user_name) && is_called(&over_scim, user_name) => {
-                scim.send_active(user, active).await
-            }
-            over_scim => Err(ids_differ(over_scim.is_some_and(|s| same_user(&over_api, &s)))),
+            Some(over_scim) if same_user(&over_api, &over_scim) => scim.send_active(user, active).await,
+            _ => Err(TargetError::new(
+                TargetErrorKind::Validation,
+                "IdsDiffer",
+                "the SCIM endpoint does not have the user under the id that the API has: it belongs to another identity \
+                 store, so nothing was sent; correct `scim` in [target]",
+            )),
         }
     }
 
@@ -68,16 +70,4 @@ fn is_called(user: &ObservedUser, user_name: &str) -> bool {
 
 fn same_user(one: &ObservedUser, other: &ObservedUser) -> bool {
     name(one).is_some_and(|name| is_called(other, name))
-}
-
-/// Where both sides agree, it is this side's record that is out of date.
-fn ids_differ(renamed: bool) -> TargetError {
-    let message = if renamed {
-        "the user is called otherwise in the target than idcsync knows, so nothing was sent: the next full cycle \
-         (`--full`) finds out"
-    } else {
-        "the SCIM endpoint does not have the user under the id that the API has: it belongs to another identity store, \
-         so nothing was sent; correct `scim` in [target]"
-    };
-    TargetError::new(TargetErrorKind::Validation, "IdsDiffer", message)
 }

@@ -122,8 +122,8 @@ impl Target for IdentityStoreTarget {
         Ok(())
     }
 
-    async fn set_active(&self, user: &TargetId, user_name: &str, active: bool) -> Result<(), TargetError> {
-        self.set_active_over_scim(user, user_name, active).await
+    async fn set_active(&self, user: &TargetId, active: bool) -> Result<(), TargetError> {
+        self.set_active_over_scim(user, active).await
     }
 
     async fn delete_user(&self, user: &TargetId) -> Result<(), TargetError> {

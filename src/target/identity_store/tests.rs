@@ -346,7 +346,7 @@ async fn without_scim_nobody_is_disabled_and_nothing_is_sent() {
     let script = Script::default();
     let target = script.target([]);
     assert!(!target.capabilities().disables);
-    let error = target.set_active(&id("u-1"), "anna", false).await.unwrap_err();
+    let error = target.set_active(&id("u-1"), false).await.unwrap_err();
     assert_eq!((error.kind, error.code.as_str()), (TargetErrorKind::Validation, "CannotDisable"));
     assert_eq!(target.usage(), Usage::default());
 }
@@ -361,30 +361,27 @@ async fn a_user_is_disabled_over_scim_only_where_both_sides_give_it_the_same_nam
 
     prepare(described("Anna@x"));
     over_scim.prepare([shown("anna@X", true), shown("anna@x", false)]);
-    target.set_active(&id("u-1"), "ANNA@x", false).await.unwrap();
+    target.set_active(&id("u-1"), false).await.unwrap();
     assert_eq!(over_scim.lines(), ["GET /Users/u-1", "PATCH /Users/u-1"]);
     assert_eq!(target.usage(), Usage { requests: 3, writes: 1, throttled: 0, retried: 0 });
 
     let missing = says(404, json!({"schemas": [], "detail": "no such user"}));
-    for (api, scim, known, same) in [
-        ("anna@x", shown("bert@x", true), "anna@x", false),
-        ("bert@x", shown("anna@x", true), "anna@x", false),
-        ("bert@x", shown("bert@x", true), "anna@x", true),
-        ("", shown("", true), "", false),
-        ("anna@x", missing, "anna@x", false),
+    for (api, scim) in [
+        ("anna@x", shown("bert@x", true)),
+        ("bert@x", shown("anna@x", true)),
+        ("", shown("", true)),
+        ("anna@x", missing),
     ] {
         prepare(described(api));
         over_scim.prepare([scim]);
-        let error = target.set_active(&id("u-1"), known, false).await.unwrap_err();
+        let error = target.set_active(&id("u-1"), false).await.unwrap_err();
         assert_eq!((error.kind, error.code.as_str()), (TargetErrorKind::Validation, "IdsDiffer"));
-        let renamed = error.message.contains("called otherwise");
-        assert_ne!(renamed, error.message.contains("another identity store"));
-        assert_eq!(renamed, same, "{error}");
+        assert!(error.message.contains("another identity store"), "{error}");
         assert_eq!(over_scim.lines(), ["GET /Users/u-1"]);
     }
     prepare(not_found("USER"));
     over_scim.prepare([shown("anna@x", true)]);
-    let error = target.set_active(&id("u-1"), "anna@x", false).await.unwrap_err();
+    let error = target.set_active(&id("u-1"), false).await.unwrap_err();
     assert_eq!(error.kind, TargetErrorKind::NotFound(Some(Kind::User)));
     assert_eq!(over_scim.lines(), ["GET /Users/u-1"]);
 }

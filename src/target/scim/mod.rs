@@ -127,7 +127,7 @@ impl Target for ScimTarget {
         self.send_members(group, users, false).await
     }
 
-    async fn set_active(&self, user: &TargetId, _: &str, active: bool) -> Result<(), TargetError> {
+    async fn set_active(&self, user: &TargetId, active: bool) -> Result<(), TargetError> {
         self.send_active(user, active).await
     }
 

@@ -165,20 +165,20 @@ async fn disabling_counts_when_the_answer_shows_it() {
     let rig = Rig::start().await;
     let shown = |active: Value| says(200, json!({"schemas": [], "id": "u", "active": active}));
     rig.script.prepare([shown(json!(false))]);
-    rig.target.set_active(&id("u"), "anna", false).await.unwrap();
+    rig.target.set_active(&id("u"), false).await.unwrap();
     let request = rig.script.taken().remove(0);
     assert_eq!(request.line, "PATCH /t/scim/v2/Users/u");
     assert_eq!(request.body["Operations"], json!([{"op": "replace", "path": "active", "value": false}]));
     // Without a body the user is read.
     rig.script.prepare([done(), shown(json!("True"))]);
-    rig.target.set_active(&id("u"), "anna", true).await.unwrap();
+    rig.target.set_active(&id("u"), true).await.unwrap();
     assert_eq!(rig.script.lines(), ["PATCH /Users/u", "GET /Users/u"]);
     for answers in [vec![shown(json!(true))], vec![shown(Value::Null)], vec![done(), shown(json!(true))]] {
         rig.script.prepare(answers);
-        let error = kind(rig.target.set_active(&id("u"), "anna", false).await);
+        let error = kind(rig.target.set_active(&id("u"), false).await);
         assert_eq!(error, (TargetErrorKind::Ambiguous, "ActiveNotVerified".to_owned()));
     }
     rig.script.prepare([refusal(404)]);
-    let error = kind(rig.target.set_active(&id("u"), "anna", false).await);
+    let error = kind(rig.target.set_active(&id("u"), false).await);
     assert_eq!(error.0, TargetErrorKind::NotFound(Some(Kind::User)));
 }
