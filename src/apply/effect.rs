@@ -163,7 +163,9 @@ impl Links {
         let mut changed = BTreeSet::new();
         for no in missing.into_iter().flatten() {
             if let Some(link) = self.0.get_mut(&no) {
+                // Without a name, it is looked up whoever desires it.
                 link.digest = None;
+                link.name = None;
                 changed.insert(no);
             }
         }

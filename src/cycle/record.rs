@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use roaring::RoaringBitmap;
 
 use super::confirm::Doubtful;
 use crate::apply::Links;
@@ -102,8 +103,16 @@ impl Record {
         for (group, present) in &approved.plan().read_back {
             record.change(known, *group, |link| link.applied = present.iter().map(|no| no.0).collect());
         }
+        for (no, name) in &approved.plan().found_again {
+            record.change(known, *no, |link| link.name = Some(name.clone()));
+        }
         for no in &approved.plan().vanished {
             record.change(known, *no, Link::untie);
+        }
+        // Whatever it was a member of, one that is made anew some day is not.
+        let gone: RoaringBitmap = approved.plan().vanished.iter().map(|no| no.0).collect();
+        for group in known.links.values().filter(|l| !gone.is_disjoint(&l.applied)) {
+            record.change(known, group.no, |link| link.applied -= &gone);
         }
         record
     }

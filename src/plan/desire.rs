@@ -117,6 +117,14 @@ pub fn wants(desire: &Desire, known: &Known, target: Capabilities) -> Wants {
     // Whether a person has done by now what was asked for.
     let asked_for = |l: &&Link| l.disabled.is_some_and(|d| d.how == DisableHow::Reported);
     wants.users.extend(known.links.values().filter(asked_for).filter_map(|l| l.target_id.clone()));
+    // What a step did not find: is it really gone?
+    for link in known.links.values().filter(|l| l.name.is_none()) {
+        let Some(id) = link.target_id.clone() else { continue };
+        match link.kind {
+            Kind::User => wants.users.insert(id),
+            Kind::Group => wants.groups.insert(id),
+        };
+    }
     let by_name = holders(known, Kind::User, |l| l.name.as_deref());
     let by_email = holders(known, Kind::User, |l| l.email.as_deref());
     let by_group_name = holders(known, Kind::Group, |l| l.name.as_deref());

@@ -13,7 +13,7 @@ use super::names::settle;
 use super::order::Order;
 use super::step::{Action, Base, Plan, PlanObject, Reason, Step};
 use crate::ids::{LinkNo, PlanId};
-use crate::model::{Code, EntryRead, Finding, Kind, Link};
+use crate::model::{Code, EntryRead, Finding, Kind, Link, UserAttribute};
 
 /// Plans one cycle. The same inputs give the same plan.
 pub fn plan(inputs: &Inputs<'_>, entries: &[EntryRead]) -> Plan {
@@ -47,12 +47,24 @@ pub fn plan(inputs: &Inputs<'_>, entries: &[EntryRead]) -> Plan {
         withheld: members.withheld,
         confirmed: drafts.confirmed,
         read_back: if inputs.full { members.present } else { BTreeMap::new() },
+        found_again: found_again(inputs),
         vanished,
         base: base(inputs),
         findings,
     };
     plan.id = plan.id_of();
     plan
+}
+
+fn found_again(inputs: &Inputs<'_>) -> BTreeMap<LinkNo, String> {
+    let name = |link: &Link| {
+        let id = link.target_id.as_ref().filter(|_| link.name.is_none())?;
+        match link.kind {
+            Kind::User => inputs.observed.users.get(id)?.attributes.get(&UserAttribute::UserName).cloned(),
+            Kind::Group => Some(inputs.observed.groups.get(id)?.attributes.display_name.clone()),
+        }
+    };
+    inputs.known.links.values().filter_map(|link| Some((link.no, name(link)?))).collect()
 }
 
 fn base(inputs: &Inputs<'_>) -> Base {

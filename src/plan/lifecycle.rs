@@ -76,6 +76,17 @@ impl Inputs<'_> {
         }
     }
 
+    /// Linked, looked up in the target, and not there. A link without a name is one that a step did not find.
+    pub(super) fn is_gone(&self, link: &Link) -> bool {
+        let Some(id) = link.target_id.as_ref().filter(|_| self.full || link.name.is_none()) else {
+            return false;
+        };
+        match link.kind {
+            Kind::User => !self.observed.users.contains_key(id),
+            Kind::Group => !self.observed.groups.contains_key(id),
+        }
+    }
+
     /// What is known of a linked object's deletion in the directory, this cycle's look-ups included.
     pub fn deletion(&self, link: &Link) -> Option<Deleted> {
         let read = self.scope.users().contains_key(&link.no) || self.scope.groups().contains_key(&link.no);
@@ -148,16 +159,10 @@ pub fn ends(inputs: &Inputs<'_>, drafts: &Drafts) -> Ends {
         if drafts.protected.contains(&link.no) || drafts.gone.contains(&link.no) {
             continue;
         }
-        let gone = inputs.full
-            && match link.kind {
-                Kind::User => !inputs.observed.users.contains_key(id),
-                Kind::Group => !inputs.observed.groups.contains_key(id),
-            };
-        if gone {
+        if inputs.is_gone(link) {
             // Whoever is desired has a draft that makes it anew, or a reason why it waits.
-            let wished = inputs.desired.users.contains_key(&link.no)
-                || inputs.desired.groups.contains_key(&link.no)
-                || inputs.kept.contains(&link.no);
+            let wished =
+                inputs.desired.users.contains_key(&link.no) || inputs.desired.groups.contains_key(&link.no);
             if !wished {
                 ends.vanished.insert(link.no);
             }

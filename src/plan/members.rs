@@ -179,7 +179,9 @@ impl People {
         for link in inputs.known.links.values().filter(|l| l.kind == Kind::User) {
             if let Some(id) = &link.target_id {
                 by_target_id.insert(id.clone(), link.no);
-                present.insert(link.no.0);
+                if !inputs.is_gone(link) {
+                    present.insert(link.no.0);
+                }
             }
         }
         let mut coming = RoaringBitmap::new();

@@ -31,6 +31,8 @@ pub struct Plan {
     pub confirmed: BTreeMap<LinkNo, Confirmed>,
     /// Groups that were read back: who of ours is a member there now.
     pub read_back: BTreeMap<LinkNo, BTreeSet<LinkNo>>,
+    /// Linked objects that a step had not found and that are there: what they are called.
+    pub found_again: BTreeMap<LinkNo, String>,
     /// Linked objects that are gone from the target and are not to come back: only this is to be recorded.
     pub vanished: BTreeSet<LinkNo>,
     pub base: Base,

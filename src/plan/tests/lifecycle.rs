@@ -507,6 +507,34 @@ fn a_leaver_who_was_deleted_by_hand_is_forgotten() {
 }
 
 #[test]
+fn someone_whose_values_cannot_be_written_and_who_is_gone_is_made_anew_with_all_memberships() {
+    let mut w = left(true);
+    w.person("bob").set("sn", "");
+    w.store.delete(&w.id("bob"));
+    w.full = true;
+    w.run();
+    w.full = false;
+    assert!(w.prepare().is_empty(), "{}", w.text());
+    w.person("bob").set("sn", "Doe");
+    assert_eq!(w.prepare().steps(), ["create-user bob@x.example", "add-member devs bob@x.example"]);
+    w.run();
+    assert!(w.store.members_of("devs").contains(&"bob@x.example".to_owned()));
+}
+
+#[test]
+fn a_leaver_whom_a_step_did_not_find_is_looked_up_and_forgotten() {
+    let mut w = left(true);
+    w.store.delete(&w.id("bob"));
+    w.leave("devs", "bob");
+    w.run();
+    w.run();
+    assert_eq!(w.link("bob").target_id, None);
+    w.store.take_calls();
+    assert!(w.run().prepared.is_empty());
+    assert!(w.store.take_calls().is_empty());
+}
+
+#[test]
 fn deletes_and_disables_of_half_are_held_whatever_the_limits() {
     let mut w = World::synced(&[("devs", &["anna", "bob", "carl", "dora", "eve", "finn"])]);
     w.store.become_of_sort(SCIM);

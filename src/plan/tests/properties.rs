@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::store::Effect;
+use super::store::{API, Effect, SCIM};
 use super::world::{EntryState, World};
 use crate::apply::Stop;
-use crate::model::{AccountState, Code, RenameSupport};
-use crate::plan::Adopt;
-use crate::target::TargetErrorKind;
+use crate::model::{AccountState, Code, DeletionProof, Fate, RenameSupport};
+use crate::plan::{Adopt, StepNo, batches};
+use crate::target::{Target as _, TargetErrorKind};
 
 const PEOPLE: usize = 8;
 const GROUPS: usize = 4;
@@ -43,6 +43,16 @@ enum Change {
     EntrySound,
     Rebind(usize, usize),
     LeaveScope(usize),
+    /// Deleted, with a tombstone.
+    Bury(usize),
+    Later(i64),
+    /// The target is read back from now on, or no more.
+    Full(bool),
+    /// Other hands in the target.
+    Expel(usize, usize),
+    Smuggle(usize, usize),
+    DeleteThere(usize),
+    DisableThere(usize, bool),
 }
 
 fn change() -> impl Strategy<Value = Change> {
@@ -72,7 +82,14 @@ fn change() -> impl Strategy<Value = Change> {
         1 => g.clone().prop_map(C::EntryUnread),
         1 => Just(C::EntrySound),
         1 => (g.clone(), g.clone()).prop_map(|(a, b)| C::Rebind(a, b)),
-        1 => g.prop_map(C::LeaveScope),
+        1 => g.clone().prop_map(C::LeaveScope),
+        1 => p.clone().prop_map(C::Bury),
+        3 => prop_oneof![Just(1), Just(24), Just(8 * 24), Just(27 * 24), Just(40 * 24)].prop_map(C::Later),
+        1 => any::<bool>().prop_map(C::Full),
+        1 => (g.clone(), p.clone()).prop_map(|(a, b)| C::Expel(a, b)),
+        1 => (g, p.clone()).prop_map(|(a, b)| C::Smuggle(a, b)),
+        1 => p.clone().prop_map(C::DeleteThere),
+        1 => (p, any::<bool>()).prop_map(|(a, b)| C::DisableThere(a, b)),
     ]
 }
 
@@ -212,13 +229,54 @@ impl World {
                     self.entries.remove(a % self.entries.len());
                 }
             }
+            C::Bury(a) => {
+                if let Some(one) = p(self, *a) {
+                    self.delete_person(&one);
+                    self.fates.insert(one, Fate::Deleted(DeletionProof::Tombstone));
+                }
+            }
+            C::Later(hours) => self.later(*hours),
+            C::Full(full) => self.full = *full,
+            C::Expel(a, b) | C::Smuggle(a, b) => {
+                let (group, person) = (g(self, *a), p(self, *b));
+                let linked = |w: &World, handle: &str| {
+                    let anchor = w.anchor_of(handle);
+                    w.book.known().links.into_values().find(|l| l.anchor == anchor).and_then(|l| l.target_id)
+                };
+                let ids = (linked(self, &group), person.and_then(|person| linked(self, &person)));
+                if let (Some(group), Some(user)) = ids
+                    && self.store.exists(&group)
+                    && self.store.exists(&user)
+                    && self.store.is_in(&group, &user) == matches!(change, C::Expel(..))
+                {
+                    self.store.set_member(&group, &user, matches!(change, C::Smuggle(..)));
+                    self.full = true;
+                }
+            }
+            C::DeleteThere(a) | C::DisableThere(a, _) => {
+                let Some(one) = p(self, *a) else { return };
+                let anchor = self.people[&one].anchor;
+                let links = self.book.known().links;
+                let Some(id) = links.into_values().find(|l| l.anchor == anchor).and_then(|l| l.target_id)
+                else {
+                    return;
+                };
+                if self.store.exists(&id) {
+                    match change {
+                        C::DisableThere(_, disabled) => self.store.set_disabled(&id, *disabled),
+                        _ => self.store.delete(&id),
+                    }
+                    self.full = true;
+                }
+            }
         }
     }
 }
 
 /// A world that has been synced once, with a few objects of others in the store.
-fn start(adopt: Adopt, renames: RenameSupport) -> World {
+fn start(adopt: Adopt, renames: RenameSupport, scim: bool) -> World {
     let mut w = World::new();
+    w.store.become_of_sort(if scim { SCIM } else { API });
     for n in 0..PEOPLE {
         let group = format!("g{}", n % (GROUPS - 1));
         w.join(&group, &format!("p{n}"));
@@ -257,8 +315,9 @@ proptest! {
         renames in renames(),
         rounds in proptest::collection::vec(changes(8), 1..4),
         approve in any::<bool>(),
+        scim in any::<bool>(),
     ) {
-        let mut w = start(adopt, renames);
+        let mut w = start(adopt, renames, scim);
         for round in rounds {
             round.iter().for_each(|c| w.change(c));
             if approve {
@@ -268,7 +327,10 @@ proptest! {
             let ran = w.run();
             let log = w.store.take_log();
             prop_assert!(ran.applied.failed.is_empty(), "{:?}\n{}", ran.applied.findings, ran.prepared.text());
-            let writes = ran.prepared.approved.runnable().filter(|(_, s)| s.action.writes_target()).count();
+            let approved = &ran.prepared.approved;
+            let limit = w.store.capabilities().membership_batch as usize;
+            let sent = |b: &Vec<StepNo>| b.iter().any(|no| approved.plan().step(*no).action.writes_target());
+            let writes = batches(approved, limit).into_iter().filter(sent).count();
             prop_assert_eq!(log.len(), writes, "{:?}", log);
             // Once removals from a suddenly empty group have been approved, or the store has accepted a rename, more
             // is known than before.
@@ -294,7 +356,7 @@ proptest! {
         seed in 1..u64::MAX,
         fresh in any::<bool>(),
     ) {
-        let mut w = start(adopt, RenameSupport::Accepted);
+        let mut w = start(adopt, RenameSupport::Accepted, fresh);
         if fresh {
             w.book.forget_everything();
         }
@@ -315,9 +377,15 @@ proptest! {
         groups in proptest::collection::btree_set(0..GROUPS, 0..3),
         hidden in proptest::collection::btree_set(0..PEOPLE, 0..3),
         unread in proptest::option::of(0..GROUPS),
+        weeks in 0..6_i64,
+        scim in any::<bool>(),
     ) {
-        let mut w = start(Adopt::Auto, RenameSupport::Accepted);
+        let mut w = start(Adopt::Auto, RenameSupport::Accepted, scim);
         list.iter().for_each(|c| w.change(c));
+        for _ in 0..weeks {
+            w.run();
+            w.later(7 * 24);
+        }
         let whole = w.prepare();
         for at in groups {
             let group = handle(w.groups.keys(), at).unwrap();
@@ -337,10 +405,11 @@ proptest! {
             let plan = p.approved.plan();
             plan.steps
                 .iter()
-                .filter(|s| matches!(s.action, crate::plan::Action::RemoveMember { .. }))
+                .filter(|s| s.action.proof().is_some())
                 .map(|s| {
                     let anchor = |no: Option<crate::ids::LinkNo>| no.map(|no| plan.objects[&no].anchor.to_string());
-                    format!("{:?} {:?}", anchor(s.action.object()), anchor(s.action.member()))
+                    let sort = s.action.sort().word();
+                    format!("{sort} {:?} {:?}", anchor(s.action.object()), anchor(s.action.member()))
                 })
                 .collect()
         };
@@ -360,13 +429,19 @@ proptest! {
         effect in prop_oneof![Just(Effect::None), Just(Effect::Done)],
         in_flight in prop_oneof![Just(1_usize), Just(3), Just(8)],
     ) {
-        let mut w = start(Adopt::Auto, RenameSupport::Accepted);
+        let mut w = start(Adopt::Auto, RenameSupport::Accepted, in_flight == 3);
         w.in_flight = in_flight;
         list.iter().for_each(|c| w.change(c));
         let straight = w.fork();
         straight.settle();
         let expected = straight.store.contents();
-        let writes = w.prepare().approved.plan().steps.iter().filter(|s| s.action.writes_target()).count();
+        let writes = {
+            let w = w.fork();
+            w.approve();
+            w.store.take_log();
+            w.run();
+            w.store.take_log().len()
+        };
         for at in 0..writes {
             let w = w.fork();
             w.approve();
@@ -386,7 +461,7 @@ proptest! {
     /// Stopped by hand or by time after any number of writes, the rest is done by the next run.
     #[test]
     fn a_stopped_apply_goes_on_later(list in changes(10), at in 0..6_usize, lost in any::<bool>()) {
-        let mut w = start(Adopt::Auto, RenameSupport::Accepted);
+        let mut w = start(Adopt::Auto, RenameSupport::Accepted, lost);
         list.iter().for_each(|c| w.change(c));
         let straight = w.fork();
         straight.settle();

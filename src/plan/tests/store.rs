@@ -259,6 +259,15 @@ impl Store {
         assert!(changed, "this changes something");
     }
 
+    pub fn exists(&self, id: &TargetId) -> bool {
+        let inner = self.inner.lock().unwrap();
+        inner.users.contains_key(id) || inner.groups.contains_key(id)
+    }
+
+    pub fn is_in(&self, group: &TargetId, user: &TargetId) -> bool {
+        self.inner.lock().unwrap().members(group).contains(user)
+    }
+
     /// By someone else, memberships and all.
     pub fn delete(&self, id: &TargetId) {
         let mut inner = self.inner.lock().unwrap();
