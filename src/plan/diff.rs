@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::Inputs;
+use super::assigned::Assigned;
 use super::draft::{self, Drafts};
 use super::lifecycle;
 use super::members::{members, swept};
@@ -49,6 +50,7 @@ pub fn plan(inputs: &Inputs<'_>, entries: &[EntryRead]) -> Plan {
         read_back: if inputs.full { members.present } else { BTreeMap::new() },
         vanished,
         base: base(inputs),
+        assigned: Assigned::default(),
         findings,
     };
     plan.id = plan.id_of();
