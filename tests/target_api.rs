@@ -327,7 +327,9 @@ async fn moto_shows_who_is_assigned_to_what() {
             answer
         };
         let instance = call("ListInstances", json!({}))["Instances"][0]["InstanceArn"].clone();
-        let set = call("CreatePermissionSet", json!({ "InstanceArn": instance, "Name": "ReadOnly" }));
+        // Without a duration moto shows a number, where AWS's shape has a string.
+        let body = json!({ "InstanceArn": instance, "Name": "ReadOnly", "SessionDuration": "PT1H" });
+        let set = call("CreatePermissionSet", body);
         let arn = set["PermissionSet"]["PermissionSetArn"].as_str().unwrap().to_owned();
         for (kind, id, account) in [("USER", &of_user, "111122223333"), ("GROUP", &of_group, "444455556666")]
         {
