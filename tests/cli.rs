@@ -5,6 +5,8 @@ mod support;
 
 #[path = "cli/approvals.rs"]
 mod approvals;
+#[path = "cli/assignments.rs"]
+mod assignments;
 #[path = "cli/life.rs"]
 mod life;
 #[path = "cli/output.rs"]

@@ -3,17 +3,21 @@
 #![cfg(feature = "sandbox")]
 #![allow(clippy::unwrap_used, reason = "this is test code, where a panic is the report")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use idcsync::ids::{IdentityStoreId, TargetId};
-use idcsync::model::{CheckState, GroupAttributes, Kind, UserAttribute as A, UserAttributes, Wants};
+use idcsync::model::{
+    Assignment, CheckState, GroupAttributes, Kind, UserAttribute as A, UserAttributes, Wants,
+};
 use idcsync::sandbox::{self, InProcess, Sandbox};
 use idcsync::target::{
     Access, IdentityStoreSettings, IdentityStoreTarget, Pacing, SandboxSettings, Target, TargetErrorKind,
     TargetSettings,
 };
+use serde_json::{Value, json};
+use support::store::call;
 
 mod support;
 
@@ -304,6 +308,54 @@ async fn moto_behaves() {
     let target = IdentityStoreTarget::connect_with(&settings(moto.endpoint()), quick()).await.unwrap();
     assert_eq!(target.identity_store_id().await.unwrap(), &IdentityStoreId::new(moto.identity_store_id()));
     behaves(&target, &MOTO).await;
+}
+
+/// moto has all three operations; of pages and of what comes through groups it knows nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn moto_shows_who_is_assigned_to_what() {
+    let moto = tokio::task::spawn_blocking(support::moto::Moto::start).await.unwrap();
+    let target = IdentityStoreTarget::connect_with(&settings(moto.endpoint()), quick()).await.unwrap();
+    let user = target.create_user(&person("anna")).await.unwrap();
+    let group = target.create_group(&team("g", None), &[]).await.unwrap();
+    let other = target.create_user(&person("bert")).await.unwrap();
+    let (of_user, of_group, endpoint) = (user.clone(), group.clone(), moto.endpoint());
+    let set = tokio::task::spawn_blocking(move || {
+        let call = |operation: &str, body: Value| {
+            let operation = format!("SWBExternalService.{operation}");
+            let (status, answer) = call(&endpoint, support::moto::REGION, &operation, &body);
+            assert_eq!(status, 200, "{operation}: {answer}");
+            answer
+        };
+        let instance = call("ListInstances", json!({}))["Instances"][0]["InstanceArn"].clone();
+        // Without a duration moto shows a number, where AWS's shape has a string.
+        let body = json!({ "InstanceArn": instance, "Name": "ReadOnly", "SessionDuration": "PT1H" });
+        let set = call("CreatePermissionSet", body);
+        let arn = set["PermissionSet"]["PermissionSetArn"].as_str().unwrap().to_owned();
+        for (kind, id, account) in [("USER", &of_user, "111122223333"), ("GROUP", &of_group, "444455556666")]
+        {
+            let body = json!({
+                "InstanceArn": instance, "PermissionSetArn": arn, "PrincipalType": kind, "PrincipalId": id.as_str(),
+                "TargetType": "AWS_ACCOUNT", "TargetId": account,
+            });
+            call("CreateAccountAssignment", body);
+        }
+        arn
+    });
+    let permission_set = set.await.unwrap();
+
+    let principals = [(user.clone(), Kind::User), (group.clone(), Kind::Group), (other.clone(), Kind::User)];
+    let before = target.usage().requests;
+    let found = target.assignments(&principals.into()).await.unwrap();
+    let of = |account: &str| Assignment {
+        account: account.to_owned(),
+        permission_set: permission_set.clone(),
+        permission_set_name: Some("ReadOnly".to_owned()),
+    };
+    let expected = [(user, vec![of("111122223333")]), (group, vec![of("444455556666")]), (other, vec![])];
+    assert_eq!(found, BTreeMap::from(expected));
+    assert_eq!(target.usage().requests - before, 4, "three principals, one permission set");
+    let lines = target.check_assignments().await;
+    assert!(lines.len() == 1 && lines[0].state == CheckState::Ok, "{lines:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,12 +2,14 @@
 
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 
 use super::{Context, Exit, open, sync};
 use crate::cycle::{self, CycleError, chain};
 use crate::ids::{Fingerprint, PlanId};
-use crate::plan::shown;
+use crate::model::Assignment;
+use crate::plan::{shown, summary};
 use crate::state::{CycleKind, CycleWord};
 
 #[derive(Debug, Args)]
@@ -143,6 +145,13 @@ fn text(id: &PlanId, steps: &[(Fingerprint, Value)], expires: Option<Timestamp>)
         };
         // Writing to a String cannot fail.
         let _ = writeln!(text, "  {} {}{to}  ({})", of("action"), shown(object), shown(of("reason")));
+        if let Some(list) = step.get("assignments") {
+            // What is created again had them under another id. `null`: they could not be read.
+            let word = if of("action").starts_with("create-") { "assigned before" } else { "assigned" };
+            let list = Vec::<Assignment>::deserialize(list).ok();
+            let line = list.map_or_else(|| "could not be read".to_owned(), |list| summary(&list));
+            let _ = writeln!(text, "      {word}: {line}");
+        }
         for change in step.get("changes").and_then(Value::as_array).into_iter().flatten() {
             let value = |key: &str| match change.get(key).and_then(Value::as_str) {
                 Some(value) => format!("\"{}\"", shown(value)),

@@ -30,7 +30,14 @@ async fn check(context: &Context) -> Result<Exit, Exit> {
     sections.push((
         "Target",
         match target::connect(&config.target, Access::ReadOnly).await {
-            Ok(target) => target.check().await,
+            Ok(target) => {
+                let mut lines = target.check().await;
+                // Where the target cannot be asked at all, that is what is to be mended first.
+                if config.assignments && lines.iter().all(|l| l.state != CheckState::Fail) {
+                    lines.extend(target.check_assignments().await);
+                }
+                lines
+            }
             Err(error) => vec![CheckLine::fail("connection", chain(&error), "correct [target]")],
         },
     ));

@@ -21,6 +21,7 @@ pub fn profile(config: &Config) -> Profile<'_> {
         nested: if config.scope.nested { NestedGroups::Flatten } else { NestedGroups::Direct },
         max_apply: config.max_apply,
         keep_history: config.keep_history,
+        assignments: config.assignments,
         full: false,
         drift_check: config.drift_check,
         rebind: false,

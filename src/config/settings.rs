@@ -22,6 +22,8 @@ pub struct Config {
     pub target: TargetSettings,
     /// `[guard]`, `[lifecycle]`, and `adopt` and `protect` of `[target]`.
     pub policy: Policy,
+    /// Say what objects are assigned to in AWS accounts.
+    pub assignments: bool,
     /// How long one cycle may apply.
     pub max_apply: Duration,
     /// How often a cycle also reads the target back.

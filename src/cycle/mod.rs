@@ -3,6 +3,7 @@
 //! A dry run is the same path, stopped after the guard: [`prepare`] writes nothing and [`carry_out`] is not
 //! called.
 
+mod assignments;
 mod confirm;
 mod fates;
 mod findings;
@@ -59,6 +60,8 @@ pub struct Profile<'a> {
     pub nested: NestedGroups,
     pub max_apply: Duration,
     pub keep_history: Duration,
+    /// Read what the objects of a plan are assigned to.
+    pub assignments: bool,
     /// Read the target back as a whole, due or not.
     pub full: bool,
     /// How long after a full cycle the next one is due.
@@ -277,6 +280,7 @@ pub async fn prepare(
     if let Some(only) = &profile.only {
         approved = approved.only(only);
     }
+    let approved = assignments::annotated(profile, parts.target.as_ref(), &known, approved).await;
     debug!(plan = %approved.plan().id, steps = approved.plan().steps.len(), held = approved.held().len(), "planned");
     findings.extend(findings::of_time(profile, &known, &approved, distrust, now));
     findings.extend(findings::of_token(profile.name, parts.target.token_expires(), now));

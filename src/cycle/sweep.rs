@@ -5,7 +5,7 @@ use tracing::debug;
 
 use super::record::Record;
 use super::unread::ReadIds;
-use super::{CycleError, Parts, Prepared, Profile, distrust, findings};
+use super::{CycleError, Parts, Prepared, Profile, assignments, distrust, findings};
 use crate::apply::Links;
 use crate::model::{
     Absence, Code, DirectoryKind, DisableCause, EntryOutcome, EntryRead, Finding, Known, Observed, Shortfall,
@@ -114,6 +114,7 @@ pub(super) async fn prepare(
     if let Some(only) = &profile.only {
         approved = approved.only(only);
     }
+    let approved = assignments::annotated(profile, parts.target.as_ref(), &known, approved).await;
     debug!(plan = %approved.plan().id, steps = approved.plan().steps.len(), "planned without a read");
     let mut record = Record::default();
     record.clock = distrust.is_none().then_some(now);

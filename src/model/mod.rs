@@ -2,6 +2,7 @@
 //! what the target should hold (`desired`), what is known of it (`known`, `observed`), and what is wrong
 //! (`finding`). Pure data: no I/O, no clock.
 
+mod assignment;
 mod attributes;
 mod check;
 mod desired;
@@ -13,6 +14,7 @@ mod known;
 mod observed;
 mod snapshot;
 
+pub use assignment::Assignment;
 pub use attributes::{GroupAttribute, GroupAttributes, UserAttribute, UserAttributes};
 pub use check::{CheckLine, CheckState};
 pub use desired::{Desired, DesiredGroup, DesiredUser};

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
+use super::assigned::Assigned;
 use super::guard;
 use super::step::{Plan, Step, StepNo};
 use crate::ids::Fingerprint;
@@ -114,6 +115,13 @@ impl ApprovedPlan {
         let out = other.map(|(no, _)| no).collect();
         let (held, left_out) = guard::without(&plan, &approved, held, out);
         Self { plan, held, approved, left_out }
+    }
+
+    /// The same, with what its objects are assigned to.
+    #[must_use]
+    pub fn with_assigned(mut self, assigned: Assigned) -> Self {
+        self.plan.assigned = assigned;
+        self
     }
 
     pub fn plan(&self) -> &Plan {

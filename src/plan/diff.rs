@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::Inputs;
+use super::assigned::Assigned;
 use super::draft::{self, Drafts};
 use super::lifecycle;
 use super::members::{members, swept};
@@ -50,6 +51,7 @@ pub fn plan(inputs: &Inputs<'_>, entries: &[EntryRead]) -> Plan {
         found_again: found_again(inputs),
         vanished,
         base: base(inputs),
+        assigned: Assigned::default(),
         findings,
     };
     plan.id = plan.id_of();

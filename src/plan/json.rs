@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 use super::approve::{ApprovedPlan, Hold};
 use super::step::{Action, Change, Plan, Sort, Step, StepNo, Withheld};
 use crate::ids::{Anchor, Fingerprint, LinkNo, TargetId};
-use crate::model::{DisableCause, DisableHow, Finding, GroupAttributes, Kind, UserAttributes};
+use crate::model::{Assignment, DisableCause, DisableHow, Finding, GroupAttributes, Kind, UserAttributes};
 
 pub const SCHEMA: &str = "idcsync/plan/v1";
 
@@ -46,6 +46,9 @@ struct StepView<'a> {
     proof: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     entry: Option<EntryView<'a>>,
+    /// `null` where they could not be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    assignments: Option<Option<&'a [Assignment]>>,
     reason: String,
     after: Vec<u32>,
     #[serde(skip_serializing_if = "<[Hold]>::is_empty")]
@@ -146,6 +149,7 @@ fn step_view<'a>(approved: &'a ApprovedPlan, plan: &'a Plan, no: StepNo, step: &
         how: None,
         proof: step.action.proof().map(|p| p.word()),
         entry: None,
+        assignments: plan.assigned.of(&step.action),
         reason: plan.reason(step),
         after: step.after.iter().map(|n| n.0 + 1).collect(),
         held: approved.holds(no),

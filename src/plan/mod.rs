@@ -2,6 +2,7 @@
 //! go too far. Pure: time and policy are arguments.
 
 mod approve;
+mod assigned;
 mod batch;
 mod clock;
 mod countdown;
@@ -24,6 +25,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 pub use approve::{ApprovedPlan, Hold};
+pub use assigned::{Assigned, summary};
 pub use batch::{Batch, batches};
 pub use clock::{Distrust, distrust};
 pub use countdown::{Coming, Countdown, countdowns, crossed, pause_disables_at};

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
+use super::assigned::Assigned;
 use crate::ids::{Anchor, Fingerprint, LinkNo, PlanId, Sid, TargetId};
 use crate::model::{
     Absence, Digest, DisableCause, DisableHow, Finding, GroupAttributes, Kind, UserAttribute, UserAttributes,
@@ -37,6 +38,8 @@ pub struct Plan {
     pub vanished: BTreeSet<LinkNo>,
     pub base: Base,
     pub findings: Vec<Finding>,
+    /// Beside the steps, and no part of them.
+    pub assigned: Assigned,
 }
 
 /// What limits are held against.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
 use super::approve::{ApprovedPlan, Hold};
+use super::assigned::Assigned;
 use super::step::{Action, Plan, Purpose, Reason, Sort, Step, StepNo};
 use crate::ids::LinkNo;
 use crate::model::{DisableHow, GroupAttributes, Kind};
@@ -122,7 +123,7 @@ struct Page<'a> {
 }
 
 /// `1 user`, `2 users`.
-fn counted(count: u64, one: &str, many: &str) -> String {
+pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
@@ -136,8 +137,16 @@ impl Page<'_> {
         self.entries()?;
         self.objects(Kind::User)?;
         self.objects(Kind::Group)?;
+        self.unread_assignments()?;
         self.sessions()?;
         self.withheld()
+    }
+
+    fn unread_assignments(&mut self) -> fmt::Result {
+        if self.plan().assigned == Assigned::Unread {
+            writeln!(self.text, "\nAccount assignments could not be read: the log says why.")?;
+        }
+        Ok(())
     }
 
     /// What no step can take back.
@@ -250,6 +259,9 @@ impl Page<'_> {
                 .partition(|(_, s)| matches!(s.action.sort(), Sort::AddMember | Sort::RemoveMember));
             for (no, step) in &own {
                 self.own(label, *no, step)?;
+                if let Some(line) = self.approved.assigned_line(*no) {
+                    writeln!(self.text, "      {line}")?;
+                }
             }
             if own.is_empty() {
                 writeln!(self.text, "  {} {}", self.colors.paint('~', "~"), shown(label))?;

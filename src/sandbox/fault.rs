@@ -76,9 +76,12 @@ impl FaultKind {
             Self::Throttle => Failure::throttled(1),
             Self::Internal => Failure::internal("A fault on demand"),
             Self::Conflict => Failure::concurrent_modification(),
-            Self::AccessDenied => Failure::access_denied(format!(
-                "User is not authorized to perform: identitystore:{operation} (a fault on demand)"
-            )),
+            Self::AccessDenied => {
+                let service = if operation.is_of_sso_admin() { "sso" } else { "identitystore" };
+                Failure::access_denied(format!(
+                    "User is not authorized to perform: {service}:{operation} (a fault on demand)"
+                ))
+            }
             Self::Validation => Failure::validation("A fault on demand"),
             Self::Quota => Failure::quota("A fault on demand"),
             Self::TimeoutBefore | Self::TimeoutAfter | Self::InternalAfter => return None,

@@ -1,5 +1,5 @@
-//! A strict local stand-in for the AWS Identity Store API (and for the one operation of the SSO Admin API by which an
-//! identity store is found) and for the SCIM endpoint of IAM Identity Center, to rehearse and to test against.
+//! A strict local stand-in for the AWS Identity Store API (and for those operations of the SSO Admin API by which an
+//! identity store is found and account assignments are read) and for the SCIM endpoint of IAM Identity Center, to rehearse and to test against.
 //!
 //! ```text
 //! http (axum) ──┐

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::store::{Change, Claim, Group, Membership, Refusal, Store, User};
+use super::store::{Assignment, Change, Claim, Group, Membership, PermissionSet, Refusal, Store, User};
 
 /// The schema of the store file.
 pub const STORE_SCHEMA: &str = "idcsync/sandbox-store/v1";
@@ -264,6 +264,10 @@ struct StoreFile {
     groups: Vec<Group>,
     #[serde(default)]
     memberships: Vec<Membership>,
+    #[serde(default)]
+    permission_sets: Vec<PermissionSet>,
+    #[serde(default)]
+    assignments: Vec<Assignment>,
 }
 
 #[derive(Deserialize)]
@@ -315,6 +319,14 @@ fn read_store(path: &Path, identity_store_id: &str) -> Result<(Store, u64), Pers
     }
     for membership in file.memberships {
         put(format!("membership {}", membership.id), taken, Change::PutMembership(membership))?;
+    }
+    let inconsistent = |at: String| move |source| PersistError::Inconsistent { path: path(), at, source };
+    for set in file.permission_sets {
+        let at = format!("permission set {}", set.name);
+        store.put_permission_set(set).map_err(inconsistent(at))?;
+    }
+    for (n, assignment) in (1..).zip(file.assignments) {
+        store.put_assignment(assignment).map_err(inconsistent(format!("assignment {n}")))?;
     }
     Ok((store, file.generation))
 }
@@ -379,6 +391,13 @@ fn write_store(path: &Path, identity_store_id: &str, generation: u64, store: &St
     write_list(&mut out, "groups", store.groups())?;
     writeln!(out, ",")?;
     write_list(&mut out, "memberships", store.memberships())?;
+    // They come by hand: a store without them does not mention them.
+    if store.permission_sets().len() > 0 {
+        writeln!(out, ",")?;
+        write_list(&mut out, "permissionSets", store.permission_sets())?;
+        writeln!(out, ",")?;
+        write_list(&mut out, "assignments", store.assignments())?;
+    }
     writeln!(out, "\n}}")?;
     out.into_inner()?.sync_all()
 }

@@ -11,7 +11,7 @@ mod scim;
 mod scripted;
 mod settings;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error as StdError;
 
 use async_trait::async_trait;
@@ -19,8 +19,8 @@ use jiff::Timestamp;
 
 use crate::ids::{IdentityStoreId, TargetId};
 use crate::model::{
-    Capabilities, CheckLine, GroupAttributes, Kind, Observed, ObservedGroup, ObservedUser, UserAttribute,
-    UserAttributes, Wants,
+    Assignment, Capabilities, CheckLine, GroupAttributes, Kind, Observed, ObservedGroup, ObservedUser,
+    UserAttribute, UserAttributes, Wants,
 };
 
 pub use connect::{Access, connect};
@@ -98,6 +98,24 @@ pub trait Target: Send + Sync {
     async fn find_group(&self, display_name: &str) -> Result<Option<(TargetId, ObservedGroup)>, TargetError>;
 
     async fn is_member(&self, group: &TargetId, user: &TargetId) -> Result<bool, TargetError>;
+
+    /// What these users and groups are assigned to themselves. Each of them is in the answer: with nothing, where nothing
+    /// is assigned to it or it is gone. No principals: sends nothing.
+    async fn assignments(
+        &self,
+        _principals: &BTreeMap<TargetId, Kind>,
+    ) -> Result<BTreeMap<TargetId, Vec<Assignment>>, TargetError> {
+        Err(TargetError::new(
+            TargetErrorKind::Validation,
+            "AssignmentsUnavailable",
+            "this target does not show account assignments",
+        ))
+    }
+
+    /// What `idcsync check` can say of reading them. Changes nothing.
+    async fn check_assignments(&self) -> Vec<CheckLine> {
+        Vec::new()
+    }
 
     fn usage(&self) -> Usage;
 

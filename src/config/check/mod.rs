@@ -70,6 +70,7 @@ fn read<'t>(r: &mut Reader<'t>, tree: &'t DeTable<'t>) -> Option<Config> {
         mapping: mapping?,
         target: target.settings?,
         policy: Policy { guard, adopt: target.adopt, protect: target.protect, lifecycle },
+        assignments: target.assignments,
         max_apply: target.max_apply,
         drift_check,
         state: state.settings?,

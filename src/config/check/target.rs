@@ -33,6 +33,7 @@ pub(super) struct Target {
     pub settings: Option<TargetSettings>,
     pub adopt: Adopt,
     pub protect: Vec<String>,
+    pub assignments: bool,
     pub max_apply: Duration,
 }
 
@@ -42,11 +43,10 @@ pub(super) fn read<'t>(r: &mut Reader<'t>, section: &Section<'t>) -> Target {
         "adopt",
         &[("approve", Adopt::Approve), ("auto", Adopt::Auto), ("never", Adopt::Never)],
     );
-    if let Some((true, span)) = section.bool(r, "assignments") {
-        r.not_yet(span, "assignments = true", "this version does not read account assignments");
-    }
+    let settings = settings(r, section);
     Target {
-        settings: settings(r, section),
+        assignments: assignments(r, section, settings.as_ref()),
+        settings,
         adopt: adopt.map_or(Adopt::Approve, |(adopt, _)| adopt),
         protect: protect(r, section),
         max_apply: section.duration(r, "max-apply", SECOND..=DAY).unwrap_or(DEFAULT_MAX_APPLY),
@@ -133,6 +133,18 @@ fn settings<'t>(r: &mut Reader<'t>, section: &Section<'t>) -> Option<TargetSetti
             Some(TargetSettings::Scim(scim?))
         }
     }
+}
+
+/// Asked for, and to be had: only the API shows them.
+fn assignments<'t>(r: &mut Reader<'t>, section: &Section<'t>, settings: Option<&TargetSettings>) -> bool {
+    let Some((true, span)) = section.bool(r, "assignments") else { return false };
+    if matches!(settings, Some(TargetSettings::Scim(_))) {
+        r.warn(span, "account assignments cannot be read over SCIM: plans do not show them")
+            .label("not over SCIM")
+            .help("they need kind = \"identity-store\"");
+        return false;
+    }
+    true
 }
 
 /// AWS refuses what is faster; a stand-in may be asked as fast as it can.

@@ -296,20 +296,17 @@ users = ["alice"]
 [target]
 kind = "sandbox"
 store = "s"
-assignments = true
 [schedule]
 cron = "0 * * * *"
 timezone = "Europe/Zurich"
 jitter = "2m"
 [service]
 "#), @r#"
-    corp.toml:12:15: `assignments = true` is not supported yet; this version does not read account assignments
-    corp.toml:14:1: `cron` is not supported yet; it belongs to `idcsync run`; until then, start `idcsync sync` from cron or a CronJob
-    corp.toml:15:1: `timezone` is not supported yet; it belongs to `idcsync run`; until then, start `idcsync sync` from cron or a CronJob
-    corp.toml:16:1: `jitter` is not supported yet; it belongs to `idcsync run`; until then, start `idcsync sync` from cron or a CronJob
-    corp.toml:17:2: `service` is not supported yet; it belongs to `idcsync run`
+    corp.toml:13:1: `cron` is not supported yet; it belongs to `idcsync run`; until then, start `idcsync sync` from cron or a CronJob
+    corp.toml:14:1: `timezone` is not supported yet; it belongs to `idcsync run`; until then, start `idcsync sync` from cron or a CronJob
+    corp.toml:15:1: `jitter` is not supported yet; it belongs to `idcsync run`; until then, start `idcsync sync` from cron or a CronJob
+    corp.toml:16:2: `service` is not supported yet; it belongs to `idcsync run`
     "#);
-    assert!(parse(&(GOOD.to_owned() + "assignments = false")).is_ok());
 }
 
 #[test]

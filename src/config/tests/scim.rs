@@ -175,3 +175,17 @@ fn a_token_file_that_others_may_read_is_a_warning() {
     assert_eq!(warnings, ["every user of this machine may read the token file"]);
     assert!(!format!("{config:?}").contains("geheim"));
 }
+
+#[test]
+fn assignments_are_read_from_the_api_alone() {
+    assert!(!parse(GOOD).unwrap().assignments);
+    assert!(!parse(&(GOOD.to_owned() + "assignments = false\n")).unwrap().assignments);
+    let beside = format!("assignments = true\nscim = {{ url = \"{URL}\", token-env = \"T\" }}\n");
+    let config = parse(&(GOOD.to_owned() + &beside)).unwrap();
+    assert!(config.assignments && config.warnings.is_empty());
+    let config =
+        parse(&(scim(&format!("url = \"{URL}\", token-env = \"T\"")) + "assignments = true\n")).unwrap();
+    assert!(!config.assignments);
+    let warnings: Vec<_> = config.warnings.list().iter().map(|w| w.message.as_str()).collect();
+    assert_eq!(warnings, ["account assignments cannot be read over SCIM: plans do not show them"]);
+}

@@ -1,11 +1,18 @@
 //! The 28-day rule, the three events, and what goes with them: over days, with every way of disabling.
 
+use std::collections::BTreeMap;
+
 use jiff::SignedDuration;
 
 use super::store::{API, SCIM};
 use super::world::{EntryState, World};
-use crate::model::{AccountState, Code, DeletionProof, DisableCause, DisableHow, Fate, UserAttribute};
-use crate::plan::{DisableMethod, Distrust, Hold, OnDelete, OnDisable, OnGroupOut, Sweep};
+use crate::model::{
+    AccountState, Assignment, Code, DeletionProof, DisableCause, DisableHow, Fate, Kind, UserAttribute,
+};
+use crate::plan::{
+    ApprovedPlan, Assigned, Colors, DisableMethod, Distrust, Hold, OnDelete, OnDisable, OnGroupOut, Sweep,
+    render,
+};
 
 const DAY: i64 = 24;
 
@@ -253,6 +260,40 @@ fn the_reason_of_a_delete_names_its_proof() {
 
     Role sessions that are running now may last for up to 12 hours after.
     ");
+}
+
+#[test]
+fn a_delete_tells_what_goes_with_it() {
+    let mut w = left(true);
+    w.policy.lifecycle.delete_after = SignedDuration::ZERO;
+    deleted(&mut w, "bob");
+    let bob = w.link("bob");
+    let approved = w.prepare().approved;
+    // The membership that goes too tells nothing.
+    let expected = BTreeMap::from([(bob.no, (Kind::User, bob.target_id.as_ref()))]);
+    assert_eq!(approved.assignable(), expected);
+    let (id, prints) = (approved.plan().id.clone(), approved.held_fingerprints());
+    let reads = Assignment {
+        account: "111122223333".to_owned(),
+        permission_set: "arn:1".to_owned(),
+        permission_set_name: Some("ReadOnly".to_owned()),
+    };
+    let read = approved.clone().with_assigned(Assigned::Read(BTreeMap::from([(bob.no, vec![reads])])));
+    assert_eq!((&read.plan().id, read.held_fingerprints()), (&id, prints));
+    let text = render(&read, Colors::Off);
+    assert!(text.contains("on 2026-11-03 12:00 UTC)\n      assigned: ReadOnly in 111122223333\n"), "{text}");
+    let unread = approved.with_assigned(Assigned::Unread);
+    let of_steps = |approved: &ApprovedPlan| -> Vec<Option<serde_json::Value>> {
+        let plan = approved.plan();
+        plan.numbered().map(|(no, _)| approved.step_json(no).get("assignments").cloned()).collect()
+    };
+    let list = serde_json::json!(
+        [{ "account": "111122223333", "permissionSet": "arn:1", "permissionSetName": "ReadOnly" }]
+    );
+    assert_eq!(of_steps(&read), [None, Some(list)]);
+    assert_eq!(of_steps(&unread), [None, Some(serde_json::Value::Null)]);
+    let text = render(&unread, Colors::Off);
+    assert!(text.contains("\nAccount assignments could not be read: the log says why.\n"), "{text}");
 }
 
 #[test]

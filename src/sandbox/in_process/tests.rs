@@ -12,6 +12,7 @@ use aws_smithy_types::Document;
 use super::super::handler::Settings;
 use super::*;
 
+mod assignments;
 mod reads;
 
 const STORE: &str = "d-1234567890";

@@ -223,3 +223,79 @@ fn a_missing_directory_is_named() {
     let error = Books::open(&path, STORE, Mode::ReadWrite).map(|_| ()).unwrap_err();
     assert!(error.to_string().contains("nowhere"), "{error}");
 }
+
+/// As someone writes them into the file by hand.
+fn assign(dir: &TempDir, sets: &str, assignments: &str) {
+    let path = dir.path().join("store.json");
+    let text = fs::read_to_string(&path).unwrap();
+    let end = format!(",\n\"permissionSets\": [{sets}],\n\"assignments\": [{assignments}]\n}}\n");
+    fs::write(&path, text.trim_end().trim_end_matches('}').to_owned() + &end).unwrap();
+}
+
+const SET: &str = "arn:aws:sso:::permissionSet/ssoins-d123456789000000/ps-0123456789abcdef";
+
+#[test]
+fn assignments_are_kept_and_go_with_their_user_or_group() {
+    let dir = TempDir::new().unwrap();
+    let mut books = open(&dir).unwrap();
+    fill(&mut books);
+    books.fold().unwrap();
+    drop(books);
+    let sets = format!("{{\"permissionSetArn\": \"{SET}\", \"name\": \"Admin\"}}");
+    let of = |kind: &str| {
+        format!(
+            "{{\"principalType\": \"{kind}\", \"principalId\": \"{}\", \"accountId\": \"111122223333\", \
+             \"permissionSetArn\": \"{SET}\"}}",
+            id(1)
+        )
+    };
+    assign(&dir, &sets, &format!("{}, {}", of("GROUP"), of("USER")));
+
+    let mut books = open(&dir).unwrap();
+    assert_eq!(books.store().assignments().len(), 2);
+    assert_eq!(books.store().permission_set(SET).map(|s| s.name.as_str()), Some("Admin"));
+    create(&mut books, 3, "eve");
+    books.fold().unwrap();
+    let change = books.store().delete_group(GroupId(id(1)), None).unwrap();
+    books.commit(change).unwrap();
+    assert_eq!(books.store().assignments().len(), 1);
+    drop(books);
+
+    let mut books = open(&dir).unwrap();
+    assert_eq!(
+        books.store().assignments().len(),
+        1,
+        "what was written anew, and what the journal takes away"
+    );
+    let change = books.store().delete_user(UserId(id(1)), None).unwrap();
+    books.commit(change).unwrap();
+    assert_eq!((books.store().assignments().len(), books.store().permission_sets().len()), (0, 1));
+}
+
+#[test]
+fn assignments_of_nobody_or_to_nothing_are_refused_with_their_place() {
+    let sets = format!("{{\"permissionSetArn\": \"{SET}\", \"name\": \"Admin\"}}");
+    let assignment = |n: u128, account: &str, set: &str| {
+        format!(
+            "{{\"principalType\": \"USER\", \"principalId\": \"{}\", \"accountId\": \"{account}\", \
+             \"permissionSetArn\": \"{set}\"}}",
+            id(n)
+        )
+    };
+    for (sets, assignment, words) in [
+        (sets.as_str(), assignment(9, "111122223333", SET), "no user has the id"),
+        (&sets, assignment(1, "1111", SET), "accountId"),
+        ("", assignment(1, "111122223333", SET), "permissionSets"),
+        ("{\"permissionSetArn\": \"Admin\", \"name\": \"Admin\"}", String::new(), "permissionSetArn"),
+    ] {
+        let dir = TempDir::new().unwrap();
+        let mut books = open(&dir).unwrap();
+        fill(&mut books);
+        books.fold().unwrap();
+        drop(books);
+        assign(&dir, sets, &assignment);
+        let error = open(&dir).unwrap_err();
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(matches!(error, PersistError::Inconsistent { .. }) && cause.contains(words), "{cause}");
+    }
+}

@@ -263,11 +263,11 @@ pub struct Membership {
 pub enum Change {
     /// A user as it is from now on, new or not.
     PutUser(Box<User>),
-    /// The user and all its memberships go.
+    /// The user goes, with all its memberships and account assignments.
     DeleteUser(UserId),
     /// A group as it is from now on, new or not.
     PutGroup(Box<Group>),
-    /// The group and all its memberships go.
+    /// The group goes, with all its memberships and account assignments.
     DeleteGroup(GroupId),
     /// A new membership.
     PutMembership(Membership),

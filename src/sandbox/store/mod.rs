@@ -5,6 +5,7 @@
 //! rules and answers with a [`Change`] or a [`Refusal`]; [`Store::apply`] then makes the change. Between the two the
 //! owner of the store can write the change down, which is how nothing that was acknowledged is lost in a crash.
 
+mod assignments;
 mod content;
 mod decide;
 mod ids;
@@ -13,6 +14,7 @@ mod rules;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
+pub use assignments::{Assignment, PermissionSet, Principal, is_permission_set_arn};
 pub use content::{
     Address, Change, Enterprise, Entry, ExternalId, Group, GroupContent, Manager, Membership, Millis, Name,
     Photo, Revision, User, UserAttributes, UserContent, UserStatus,
@@ -34,6 +36,8 @@ pub struct Store {
     group_external_ids: BTreeMap<ExternalId, GroupId>,
     members: BTreeMap<GroupId, BTreeMap<UserId, MembershipId>>,
     groups_of: BTreeMap<UserId, BTreeSet<GroupId>>,
+    permission_sets: BTreeMap<String, PermissionSet>,
+    assignments: BTreeSet<Assignment>,
     last_revision: u64,
     quotas: Quotas,
 }
@@ -198,6 +202,7 @@ impl Store {
                 self.memberships.remove(&membership);
             }
         }
+        self.drop_assignments(Principal::User(id));
         Ok(())
     }
 
@@ -237,6 +242,7 @@ impl Store {
             self.memberships.remove(&membership);
             self.forget_group(user, id);
         }
+        self.drop_assignments(Principal::Group(id));
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::failure::Failure;
 use super::request::ENTERPRISE;
 use crate::sandbox::store::{
-    ExternalId, Group, GroupId, Membership, MembershipId, Millis, User, UserAttributes, UserId,
+    Assignment, ExternalId, Group, GroupId, Membership, MembershipId, Millis, User, UserAttributes, UserId,
 };
 
 /// The account that the sandbox plays.
@@ -24,7 +24,7 @@ pub fn membership_arn(id: MembershipId) -> String {
 }
 
 /// Times go over the wire as seconds since 1970, with a fraction.
-fn time(at: Millis) -> Value {
+pub fn time(at: Millis) -> Value {
     json!(at as f64 / 1000.0)
 }
 
@@ -127,16 +127,26 @@ pub fn page(name: &str, items: Vec<Value>, next_token: Option<String>) -> Value 
     Value::Object(page)
 }
 
-/// The one instance that ListInstances of the SSO Admin API shows.
-pub fn instances(store: &str, region: &str, created: Millis) -> Value {
+/// The instance that goes with an identity store.
+pub fn instance_arn(store: &str) -> String {
     let suffix: String = store
         .chars()
         .filter(char::is_ascii_alphanumeric)
         .chain("0000000000000000".chars())
         .take(16)
         .collect();
+    format!("arn:aws:sso:::instance/ssoins-{suffix}")
+}
+
+/// One of those that ListAccountAssignmentsForPrincipal lists.
+pub fn assignment(assignment: &Assignment) -> Value {
+    pascal(json!(assignment))
+}
+
+/// The one instance that ListInstances of the SSO Admin API shows.
+pub fn instances(store: &str, region: &str, created: Millis) -> Value {
     json!({"Instances": [{
-        "InstanceArn": format!("arn:aws:sso:::instance/ssoins-{suffix}"),
+        "InstanceArn": instance_arn(store),
         "IdentityStoreId": store,
         "IdentityStoreArn": format!("arn:aws:identitystore::{ACCOUNT}:identitystore/{store}"),
         "OwnerAccountId": ACCOUNT,

@@ -91,6 +91,11 @@ impl Failure {
         Self::new(400, "ResourceNotFoundException", format!("{shown} not found."), extra)
     }
 
+    /// Of the SSO Admin API, whose shape has no more than a message.
+    pub fn not_found_in_sso_admin(message: impl Into<String>) -> Self {
+        Self::new(400, "ResourceNotFoundException", message, Value::Null)
+    }
+
     pub fn duplicate(message: &str) -> Self {
         let reason = json!({"Reason": "UNIQUENESS_CONSTRAINT_VIOLATION"});
         Self::new(400, "ConflictException", message, reason)

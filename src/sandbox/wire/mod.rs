@@ -13,6 +13,7 @@ pub(in crate::sandbox) mod page;
 mod patch;
 mod perform;
 mod request;
+mod sso_admin;
 mod user_input;
 
 pub use failure::Failure;

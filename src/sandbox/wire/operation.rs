@@ -4,7 +4,8 @@ use std::fmt;
 
 macro_rules! operations {
     ($($access:ident $name:ident,)*) => {
-        /// An operation of the Identity Store API, or the one of the SSO Admin API by which a store is found.
+        /// An operation of the Identity Store API, or one of those of the SSO Admin API by which a store is found and
+        /// account assignments are read.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
         pub enum Operation {
             $($name,)*
@@ -69,6 +70,8 @@ operations! {
     Read ListGroupMemberships,
     Read ListGroupMembershipsForMember,
     Read ListInstances,
+    Read ListAccountAssignmentsForPrincipal,
+    Read DescribePermissionSet,
 }
 
 impl Operation {
@@ -76,11 +79,16 @@ impl Operation {
     pub fn from_target(target: &str) -> Option<Self> {
         let (service, name) = target.split_once('.')?;
         let operation = Self::from_name(name)?;
-        let of_service = match operation {
-            Self::ListInstances => "SWBExternalService",
-            _ => "AWSIdentityStore",
-        };
+        let of_service = if operation.is_of_sso_admin() { "SWBExternalService" } else { "AWSIdentityStore" };
         (service == of_service).then_some(operation)
+    }
+
+    /// Whether it belongs to the SSO Admin API.
+    pub fn is_of_sso_admin(self) -> bool {
+        matches!(
+            self,
+            Self::ListInstances | Self::ListAccountAssignmentsForPrincipal | Self::DescribePermissionSet
+        )
     }
 
     /// The operation with this name.

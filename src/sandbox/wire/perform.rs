@@ -7,6 +7,7 @@ use super::answer;
 use super::failure::Failure;
 use super::patch;
 use super::request::{Alternate, Decoded, Request};
+use super::sso_admin;
 use crate::sandbox::persist::{Books, CommitError};
 use crate::sandbox::store::{
     Change, GroupContent, GroupId, Kind, MembershipId, Millis, ResourceId, Store, User, UserContent, UserId,
@@ -182,6 +183,7 @@ fn read(request: Request, cx: &Context<'_>) -> Result<Value, Failure> {
             Ok(answer::page("GroupMemberships", memberships, found.next_token))
         }
         Request::ListInstances => Ok(answer::instances(id, cx.region, 0)),
+        Request::SsoAdmin(question) => sso_admin::perform(question, cx),
         _ => Err(Failure::unknown_operation()),
     }
 }

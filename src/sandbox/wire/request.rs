@@ -9,6 +9,7 @@ use super::members::{Members, Problems};
 use super::operation::Operation;
 use super::page::{MAX_RESULTS, PageRequest};
 use super::patch::AttributeOperation;
+use super::sso_admin::{self, Question};
 use super::user_input;
 use crate::sandbox::store::{
     EXTERNAL_ID_MAX, ExternalId, GroupId, MembershipId, Revision, Rule, TEXT_MAX, UserAttributes, UserId,
@@ -24,7 +25,7 @@ const EXTENSION_PATTERN: &str = "aws:identitystore:[a-z]{1,20}";
 const NEXT_TOKEN_PATTERN: &str = "[-a-zA-Z0-9+=/:_]*";
 const NEXT_TOKEN_MAX: usize = 65_535;
 
-/// A request that is well formed, for the identity store `store` (none for ListInstances).
+/// A request that is well formed, for the identity store `store` (none for the SSO Admin API).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decoded {
     pub store: Option<String>,
@@ -63,6 +64,7 @@ pub enum Request {
     ListGroupMemberships { group: GroupId, page: PageRequest },
     ListGroupMembershipsForMember { user: UserId, page: PageRequest },
     ListInstances,
+    SsoAdmin(Question),
 }
 
 /// Decodes the body of a call of `operation`.
@@ -72,12 +74,11 @@ pub fn decode(operation: Operation, body: &[u8]) -> Result<Decoded, Failure> {
     let mut m = Members::top(values);
     let mut problems = Problems::default();
     let p = &mut problems;
-    let store = match operation {
-        Operation::ListInstances => None,
-        _ => identity_store_id(&mut m, p),
-    };
+    let store = if operation.is_of_sso_admin() { None } else { identity_store_id(&mut m, p) };
     let request = match operation {
         Operation::ListInstances => list_instances(&mut m, p),
+        Operation::ListAccountAssignmentsForPrincipal => sso_admin::list_account_assignments(&mut m, p),
+        Operation::DescribePermissionSet => sso_admin::describe_permission_set(&mut m, p),
         _ => read(operation, &mut m, p),
     };
     m.finish(p);
@@ -158,7 +159,9 @@ fn read(operation: Operation, m: &mut Members, p: &mut Problems) -> Option<Reque
             let (user, page) = (member_id(m, p), page(m, p));
             Request::ListGroupMembershipsForMember { user: user?, page }
         }
-        Operation::ListInstances => Request::ListInstances,
+        Operation::ListInstances
+        | Operation::ListAccountAssignmentsForPrincipal
+        | Operation::DescribePermissionSet => return None,
     })
 }
 
@@ -199,7 +202,7 @@ fn identity_store_id(m: &mut Members, p: &mut Problems) -> Option<String> {
     id.map(str::to_owned)
 }
 
-fn resource_id<T: FromStr>(path: String, text: &str, kind: &str, p: &mut Problems) -> Option<T> {
+pub(super) fn resource_id<T: FromStr>(path: String, text: &str, kind: &str, p: &mut Problems) -> Option<T> {
     let id = match text.strip_prefix("arn:aws") {
         None => Some(text),
         Some(rest) => rest.split_once(":identitystore:::").and_then(|(partition, resource)| {
@@ -257,7 +260,7 @@ fn revision(m: &mut Members, p: &mut Problems) -> Option<Revision> {
     digits.then(|| Revision(text.parse().unwrap_or(u64::MAX)))
 }
 
-fn page(m: &mut Members, p: &mut Problems) -> PageRequest {
+pub(super) fn page(m: &mut Members, p: &mut Problems) -> PageRequest {
     let max_results = m.integer("MaxResults", p);
     if max_results.is_some_and(|n| n < 1) {
         p.add("maxResults", Rule::MinValue(1));
@@ -434,6 +437,7 @@ impl Request {
             Self::IsMemberInGroups { user, groups } => json!({"userId": user, "groupIds": groups}),
             Self::ListGroupMembershipsForMember { user, .. } => json!({"userId": user}),
             Self::ListInstances => json!({}),
+            Self::SsoAdmin(question) => question.summary(),
         }
     }
 }

@@ -81,7 +81,7 @@ impl IdentityStoreTarget {
         (lines, page.users.into_iter().next())
     }
 
-    async fn one_page_of_users(
+    pub(super) async fn one_page_of_users(
         &self,
     ) -> Result<aws_sdk_identitystore::operation::list_users::ListUsersOutput, TargetError> {
         let store = self.identity_store_id().await?;
@@ -123,12 +123,12 @@ fn is_directory(issuer: &str) -> bool {
     issuer.starts_with("arn:") && issuer.contains(":ds:") && issuer.contains(":directory/")
 }
 
-fn ok(name: &str, detail: String) -> CheckLine {
+pub(super) fn ok(name: &str, detail: String) -> CheckLine {
     line(name, CheckState::Ok, detail, None)
 }
 
 /// The remedy given is for a denied permission; other failures have their own.
-fn fail(name: &str, error: &TargetError, if_denied: &str) -> CheckLine {
+pub(super) fn fail(name: &str, error: &TargetError, if_denied: &str) -> CheckLine {
     let remedy = match error.kind {
         TargetErrorKind::AccessDenied if error.code == "AccessDeniedException" => Some(if_denied),
         TargetErrorKind::AccessDenied => Some("check the credentials, the account and this machine's clock"),

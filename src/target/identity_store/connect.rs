@@ -15,7 +15,7 @@ use tokio::sync::OnceCell;
 
 use super::IdentityStoreTarget;
 use super::dates::Dates;
-use super::failure::of_list_instances;
+use super::failure::of_sso_admin;
 use crate::ids::IdentityStoreId;
 use crate::target::clock::Clock;
 use crate::target::gather::Pages;
@@ -103,10 +103,11 @@ impl IdentityStoreTarget {
             .build();
         Self {
             client: aws_sdk_identitystore::Client::from_conf(client),
-            instances: aws_sdk_ssoadmin::Client::new(config),
+            sso_admin: aws_sdk_ssoadmin::Client::new(config),
             credentials: config.credentials_provider(),
             pacer: Pacer::new(pacing),
             store: OnceCell::new_with(identity_store_id),
+            instances: OnceCell::new(),
             clock,
             scim: None,
         }
@@ -118,6 +119,15 @@ impl IdentityStoreTarget {
     }
 
     async fn find_identity_store(&self) -> Result<IdentityStoreId, TargetError> {
+        the_active_one(self.instances().await?)
+    }
+
+    /// All of them; asked for once, when they are first needed.
+    pub(super) async fn instances(&self) -> Result<&[InstanceMetadata], TargetError> {
+        self.instances.get_or_try_init(|| self.list_instances()).await.map(Vec::as_slice)
+    }
+
+    async fn list_instances(&self) -> Result<Vec<InstanceMetadata>, TargetError> {
         let mut instances = Vec::new();
         let mut pages = Pages::default();
         let mut token = None;
@@ -125,14 +135,14 @@ impl IdentityStoreTarget {
             let page = self
                 .pacer
                 .call("ListInstances", Repeat::Read, || {
-                    let request = self.instances.list_instances().set_next_token(token.clone());
-                    async move { request.send().await.map_err(of_list_instances) }
+                    let request = self.sso_admin.list_instances().set_next_token(token.clone());
+                    async move { request.send().await.map_err(of_sso_admin) }
                 })
                 .await?;
             instances.extend(page.instances.unwrap_or_default());
             token = pages.next(page.next_token)?;
             if token.is_none() {
-                return the_active_one(&instances);
+                return Ok(instances);
             }
         }
     }

@@ -8,7 +8,6 @@ use std::time::Duration;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_identitystore::Error as ServiceError;
 use aws_sdk_identitystore::types::ResourceType;
-use aws_sdk_ssoadmin::operation::list_instances::ListInstancesError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::{DispatchFailure, SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
@@ -25,8 +24,11 @@ where
     of(error, |e| refusal_details(&e.into()))
 }
 
-/// Of `sso:ListInstances`.
-pub(super) fn of_list_instances(error: SdkError<ListInstancesError, HttpResponse>) -> Failure {
+/// Of a call to the SSO Admin API.
+pub(super) fn of_sso_admin<E>(error: SdkError<E, HttpResponse>) -> Failure
+where
+    E: ProvideErrorMetadata,
+{
     of(error, |e| Details {
         code: e.code().map(str::to_owned),
         message: e.message().map(str::to_owned),

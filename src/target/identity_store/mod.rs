@@ -1,9 +1,10 @@
 //! The Identity Store API (`aws-sdk-identitystore`): the target that AWS offers without SCIM.
 //!
 //! `connect` makes the clients, `convert` knows the shapes, `observe` asks (with as few requests as `target::gather` can),
-//! `write` writes, `disable` goes over the store's SCIM endpoint where there is one, `failure` says what an error means.
+//! `assignments` asks the SSO Admin API who is assigned to what, `write` writes, `disable` goes over the store's SCIM endpoint where there is one, `failure` says what an error means.
 //! The SDK's own retries are off: every attempt passes the pacer.
 
+mod assignments;
 mod check;
 mod connect;
 mod convert;
@@ -15,11 +16,12 @@ mod observe;
 mod tests;
 mod write;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use aws_sdk_identitystore::config::SharedCredentialsProvider;
+use aws_sdk_ssoadmin::types::InstanceMetadata;
 use jiff::Timestamp;
 use tokio::sync::OnceCell;
 
@@ -31,18 +33,20 @@ use super::pacing::Pacer;
 use super::{Capabilities, ScimTarget, Target, TargetError, TargetErrorKind, Usage};
 use crate::ids::{IdentityStoreId, TargetId};
 use crate::model::{
-    CheckLine, GroupAttributes, Kind, Observed, ObservedGroup, ObservedUser, UserAttribute, UserAttributes,
-    Wants,
+    Assignment, CheckLine, GroupAttributes, Kind, Observed, ObservedGroup, ObservedUser, UserAttribute,
+    UserAttributes, Wants,
 };
 
 /// One identity store, reached by one client that all callers share.
 #[derive(Debug)]
 pub struct IdentityStoreTarget {
     client: aws_sdk_identitystore::Client,
-    instances: aws_sdk_ssoadmin::Client,
+    sso_admin: aws_sdk_ssoadmin::Client,
     credentials: Option<SharedCredentialsProvider>,
     pacer: Pacer,
     store: OnceCell<IdentityStoreId>,
+    /// As `sso:ListInstances` shows them.
+    instances: OnceCell<Vec<InstanceMetadata>>,
     clock: Arc<Clock>,
     /// To disable and enable users: for nothing else.
     scim: Option<ScimTarget>,
@@ -151,6 +155,17 @@ impl Target for IdentityStoreTarget {
 
     async fn is_member(&self, group: &TargetId, user: &TargetId) -> Result<bool, TargetError> {
         self.send_is_member(group, user).await
+    }
+
+    async fn assignments(
+        &self,
+        principals: &BTreeMap<TargetId, Kind>,
+    ) -> Result<BTreeMap<TargetId, Vec<Assignment>>, TargetError> {
+        self.read_assignments(principals).await
+    }
+
+    async fn check_assignments(&self) -> Vec<CheckLine> {
+        vec![self.try_assignments().await]
     }
 
     fn usage(&self) -> Usage {

@@ -1,5 +1,7 @@
 //! The client over a scripted transport: what it makes of answers, and which requests it sends.
 
+mod assignments;
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

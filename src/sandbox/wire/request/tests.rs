@@ -17,6 +17,11 @@ fn every_operation_wants_its_required_members() {
         let result = decoded(*operation, json!({}));
         match operation {
             Operation::ListInstances => assert!(result.is_ok()),
+            operation if operation.is_of_sso_admin() => {
+                let failure = result.unwrap_err();
+                assert_eq!(failure.code, "ValidationException", "{operation}");
+                assert!(failure.message.contains("'instanceArn'"), "{operation}");
+            }
             _ => {
                 let failure = result.unwrap_err();
                 assert_eq!(failure.code, "ValidationException", "{operation}");
