@@ -37,7 +37,7 @@ use crate::plan::{
 };
 use crate::scope::{NestedGroups, Scope};
 use crate::state::{CycleKind, CycleOutcome, FindingChanges, Reader, State, StateError};
-use crate::target::{Target, TargetError, TargetErrorKind};
+use crate::target::{Target, TargetError};
 use confirm::Concerned;
 use record::{Record, Seen, Suspects};
 use unread::ReadIds;
@@ -113,7 +113,7 @@ pub enum CycleError {
 impl CycleError {
     /// The error with its causes, and what to do about it where they do not say.
     pub fn with_remedy(&self) -> String {
-        let denied = |e: &TargetError| e.kind == TargetErrorKind::AccessDenied;
+        let denied = TargetError::is_of_permissions;
         let remedy = match self {
             Self::Target(e) | Self::Recover(RecoverError::Target(e)) if denied(e) => Some(GIVE_PERMISSION),
             Self::Target(_) | Self::Recover(RecoverError::Target(_)) => Some(CHECK_TARGET),

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use tracing::warn;
+
 use super::CycleError;
 use crate::ids::TargetId;
 use crate::model::{Kind, Known, Observed, Wants};
@@ -23,7 +25,13 @@ pub async fn read_back(target: &dyn Target, wants: &Wants, known: &Known) -> Res
     let linked =
         |kind| known.links.values().filter(move |l| l.kind == kind).filter_map(|l| l.target_id.clone());
     let groups: BTreeSet<TargetId> = linked(Kind::Group).collect();
-    let mut observed = target.read_back(&groups).await.map_err(CycleError::Target)?;
+    let mut observed = match target.read_back(&groups).await {
+        Err(error) if error.is_of_a_cut_listing() => {
+            warn!("{error}: what is linked is looked up one by one instead");
+            return one_by_one(target, wants, linked(Kind::User).collect(), groups).await;
+        }
+        read => read.map_err(CycleError::Target)?,
+    };
     // A listing that runs while others write may miss an object: no linked one is taken for gone on that account.
     // Names are asked for as ever, since whoever is found so comes with members.
     let again = Wants {
@@ -44,6 +52,35 @@ pub async fn read_back(target: &dyn Target, wants: &Wants, known: &Known) -> Res
                     observed.groups.insert(id, group);
                 }
             }
+        }
+    }
+    name_members(target, &mut observed).await?;
+    Ok(observed)
+}
+
+/// Of a target that cannot list all that it holds: what is wanted and what is linked, with the members of the linked
+/// groups as far as they can be listed.
+async fn one_by_one(
+    target: &dyn Target,
+    wants: &Wants,
+    users: BTreeSet<TargetId>,
+    groups: BTreeSet<TargetId>,
+) -> Result<Observed, CycleError> {
+    let mut all = wants.clone();
+    all.users.extend(users);
+    all.groups.extend(groups.iter().cloned());
+    let mut observed = target.observe(&all).await.map_err(CycleError::Target)?;
+    for id in groups {
+        let Some(group) = observed.groups.get_mut(&id).filter(|g| g.members.is_none()) else { continue };
+        let name = group.attributes.display_name.clone();
+        let named = Wants { group_names: BTreeSet::from([name.clone()]), ..Wants::default() };
+        match target.observe(&named).await {
+            Ok(mut found) => group.members = found.groups.remove(&id).and_then(|found| found.members),
+            // What was applied is taken for what is there, as in any cycle that is no full one.
+            Err(error) if error.is_of_a_cut_listing() => {
+                warn!(group = %id, "the members of a group cannot be compared: {error}");
+            }
+            Err(error) => return Err(CycleError::Target(error)),
         }
     }
     name_members(target, &mut observed).await?;
