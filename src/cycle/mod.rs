@@ -231,6 +231,9 @@ pub async fn prepare(
     } else {
         observe::observe(parts.target.as_ref(), &wants).await?
     };
+    if observe::shows_strangers(&observed, &known) {
+        known.elsewhere = state.linked_elsewhere(&parts.identity_store).await?;
+    }
     let managed: BTreeSet<_> = profile.mapping.user_expressions().keys().copied().collect();
     let make = |scope: &Scope<'_>| {
         let inputs = Inputs {

@@ -58,6 +58,12 @@ pub async fn read_back(target: &dyn Target, wants: &Wants, known: &Known) -> Res
     Ok(observed)
 }
 
+/// Whether there is anything that this profile has not linked.
+pub fn shows_strangers(observed: &Observed, known: &Known) -> bool {
+    let ours: BTreeSet<&TargetId> = known.links.values().filter_map(|l| l.target_id.as_ref()).collect();
+    observed.users.keys().chain(observed.groups.keys()).any(|id| !ours.contains(id))
+}
+
 /// Of a target that cannot list all that it holds: what is wanted and what is linked, with the members of the linked
 /// groups as far as they can be listed.
 async fn one_by_one(

@@ -158,19 +158,32 @@ fn two_who_could_be_the_same_person_are_a_conflict_of_one() {
 #[test]
 fn what_another_profile_has_linked_is_refused_and_that_profile_named() {
     for way in [Way::Api, Way::Scim] {
-        let bench = Bench::new(way, export(), &SCOPE);
+        let mut bench = Bench::new(way, export(), &SCOPE);
         bench.sync().exits(0);
         let before = bench.contents();
         bench.idcsync.configure(&bench.config("other", "state.db"));
-        let (mut run, mut requests) = bench.requests_of(&["sync"]);
-        if run.code == 4 {
-            assert_eq!(writes(&requests), 0, "{requests:?}");
-            bench.idcsync.run(&["approve", &plan_id(&run)]).exits(0);
-            (run, requests) = bench.requests_of(&["sync"]);
+        for _ in 0..2 {
+            let (run, requests) = bench.requests_of(&["sync"]);
+            let run = run.exits(0).says("Nothing to do").says("Findings (10):");
+            let run = run.says("belongs to the profile `p` already").never_says("to adopt");
+            assert_eq!(writes(&requests), 0, "{}", run.report());
         }
-        assert_eq!(writes(&requests), 0, "{requests:?}");
-        run.exits(6).complains("belongs to the profile `p` already");
         before.assert_same(&bench.contents());
+
+        // Those who are nobody's are not held up by it.
+        bench.export = export().group("New", people(6..8).into_iter().chain(["p90".to_owned()]));
+        bench.export.add_person("p90");
+        bench.put();
+        bench.scope = vec!["New".to_owned()];
+        bench.idcsync.configure(&bench.config("other", "state.db"));
+        bench.sync().exits(0).says("1 user to create, 1 group to create, 1 membership to add.");
+        let there = bench.contents();
+        assert_eq!((there.users.len(), there.members["New@ex.test"].len()), (9, 1));
+
+        // And the first one has lost nothing.
+        bench.export = export();
+        bench.put();
+        bench.scope = SCOPE.map(str::to_owned).to_vec();
         bench.configure();
         bench.assert_settled();
     }

@@ -1,5 +1,6 @@
 //! A relay before a SCIM endpoint that takes a token of the test's choice, which may change at any time.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,9 +17,9 @@ struct Shared {
     /// Where requests go, and the token that is taken there.
     to: String,
     token: String,
-    accepted: Mutex<String>,
+    accepted: Mutex<BTreeSet<String>>,
     posts: AtomicUsize,
-    refused: AtomicUsize,
+    passed_on: Mutex<Vec<String>>,
 }
 
 impl Relay {
@@ -28,9 +29,9 @@ impl Relay {
         let shared = Arc::new(Shared {
             to: to.to_owned(),
             token: token.to_owned(),
-            accepted: Mutex::new(accepted.to_owned()),
+            accepted: Mutex::new(BTreeSet::from([accepted.to_owned()])),
             posts: AtomicUsize::new(0),
-            refused: AtomicUsize::new(0),
+            passed_on: Mutex::default(),
         });
         let serving = Arc::clone(&shared);
         // Ends with the test's process.
@@ -43,8 +44,13 @@ impl Relay {
         Self { endpoint, shared }
     }
 
+    /// This one too.
     pub fn accept(&self, token: &str) {
-        token.clone_into(&mut self.shared.accepted.lock().expect("the token"));
+        self.shared.accepted.lock().expect("the tokens").insert(token.to_owned());
+    }
+
+    pub fn revoke(&self, token: &str) {
+        self.shared.accepted.lock().expect("the tokens").remove(token);
     }
 
     /// POSTs that were passed on.
@@ -52,9 +58,10 @@ impl Relay {
         self.shared.posts.load(Ordering::SeqCst)
     }
 
-    /// Requests with another token.
-    pub fn refused(&self) -> usize {
-        self.shared.refused.load(Ordering::SeqCst)
+    /// How many requests with this token were passed on.
+    pub fn passed_on(&self, token: &str) -> usize {
+        let all = self.shared.passed_on.lock().expect("the tokens");
+        all.iter().filter(|passed| *passed == token).count()
     }
 }
 
@@ -82,11 +89,10 @@ fn serve(stream: TcpStream, shared: &Shared) {
         }
         let mut body = vec![0; length];
         reader.read_exact(&mut body).expect("the announced body");
-        let right = *shared.accepted.lock().expect("the token") == bearer;
-        if !right {
-            shared.refused.fetch_add(1, Ordering::SeqCst);
-        } else if method == "POST" {
-            shared.posts.fetch_add(1, Ordering::SeqCst);
+        let right = shared.accepted.lock().expect("the tokens").contains(&bearer);
+        if right {
+            shared.passed_on.lock().expect("the tokens").push(bearer);
+            shared.posts.fetch_add(usize::from(method == "POST"), Ordering::SeqCst);
         }
         let token = if right { shared.token.as_str() } else { "another one" };
         let headers =
