@@ -37,7 +37,7 @@ pub struct Known {
     pub cookie: Option<ChangeCookie>,
     /// Objects of the target that other profiles of this state database have linked, with their names. Filled where
     /// something was observed that is not linked here.
-    pub elsewhere: BTreeMap<TargetId, String>,
+    pub elsewhere: BTreeMap<(Kind, TargetId), String>,
 }
 
 impl Known {

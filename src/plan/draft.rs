@@ -251,7 +251,7 @@ impl Drafts {
                     self.findings.push(protected_finding(subject()));
                     return;
                 }
-                if let Some(profile) = inputs.known.elsewhere.get(id) {
+                if let Some(profile) = inputs.known.elsewhere.get(&(Kind::User, id.clone())) {
                     self.findings.push(linked_elsewhere(subject(), id, profile));
                     return;
                 }
@@ -389,7 +389,7 @@ impl Drafts {
         if protect.covers_group(id, found) {
             self.protected.insert(no);
             self.findings.push(protected_finding(subject()));
-        } else if let Some(profile) = inputs.known.elsewhere.get(id) {
+        } else if let Some(profile) = inputs.known.elsewhere.get(&(Kind::Group, id.clone())) {
             self.findings.push(linked_elsewhere(subject(), id, profile));
         } else if inputs.policy.adopt == Adopt::Never && !same_anchor {
             self.findings.push(conflict(subject(), "displayName", name, id));

@@ -35,7 +35,8 @@ const ALL: &str =
         disabled_at, disabled_cause, disabled_how, deleted_at, deletion_proof, absent_since, doubtful
     FROM links WHERE profile_id = $1";
 
-const ELSEWHERE: &str = "SELECT l.target_id, p.name FROM links l JOIN profiles p ON p.id = l.profile_id
+const ELSEWHERE: &str =
+    "SELECT l.kind, l.target_id, p.name FROM links l JOIN profiles p ON p.id = l.profile_id
     WHERE l.identity_store_id = $1 AND l.profile_id <> $2 AND l.target_id IS NOT NULL";
 const STORE: &str = "SELECT identity_store_id FROM profiles WHERE id = $1";
 const OWNER: &str = "SELECT p.name, l.dn FROM links l JOIN profiles p ON p.id = l.profile_id
@@ -106,8 +107,14 @@ impl Reader {
 
 impl Reader {
     /// Objects of the identity store that other profiles have linked, with their names.
-    pub async fn linked_elsewhere(&self, store: &IdentityStoreId) -> Result<BTreeMap<TargetId, String>> {
-        let read = |row: &mut Row| Ok((TargetId::new(row.next::<String>()?), row.next()?));
+    pub async fn linked_elsewhere(
+        &self,
+        store: &IdentityStoreId,
+    ) -> Result<BTreeMap<(Kind, TargetId), String>> {
+        let read = |row: &mut Row| {
+            let kind = row.word("links.kind", Word::of)?;
+            Ok(((kind, TargetId::new(row.next::<String>()?)), row.next()?))
+        };
         let owned = self.db.fetch(ELSEWHERE, args![store.as_str(), self.profile_id], read).await?;
         Ok(owned.into_iter().collect())
     }
