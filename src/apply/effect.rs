@@ -231,6 +231,9 @@ pub(super) fn finding(plan: &Plan, step: &Step, error: &TargetError) -> Finding 
             (Code::TargetRefused, "correct the value in the directory or the mapping")
         }
         TargetErrorKind::Quota => (Code::TargetRefused, "raise the quota, or narrow the scope"),
+        TargetErrorKind::AccessDenied if !error.is_of_permissions() => {
+            (Code::TargetRefused, "`idcsync check` tells what of the target can be reached")
+        }
         TargetErrorKind::AccessDenied => {
             (Code::TargetRefused, "give the caller's role the permission that the message names")
         }

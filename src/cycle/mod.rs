@@ -39,7 +39,7 @@ use crate::plan::{
 };
 use crate::scope::{NestedGroups, Scope};
 use crate::state::{CycleKind, CycleOutcome, FindingChanges, Reader, State, StateError};
-use crate::target::{Target, TargetError, TargetErrorKind};
+use crate::target::{Target, TargetError};
 use confirm::Concerned;
 use record::{Record, Seen, Suspects};
 use unread::ReadIds;
@@ -117,7 +117,7 @@ pub enum CycleError {
 impl CycleError {
     /// The error with its causes, and what to do about it where they do not say.
     pub fn with_remedy(&self) -> String {
-        let denied = |e: &TargetError| e.kind == TargetErrorKind::AccessDenied;
+        let denied = TargetError::is_of_permissions;
         let remedy = match self {
             Self::Target(e) | Self::Recover(RecoverError::Target(e)) if denied(e) => Some(GIVE_PERMISSION),
             Self::Target(_) | Self::Recover(RecoverError::Target(_)) => Some(CHECK_TARGET),
@@ -237,6 +237,9 @@ pub async fn prepare(
     } else {
         observe::observe(parts.target.as_ref(), &wants).await?
     };
+    if observe::shows_strangers(&observed, &known) {
+        known.elsewhere = state.linked_elsewhere(&parts.identity_store).await?;
+    }
     let managed: BTreeSet<_> = profile.mapping.user_expressions().keys().copied().collect();
     let make = |scope: &Scope<'_>, fates: &BTreeMap<LinkNo, Fate>| {
         let inputs = Inputs {

@@ -9,9 +9,6 @@ use crate::ids::TargetId;
 use crate::model::{Kind, Known, Observed, Wants};
 use crate::target::Target;
 
-/// A target that gives one page of a listing and no more (`TargetError::code`).
-const LISTING_CUT: &str = "ListingCut";
-
 /// What the plan depends on, and then the names of members of groups that are to be adopted: `protect` goes by
 /// name.
 pub async fn observe(target: &dyn Target, wants: &Wants) -> Result<Observed, CycleError> {
@@ -29,15 +26,11 @@ pub async fn read_back(target: &dyn Target, wants: &Wants, known: &Known) -> Res
         |kind| known.links.values().filter(move |l| l.kind == kind).filter_map(|l| l.target_id.clone());
     let groups: BTreeSet<TargetId> = linked(Kind::Group).collect();
     let mut observed = match target.read_back(&groups).await {
-        Err(error) if error.code == LISTING_CUT => {
-            warn!(
-                "the target cannot be listed to its end, so only the objects that the profile manages are looked up, \
-                 and memberships that others changed are not seen: {error}"
-            );
-            let all = Wants { users: linked(Kind::User).collect(), groups: groups.clone(), ..wants.clone() };
-            return observe(target, &all).await;
+        Err(error) if error.is_of_a_cut_listing() => {
+            warn!("{error}: what is linked is looked up one by one instead");
+            return one_by_one(target, wants, linked(Kind::User).collect(), groups).await;
         }
-        answer => answer.map_err(CycleError::Target)?,
+        read => read.map_err(CycleError::Target)?,
     };
     // A listing that runs while others write may miss an object: no linked one is taken for gone on that account.
     // Names are asked for as ever, since whoever is found so comes with members.
@@ -59,6 +52,41 @@ pub async fn read_back(target: &dyn Target, wants: &Wants, known: &Known) -> Res
                     observed.groups.insert(id, group);
                 }
             }
+        }
+    }
+    name_members(target, &mut observed).await?;
+    Ok(observed)
+}
+
+/// Whether there is anything that this profile has not linked.
+pub fn shows_strangers(observed: &Observed, known: &Known) -> bool {
+    let ours: BTreeSet<&TargetId> = known.links.values().filter_map(|l| l.target_id.as_ref()).collect();
+    observed.users.keys().chain(observed.groups.keys()).any(|id| !ours.contains(id))
+}
+
+/// Of a target that cannot list all that it holds: what is wanted and what is linked, with the members of the linked
+/// groups as far as they can be listed.
+async fn one_by_one(
+    target: &dyn Target,
+    wants: &Wants,
+    users: BTreeSet<TargetId>,
+    groups: BTreeSet<TargetId>,
+) -> Result<Observed, CycleError> {
+    let mut all = wants.clone();
+    all.users.extend(users);
+    all.groups.extend(groups.iter().cloned());
+    let mut observed = target.observe(&all).await.map_err(CycleError::Target)?;
+    for id in groups {
+        let Some(group) = observed.groups.get_mut(&id).filter(|g| g.members.is_none()) else { continue };
+        let name = group.attributes.display_name.clone();
+        let named = Wants { group_names: BTreeSet::from([name.clone()]), ..Wants::default() };
+        match target.observe(&named).await {
+            Ok(mut found) => group.members = found.groups.remove(&id).and_then(|found| found.members),
+            // What was applied is taken for what is there, as in any cycle that is no full one.
+            Err(error) if error.is_of_a_cut_listing() => {
+                warn!(group = %id, "the members of a group cannot be compared: {error}");
+            }
+            Err(error) => return Err(CycleError::Target(error)),
         }
     }
     name_members(target, &mut observed).await?;

@@ -35,6 +35,9 @@ pub struct Known {
     pub last_full: Option<Timestamp>,
     /// How far the directory's change log has been read.
     pub cookie: Option<ChangeCookie>,
+    /// Objects of the target that other profiles of this state database have linked, with their names. Filled where
+    /// something was observed that is not linked here.
+    pub elsewhere: BTreeMap<(Kind, TargetId), String>,
 }
 
 impl Known {

@@ -251,6 +251,10 @@ impl Drafts {
                     self.findings.push(protected_finding(subject()));
                     return;
                 }
+                if let Some(profile) = inputs.known.elsewhere.get(&(Kind::User, id.clone())) {
+                    self.findings.push(linked_elsewhere(subject(), id, profile));
+                    return;
+                }
                 let same_anchor = has_anchor(&found.external_ids, wish.anchor);
                 if inputs.policy.adopt == Adopt::Never && !same_anchor {
                     self.findings.push(conflict(subject(), "userName", label, id));
@@ -385,6 +389,8 @@ impl Drafts {
         if protect.covers_group(id, found) {
             self.protected.insert(no);
             self.findings.push(protected_finding(subject()));
+        } else if let Some(profile) = inputs.known.elsewhere.get(&(Kind::Group, id.clone())) {
+            self.findings.push(linked_elsewhere(subject(), id, profile));
         } else if inputs.policy.adopt == Adopt::Never && !same_anchor {
             self.findings.push(conflict(subject(), "displayName", name, id));
         } else {
@@ -519,6 +525,17 @@ fn two_candidates(subject: Subject, id: &TargetId, what: &str, value: &str, othe
         format!(
             "two objects of the target could be this one: {id} bears its external id, and {other} holds the {what} \
              {value}. Remove or rename one of them, or decide with `idcsync link`"
+        ),
+    )
+}
+
+fn linked_elsewhere(subject: Subject, id: &TargetId, profile: &str) -> Finding {
+    Finding::new(
+        Code::ConflictError,
+        subject,
+        format!(
+            "it is in the target as {id}, which belongs to the profile `{profile}` already, and to one profile only. \
+             Take it out of one of the two scopes; the other one lets go of it with `idcsync unlink`"
         ),
     )
 }

@@ -462,10 +462,13 @@ impl Plan {
         };
         add(self.profile.as_bytes());
         add(step.action.sort().word().as_bytes());
-        for no in [step.action.object(), step.action.member()].into_iter().flatten() {
-            if let Some(object) = self.objects.get(&no) {
+        // Who joins may be created by the very cycle that holds the joining, and has an id when it is approved.
+        let joins = matches!(step.action, Action::AddMember { .. });
+        for (no, by_id) in [(step.action.object(), true), (step.action.member(), !joins)] {
+            if let Some(object) = no.and_then(|no| self.objects.get(&no)) {
                 add(object.anchor.as_bytes());
-                add(object.target_id.as_ref().map_or("", TargetId::as_str).as_bytes());
+                let id = object.target_id.as_ref().filter(|_| by_id);
+                add(id.map_or("", TargetId::as_str).as_bytes());
             }
         }
         match &step.action {

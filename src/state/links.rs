@@ -8,7 +8,7 @@ use super::db::{Row, Tx, Value, args};
 use super::open::{Reader, State};
 use super::words::Word;
 use super::{Result, StateError};
-use crate::ids::{LinkNo, Sid, TargetId};
+use crate::ids::{IdentityStoreId, LinkNo, Sid, TargetId};
 use crate::model::{Deleted, Digest, Disabled, Kind, Link, Retry};
 
 const UPSERT: &str = "INSERT INTO links (profile_id, no, kind, anchor, dn, sid, identity_store_id, target_id,
@@ -35,6 +35,9 @@ const ALL: &str =
         disabled_at, disabled_cause, disabled_how, deleted_at, deletion_proof, absent_since, doubtful
     FROM links WHERE profile_id = $1";
 
+const ELSEWHERE: &str =
+    "SELECT l.kind, l.target_id, p.name FROM links l JOIN profiles p ON p.id = l.profile_id
+    WHERE l.identity_store_id = $1 AND l.profile_id <> $2 AND l.target_id IS NOT NULL";
 const STORE: &str = "SELECT identity_store_id FROM profiles WHERE id = $1";
 const OWNER: &str = "SELECT p.name, l.dn FROM links l JOIN profiles p ON p.id = l.profile_id
     WHERE l.identity_store_id = $1 AND l.kind = $2 AND l.target_id = $3
@@ -99,6 +102,21 @@ impl Reader {
     ) -> Result<Option<(String, String)>> {
         let args = args![store, kind.word(), target.as_str(), self.profile_id, no];
         self.db.fetch_one(OWNER, args, |row| Ok((row.next()?, row.next()?))).await
+    }
+}
+
+impl Reader {
+    /// Objects of the identity store that other profiles have linked, with their names.
+    pub async fn linked_elsewhere(
+        &self,
+        store: &IdentityStoreId,
+    ) -> Result<BTreeMap<(Kind, TargetId), String>> {
+        let read = |row: &mut Row| {
+            let kind = row.word("links.kind", Word::of)?;
+            Ok(((kind, TargetId::new(row.next::<String>()?)), row.next()?))
+        };
+        let owned = self.db.fetch(ELSEWHERE, args![store.as_str(), self.profile_id], read).await?;
+        Ok(owned.into_iter().collect())
     }
 }
 

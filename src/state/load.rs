@@ -1,5 +1,7 @@
 //! Everything that a cycle needs to know, in five queries however many objects there are.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::open::Reader;
@@ -28,6 +30,7 @@ impl Reader {
             last_read: profile.last_read,
             last_full: profile.last_full,
             cookie: profile.cookie,
+            elsewhere: BTreeMap::new(),
         };
         tx.commit().await?;
         Ok(known)

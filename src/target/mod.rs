@@ -151,6 +151,8 @@ impl std::ops::Add for Usage {
     }
 }
 
+const LISTING_CUT: &str = "ListingCut";
+
 /// Why a call had no effect, or that its effect is not known.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
@@ -187,6 +189,17 @@ impl TargetError {
             self.kind,
             TargetErrorKind::Throttled | TargetErrorKind::Unavailable | TargetErrorKind::Ambiguous
         )
+    }
+
+    /// Whether it is the caller's role that lacks something, and not the credentials that are no good.
+    pub fn is_of_permissions(&self) -> bool {
+        self.kind == TargetErrorKind::AccessDenied
+            && matches!(self.code.as_str(), "AccessDeniedException" | "AccessDenied" | "NotAuthorized")
+    }
+
+    /// A list that has more than its one page shows: what is wanted has to be asked for by itself.
+    pub fn is_of_a_cut_listing(&self) -> bool {
+        self.code == LISTING_CUT
     }
 
     pub(crate) fn new(kind: TargetErrorKind, code: impl Into<String>, message: impl Into<String>) -> Self {

@@ -156,6 +156,11 @@ async fn target_objects_have_one_owner(engine: Engine) {
         "the user x of the target belongs to the profile `corp` already (its CN=u1,DC=x)"
     );
     assert!(!error.is_unavailable());
+    // Of both, what the other one has; of the link that has no id, nothing.
+    for (state, kind, owner) in [(&other, Kind::User, "corp"), (&corp, Kind::Group, "other")] {
+        let elsewhere = state.linked_elsewhere(&store()).await.unwrap();
+        assert_eq!(elsewhere, [((kind, TargetId::new("x")), owner.to_owned())].into());
+    }
     assert!(!other.load(at("02T00:00:00")).await.unwrap().links.contains_key(&LinkNo(3)));
     // And within one profile.
     assert!(matches!(

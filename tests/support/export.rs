@@ -27,6 +27,12 @@ pub struct Person {
     pub user_name: String,
     pub mail: String,
     pub display_name: String,
+    /// Left out where empty.
+    pub family_name: String,
+    /// The account may not be used.
+    pub disabled: bool,
+    /// What the objectGUID is made of: somebody else of the same name has another one.
+    pub seed: String,
 }
 
 impl Export {
@@ -44,6 +50,9 @@ impl Export {
             user_name: format!("{name}@ex.test"),
             mail: format!("{name}@mail.ex.test"),
             display_name: format!("Person {name}"),
+            family_name: "Family".to_owned(),
+            disabled: false,
+            seed: name.to_owned(),
         };
         self.people.insert(name.to_owned(), person);
     }
@@ -53,6 +62,10 @@ impl Export {
     pub fn group(mut self, name: &str, members: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.groups.insert(name.to_owned(), members.into_iter().map(Into::into).collect());
         self
+    }
+
+    pub fn person(&mut self, name: &str) -> &mut Person {
+        self.people.get_mut(name).expect("a person of the export")
     }
 
     pub fn members(&mut self, group: &str) -> &mut Vec<String> {
@@ -67,13 +80,15 @@ impl Export {
             let _ = write!(
                 text,
                 "{}objectClass: top\nobjectClass: person\nobjectClass: user\nsAMAccountName: {name}\ngivenName: Given\n\
-                 sn: Family\nuserAccountControl: 512\nprimaryGroupID: 513\nwhenCreated: 20200101080000.0Z\n{}{}{}{}{}\n",
+                 userAccountControl: {}\nprimaryGroupID: 513\nwhenCreated: 20200101080000.0Z\n{}{}{}{}{}{}\n",
                 line("dn", &dn(name)),
+                if person.disabled { 514 } else { 512 },
+                if person.family_name.is_empty() { String::new() } else { line("sn", &person.family_name) },
                 line("userPrincipalName", &person.user_name),
                 line("mail", &person.mail),
                 line("displayName", &person.display_name),
-                sid(name.as_bytes(), "objectSid"),
-                guid(name),
+                sid(person.seed.as_bytes(), "objectSid"),
+                guid(&person.seed),
             );
         }
         for (name, members) in &self.groups {
@@ -104,6 +119,12 @@ impl Export {
             "[directory]\nkind = \"ldif\"\nfile = \"directory.ldif\"\nbase-dn = \"{BASE}\"\n\n[scope]\ngroups = {scope:?}\n"
         )
     }
+}
+
+/// The objectGUID of a person or group, as the program writes it.
+pub fn anchor(seed: &str) -> String {
+    let bytes: [u8; 16] = Sha256::digest(seed.as_bytes())[..16].try_into().expect("sixteen bytes");
+    uuid::Uuid::from_bytes_le(bytes).to_string()
 }
 
 /// The name of a person.

@@ -14,6 +14,7 @@
 //! | [`store`] | what a target does hold, by raw requests |
 //! | [`export`] | a small directory in a chosen state, as LDIF |
 //! | [`idcsync`] | the program under test, and its sandbox as a server |
+//! | [`ways`] | the three ways to write to one sandbox |
 //! | [`forecast`] | what the target is to be once a plan has been carried out |
 //! | [`contents`] | the form in which both say it |
 #![allow(dead_code, reason = "each test crate uses its own part of the rig")]
@@ -41,3 +42,4 @@ pub mod scim;
 pub mod slapd;
 pub mod store;
 pub mod tls;
+pub mod ways;

@@ -125,7 +125,7 @@ fn members_come_and_go_through_nested_groups_and_rings() {
     w.leave("all", "root");
     w.join("devs", "root");
     insta::assert_snapshot!(w.text(), @r#"
-    Plan 46771d1f1e36 for profile corp: 2 users to create, 1 group to create, 5 memberships to add.
+    Plan 31e87735f32d for profile corp: 2 users to create, 1 group to create, 5 memberships to add.
 
     Users
       + anna@x.example  (in scope by all → devs)

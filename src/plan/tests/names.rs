@@ -311,7 +311,7 @@ fn a_group_that_left_gives_up_its_name() {
     w.group("a2", &["anna"]).name = "A".to_owned();
     w.enter("a2");
     insta::assert_snapshot!(w.text(), @r#"
-    Plan dd72a9c7a3c1 for profile corp: 1 group to update, 1 group to create, 1 membership to add.
+    Plan 6e60d217f701 for profile corp: 1 group to update, 1 group to create, 1 membership to add.
 
     Groups
       + A  (in scope by a2)

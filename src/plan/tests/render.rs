@@ -40,10 +40,10 @@ fn hostile_names_and_values_stay_on_their_line() {
     w.store.put_group("ops", &[&boss]);
     let text = w.text();
     insta::assert_snapshot!(text, @r#"
-    Plan 852d2aaf65c9 for profile corp: 1 membership to remove, 1 user to update, 1 group to adopt, 1 membership to add.
+    Plan 2873c0884bb5 for profile corp: 1 membership to remove, 1 user to update, 1 group to adopt, 1 membership to add.
     3 steps are held:
       2 steps: it exists in the target already and would be taken over (target.adopt)
-      Approve with: idcsync approve 852d2aaf65c9
+      Approve with: idcsync approve 2873c0884bb5
 
     Users
       ~ anna@x.example  (the directory has other values)
@@ -85,7 +85,7 @@ fn the_shape_of_the_json() {
     insta::assert_snapshot!(json, @r#"
     {
       "schema": "idcsync/plan/v1",
-      "plan": "e1af81f153d2",
+      "plan": "4c85a9504999",
       "profile": "corp",
       "counts": {
         "add-member": 1,
@@ -225,7 +225,7 @@ fn the_shape_of_the_json() {
             }
           ],
           "approved": false,
-          "fingerprint": "4991fc9d5c2a4423dd2877b6a8baa50c"
+          "fingerprint": "7f18190ee826058972e6f2fffd03a3c0"
         }
       ],
       "withheld": [

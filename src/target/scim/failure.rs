@@ -86,8 +86,8 @@ const LONGEST_DETAIL: usize = 500;
 /// What to do about a token that is refused.
 pub(super) fn renew(token: &SecretSource) -> String {
     let place = match token {
-        SecretSource::File(path) => format!("the file {}", path.display()),
-        SecretSource::Env(name) => format!("the environment variable {name}"),
+        SecretSource::File(path) => format!("the file {} (`scim.token-file` in [target])", path.display()),
+        SecretSource::Env(name) => format!("the environment variable {name} (`scim.token-env` in [target])"),
     };
     format!(
         "the bearer token in {place} is not accepted: generate a new one in IAM Identity Center (Settings, Automatic \
@@ -97,7 +97,10 @@ pub(super) fn renew(token: &SecretSource) -> String {
 
 pub(super) fn of_token(error: &SecretError) -> Failure {
     let why: Vec<String> = causes(error).map(ToString::to_string).collect();
-    let message = format!("the SCIM bearer token cannot be read: {}", why.join(": "));
+    let message = format!(
+        "the SCIM bearer token (`scim.token-file` or `scim.token-env` in [target]) cannot be read: {}",
+        why.join(": ")
+    );
     Failure::new(Effect::Refused(TargetErrorKind::AccessDenied), "TokenUnreadable", message)
 }
 

@@ -16,7 +16,7 @@ use super::{ScimTarget, endpoint};
 use crate::model::Kind;
 use crate::target::gather::Pages;
 use crate::target::pacing::Repeat;
-use crate::target::{TargetError, TargetErrorKind};
+use crate::target::{LISTING_CUT, TargetError, TargetErrorKind};
 
 /// The most that AWS gives in one page (`count`).
 const PAGE: usize = 100;
@@ -180,7 +180,7 @@ pub(super) fn not_understood(what: &str) -> TargetError {
 pub(super) fn cut_short(what: &str) -> TargetError {
     TargetError::new(
         TargetErrorKind::Unavailable,
-        "ListingCut",
+        LISTING_CUT,
         format!(
             "{what} could not be listed: the SCIM endpoint gives one page and no cursor to the rest, and what is not \
              listed must not be taken for gone"
