@@ -43,12 +43,14 @@ pub fn pause_due(pause: &Pause, disable_after: SignedDuration, now: Timestamp) -
     PauseDue::Warn { at: due.max(noticed) }
 }
 
-/// Says, on the record, what the pause leads to; the first time starts the day of notice.
+/// Says, on the record, what the pause leads to; the first time starts the day of notice. `put_out`: what becomes of
+/// users, "disabled" or what the config has in its place.
 pub async fn warn_of_pause(
     state: &State,
     profile: &str,
     pause: &Pause,
     at: Timestamp,
+    put_out: &str,
     now: Timestamp,
 ) -> Result<FindingChanges, StateError> {
     if pause.warned.is_none() {
@@ -62,7 +64,7 @@ pub async fn warn_of_pause(
         findings::of_profile(profile),
         format!(
             "paused since {}, which is nearly as long as lifecycle.disable-after: all users of the profile are \
-             disabled by the first run after {at}. To prevent it: `idcsync resume`",
+             {put_out} by the first run after {at}. To prevent it: `idcsync resume`",
             pause.at
         ),
     ));

@@ -63,7 +63,11 @@ fn is_put_out(profile: &Profile, before: &serde_json::Value) {
     let dry = profile.at(time, &["sync", "--dry-run"]).exits(0);
     assert_eq!(profile.user(3), *before, "{:?}", profile.way);
     let run = profile.sync(time).says(&format!(": 1 user to {verb}.\n")).says("Applied: 1 done.");
-    assert!(run.stdout.starts_with(&dry.stdout.lines().next().expect("a plan").to_owned()), "{}", run.report());
+    assert!(
+        run.stdout.starts_with(&dry.stdout.lines().next().expect("a plan").to_owned()),
+        "{}",
+        run.report()
+    );
     let run = run.says("  (out of scope since ").says(": every scope entry was read completely");
     let run = match profile.way {
         Way::Revoke => run

@@ -114,9 +114,7 @@ impl Profile {
             Way::Report => (sandbox.target(), "report"),
             Way::Delete => (sandbox.target(), "delete"),
             Way::Beside => (sandbox.target() + &scim, ""),
-            Way::Scim => {
-                (format!("[target]\nkind = \"scim\"\nrequests-per-second = 100000\n{scim}"), "")
-            }
+            Way::Scim => (format!("[target]\nkind = \"scim\"\nrequests-per-second = 100000\n{scim}"), ""),
         };
         let method =
             if method.is_empty() { String::new() } else { format!("disable-method = \"{method}\"\n") };
@@ -260,7 +258,8 @@ fn steps_of(document: &Value) -> &Vec<Value> {
 
 fn line(step: &Value) -> String {
     let domain = format!("@{DOMAIN}");
-    let of = |what: &str| step[what]["label"].as_str().map(|label| format!(" {}", label.replace(&domain, "")));
+    let of =
+        |what: &str| step[what]["label"].as_str().map(|label| format!(" {}", label.replace(&domain, "")));
     let action = step["action"].as_str().expect("an action").to_owned();
     [Some(action), of("object"), of("member")].into_iter().flatten().collect()
 }
