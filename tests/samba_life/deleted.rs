@@ -1,1 +1,226 @@
-//! x
+//! Deleted in the directory, which a tombstone proves; and what only looks like it.
+
+use serde_json::json;
+
+use super::support::idcsync::IDENTITY_STORE_ID;
+use super::timeline::{BASE, Profile, Way, domain, group, person, record, step, steps, upn};
+
+#[test]
+fn samba_who_is_deleted_is_disabled_at_once_and_deleted_a_week_later() {
+    let samba = domain();
+    let profiles = Way::ALL.map(|way| Profile::new(&samba, way));
+    for profile in &profiles {
+        profile.sync("0h");
+    }
+    let gone = samba.delete("user3");
+    let _back = samba.delete("user4");
+    for profile in &profiles {
+        let (way, verb) = (profile.way, profile.way.verb());
+        let document = profile.at("1h", &["sync", "--output", "json"]).exits(0).json();
+        // Where nobody can be disabled, and deleting stands for it, that is done.
+        assert_eq!(
+            steps(&document),
+            sorted([
+                format!("{verb}-user user3"),
+                format!("{verb}-user user4"),
+                "remove-member Red user3".to_owned(),
+                "remove-member Red user4".to_owned(),
+            ]),
+            "{way:?}"
+        );
+        let disable = step(&document, &format!("{verb}-user user3"));
+        assert_eq!(
+            (&disable["cause"], &disable["proof"]),
+            (&json!("deleted"), &json!("tombstone")),
+            "{way:?}"
+        );
+        let reason = disable["reason"].as_str().expect("a reason");
+        assert!(
+            reason.starts_with("deleted in the directory: its tombstone was read, first on "),
+            "{reason}"
+        );
+        assert_eq!(step(&document, "remove-member Red user3")["proof"], "tombstone");
+        assert!(profile.is_out(3) && profile.is_out(4), "{way:?}");
+        profile.idle("1h");
+        let status = profile.at("1h", &["status"]).exits(0);
+        if way == Way::Delete {
+            status.never_says("Deleted in the directory");
+        } else {
+            status
+                .says("Deleted in the directory (2):")
+                .says(" (tombstone): deleted in the target in 7 days (");
+        }
+        for time in ["2d", "6d 23h"] {
+            profile.idle(time);
+        }
+    }
+
+    samba.undelete(&gone);
+    for profile in &profiles {
+        let run = profile.sync("7d");
+        match profile.way {
+            Way::Delete => run.says(": 1 user to create, 1 membership to add.\n"),
+            Way::Revoke | Way::Report => run.says(": 1 user to restore, 1 membership to add.\n"),
+            Way::Beside | Way::Scim => run
+                .says(": 1 user to enable, 1 membership to add.\n")
+                .says("idcsync had disabled it: deleted"),
+        };
+        assert!(profile.is_enabled(3) && profile.groups_of(3).iter().eq(["Red"]), "{:?}", profile.way);
+        profile.idle("7d");
+        if profile.way == Way::Delete {
+            continue;
+        }
+        let document = profile.at("7d 2h", &["sync", "--output", "json"]).exits(0).json();
+        assert_eq!(steps(&document), ["delete-user user4"], "{:?}", profile.way);
+        let delete = step(&document, "delete-user user4");
+        assert_eq!((&delete["cause"], &delete["proof"]), (&json!("deleted"), &json!("tombstone")));
+        let reason = delete["reason"].as_str().expect("a reason");
+        assert!(
+            reason.starts_with("deleted in the directory: its tombstone was read, first on "),
+            "{reason}"
+        );
+        in_journal(profile, "delete-user", reason);
+        assert!(profile.find(&upn(4)).is_none());
+        assert!(profile.is_enabled(3));
+        profile.settled("7d 2h");
+        profile.idle("20d");
+    }
+}
+
+fn sorted<const N: usize>(mut steps: [String; N]) -> [String; N] {
+    steps.sort();
+    steps
+}
+
+/// The journal has the last step of this sort with its proof.
+fn in_journal(profile: &Profile, action: &str, reason: &str) {
+    use idcsync::model::StepResult;
+    use idcsync::state::{State, StateUrl};
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let url = StateUrl::parse("sqlite:state.db", &profile.idcsync.path("")).expect("a url");
+        let state = State::open(&url, "corp").await.expect("open the state");
+        let cycle = state.cycles(1).await.expect("cycles")[0].id;
+        let steps = state.steps(cycle).await.expect("steps");
+        let entry = steps.iter().find(|step| step.intent.action == action).expect("the step");
+        assert_eq!(entry.intent.detail["proof"], "tombstone", "{entry:?}");
+        assert_eq!(entry.intent.detail["reason"], reason, "{entry:?}");
+        assert!(matches!(entry.result, Some((StepResult::Done, _))), "{entry:?}");
+        state.close().await;
+    });
+}
+
+#[test]
+fn samba_what_moved_away_or_is_hidden_is_never_deleted() {
+    let samba = domain();
+    // Below two OUs only: whoever is moved out of them is out of sight.
+    let base = format!("base-dn = \"{BASE}\"");
+    let profiles = [Way::Revoke, Way::Beside].map(|way| Profile::new(&samba, way));
+    for profile in &profiles {
+        profile.sync("0h");
+    }
+    // Everything but OU=Away is moved below one OU, which is the base from now on: nothing of it shows in the target.
+    samba.ldapmodify(&format!("dn: OU=Corp,{BASE}\nobjectClass: organizationalUnit\nou: Corp\n\n"));
+    for unit in ["Here", "There", "Groups"] {
+        samba.admin().move_to(&format!("OU={unit},{BASE}"), &format!("OU=Corp,{BASE}"));
+    }
+    let below = |dn: String| dn.replace(&format!(",{BASE}"), &format!(",OU=Corp,{BASE}"));
+    for profile in &profiles {
+        profile.configure(&[(&base, &format!("base-dn = \"OU=Corp,{BASE}\""))]);
+        profile.settled("1h");
+    }
+
+    // Out of the base, and not a member any more; and one of whom the account may see nothing at all.
+    samba.admin().remove_member(&below(group("Red")), &below(person(3)));
+    samba.admin().move_to(&below(person(3)), &format!("OU=Away,{BASE}"));
+    samba.admin().remove_member(&below(group("Red")), &below(person(4)));
+    samba.deny(&below(person(4)), "D;CI;LCLORPGR;;");
+    for profile in &profiles {
+        let verb = profile.way.verb();
+        profile.sync("2h").says("2 memberships to remove.\n").never_says("delete").never_says("tombstone");
+        for time in ["14d", "28d"] {
+            profile.idle(time);
+        }
+        let run = profile.sync("28d 3h").says(&format!(": 2 users to {verb}.\n"));
+        run.says("every scope entry was read completely").never_says("tombstone");
+        assert!(profile.is_out(3) && profile.is_out(4));
+        for time in ["50d", "75d", "100d", "127d"] {
+            profile.idle(time);
+            profile.at(time, &["status"]).exits(0).never_says("Deleted in the directory");
+        }
+        assert!(profile.find(&upn(3)).is_some() && profile.find(&upn(4)).is_some());
+    }
+    // Back, and seen again.
+    samba.admin().move_to(&format!("CN=User 3,OU=Away,{BASE}"), &format!("OU=There,OU=Corp,{BASE}"));
+    samba.admin().add_member(&below(group("Red")), &below(person(3)));
+    for profile in &profiles {
+        profile.sync("128d").says("1 membership to add");
+        assert!(profile.is_enabled(3) && profile.groups_of(3).iter().eq(["Red"]));
+    }
+    // Out of the base, but still a member: who cannot be read keeps what it has.
+    samba.admin().move_to(&below(person(5)), &format!("OU=Away,{BASE}"));
+    for profile in &profiles {
+        profile.idle("129d").says("MemberUnreadable User 5: ").says("RemovalWithheld Red@");
+        // For more than a day: the exit code says so.
+        for time in ["145d", "160d"] {
+            let run = profile
+                .at(time, &["sync"])
+                .exits(3)
+                .says("Nothing to do, as far as the directory could be read");
+            run.says("MemberUnreadable User 5: ").says("RemovalWithheld Red@");
+        }
+        assert!(profile.is_enabled(5) && profile.groups_of(5).iter().eq(["Red"]));
+    }
+}
+
+#[test]
+fn samba_a_newcomer_with_the_names_of_someone_deleted_inherits_nothing() {
+    let samba = domain();
+    let profiles = Way::ALL.map(|way| Profile::new(&samba, way));
+    for profile in &profiles {
+        profile.sync("0h");
+    }
+    // In both groups, deleted; the next one of the name is in one of them.
+    assert_eq!(samba.delete("user7").groups.len(), 2);
+    let old = profiles.each_ref().map(|profile| profile.id(7));
+    for profile in &profiles[..2] {
+        profile.sync("1h").says("2 memberships to remove");
+    }
+    samba.ldapmodify(&record(&person(7), 7));
+    samba.admin().add_member(&group("Blue"), &person(7));
+    let arn = IDENTITY_STORE_ID.replace("d-", "");
+    for (profile, old) in profiles.iter().zip(&old) {
+        let way = profile.way;
+        // Some have met the deletion before, some meet both at once.
+        let run = profile.sync("2h").says("1 user to create");
+        if way != Way::Delete {
+            run.says("gives its name to user7@corp.example.com");
+        }
+        profile.at("2h", &["sync"]).exits(0);
+        let new = profile.id(7);
+        assert_ne!(new, *old, "{way:?}");
+        assert!(new.starts_with(&arn), "{new}");
+        assert!(profile.groups_of(7).iter().eq(["Blue"]), "{way:?}");
+        assert!(profile.is_enabled(7));
+        let users = profile.sandbox.store().users();
+        let former = users.iter().find(|user| user["UserId"] == *old);
+        assert_eq!(former.is_none(), way == Way::Delete, "{way:?}");
+        if let Some(former) = former {
+            let name = former["UserName"].as_str().expect("a name");
+            assert!(name.starts_with("former-"), "{name}");
+            assert!(former["Emails"].as_array().is_none_or(Vec::is_empty), "{former}");
+            assert_eq!(former["UserStatus"] == "DISABLED", way.disables(), "{way:?}");
+            assert!(!profile.contents().members.values().any(|members| members.contains(name)));
+        }
+        profile.settled("3h");
+        // The old one goes in its time, and nothing becomes of the new one.
+        let run = profile.sync("7d 4h");
+        if way != Way::Delete {
+            run.says(": 1 user to delete.\n");
+        }
+        assert!(profile.sandbox.store().users().iter().all(|user| user["UserId"] != *old), "{way:?}");
+        assert_eq!(profile.id(7), new);
+        assert!(profile.groups_of(7).iter().eq(["Blue"]), "{way:?}");
+        profile.settled("7d 4h");
+    }
+}
