@@ -29,7 +29,8 @@ use crate::directory::{Directory, DirectoryError};
 use crate::ids::{CycleId, Fingerprint, IdentityStoreId, Sid};
 use crate::mapping::Mapping;
 use crate::model::{
-    Absence, AccountState, Binding, Code, DirectoryUser, Finding, Kind, Known, Link, Pin, ReadRequest, Wanted,
+    Absence, AccountState, Binding, Code, DirectoryUser, Finding, Kind, Known, Link, Observed, Pin,
+    ReadRequest, Wanted,
 };
 use crate::plan::{
     Action, ApprovedPlan, Distrust, Elapsed, Given, Inputs, OnDisable, Policy, Sort, Sweep, desire, guard,
@@ -226,20 +227,20 @@ pub async fn prepare(
     let wants = wants(&desire, &known, capabilities);
     let linked = known.links.values().any(|l| l.target_id.is_some());
     let full = linked && (profile.full || profile.is_full_due(known.last_full, now));
-    let observed = if full {
+    let mut observed = if full {
         observe::read_back(parts.target.as_ref(), &wants, &known).await?
     } else {
         observe::observe(parts.target.as_ref(), &wants).await?
     };
     let managed: BTreeSet<_> = profile.mapping.user_expressions().keys().copied().collect();
-    let make = |scope: &Scope<'_>| {
+    let make = |scope: &Scope<'_>, observed: &Observed| {
         let inputs = Inputs {
             profile: profile.name,
             scope,
             desired: &desire.desired,
             kept: &desire.kept,
             known: &known,
-            observed: &observed,
+            observed,
             full,
             fates: &asked.of,
             target: capabilities,
@@ -250,7 +251,10 @@ pub async fn prepare(
         };
         plan(&inputs, &snapshot.entries)
     };
-    let mut plan = make(&scope);
+    let mut plan = make(&scope, &observed);
+    if observe::look_at_the_disabled(parts.target.as_ref(), &plan, &mut observed).await? {
+        plan = make(&scope, &observed);
+    }
     let mut requests = snapshot.source.requests + asked.requests;
     let concerned = Concerned::of(&plan);
     if !concerned.is_empty() {
@@ -259,7 +263,7 @@ pub async fn prepare(
             confirm::look_again(parts.directory, profile, server, &mut scope, &known, &concerned, now)
                 .instrument(info_span!("confirm"))
                 .await;
-        plan = make(&scope);
+        plan = make(&scope, &observed);
     }
     let mut findings = findings::of_plan(&snapshot, desire.findings.clone(), &plan);
     let distrust = distrust(parts, state, &known, snapshot.source.clock_ahead, now).await?;

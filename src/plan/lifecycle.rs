@@ -287,6 +287,11 @@ fn disable(
     }
     let user = link.no;
     let how = if inputs.target.disables {
+        // What someone else has done stays theirs, and is not undone when this one comes back.
+        let found = link.target_id.as_ref().and_then(|id| inputs.observed.users.get(id));
+        if found.is_some_and(|user| user.disabled) {
+            return None;
+        }
         DisableHow::Deactivated
     } else {
         match inputs.policy.lifecycle.disable_method {

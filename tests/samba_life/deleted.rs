@@ -3,7 +3,9 @@
 use serde_json::json;
 
 use super::support::idcsync::IDENTITY_STORE_ID;
-use super::timeline::{BASE, Profile, Way, domain, group, person, record, step, steps, upn};
+use super::timeline::{
+    BASE, Profile, Way, domain, domain_without_tombstones, group, person, record, step, steps, upn,
+};
 
 #[test]
 fn samba_who_is_deleted_is_disabled_at_once_and_deleted_a_week_later() {
@@ -222,5 +224,76 @@ fn samba_a_newcomer_with_the_names_of_someone_deleted_inherits_nothing() {
         assert_eq!(profile.id(7), new);
         assert!(profile.groups_of(7).iter().eq(["Blue"]), "{way:?}");
         profile.settled("7d 4h");
+    }
+}
+
+#[test]
+fn samba_deleted_groups_and_other_terms_of_deletion() {
+    let samba = domain();
+    let terms = |text: &str| ("[lifecycle]\n", format!("[lifecycle]\n{text}\n"));
+    let profile = |way, text: &str| {
+        let (old, new) = terms(text);
+        Profile::with(&samba, way, &[(old, &new)])
+    };
+    let usual = Profile::new(&samba, Way::Beside);
+    let stays = profile(Way::Scim, "on-directory-delete = \"disable\"");
+    let at_once = profile(Way::Revoke, "delete-after = \"0s\"");
+    for profile in [&usual, &stays, &at_once] {
+        profile.sync("0h");
+    }
+
+    // Out of scope and disabled for it; then deleted: from then on it goes by that.
+    samba.admin().remove_member(&group("Red"), &person(0));
+    usual.sync("1h").says("1 membership to remove");
+    usual.idle("20d");
+    usual.sync("29d").says(": 1 user to disable.\n");
+    samba.delete("user0");
+    samba.delete("user1");
+    usual.sync("30d").says(": 1 user to disable, 1 membership to remove.\n");
+    usual.idle("36d");
+    usual
+        .sync("37d 1h")
+        .says(": 2 users to delete.\n")
+        .says("deleted in the directory: its tombstone was read");
+    assert!(usual.find(&upn(0)).is_none() && usual.find(&upn(1)).is_none());
+
+    // At once, or never.
+    at_once.sync("1h").says(": 2 users to delete, 2 memberships to remove.\n").says("Applied: 4 done.");
+    assert!(at_once.find(&upn(0)).is_none() && at_once.find(&upn(1)).is_none());
+    at_once.settled("1h");
+    stays.sync("1h").says(": 2 users to disable, 2 memberships to remove.\n");
+    for time in ["8d", "30d", "57d", "84d", "101d"] {
+        stays.idle(time);
+    }
+    assert!(stays.is_out(0) && stays.is_out(1));
+
+    // A group: a scope entry that is proven to be deleted is empty; it goes with the rest of its kind.
+    samba.delete("Blue");
+    let run = at_once.at("2h", &["sync"]);
+    assert_eq!(run.code, 4, "{}", run.report());
+    println!("{}", run.report());
+}
+
+#[test]
+fn samba_who_may_not_see_tombstones_deletes_nobody() {
+    let samba = domain_without_tombstones();
+    let profiles = [Way::Revoke, Way::Beside].map(|way| Profile::new(&samba, way));
+    for profile in &profiles {
+        profile.sync("0h");
+        profile.at("0h", &["check"]).exits(0).says("deleted objects").says("dsacls");
+    }
+    samba.delete("user1");
+    for profile in &profiles {
+        let verb = profile.way.verb();
+        profile.sync("1h").says(": 1 membership to remove.\n").never_says("tombstone");
+        for time in ["14d", "28d"] {
+            profile.idle(time);
+            assert!(profile.is_enabled(1));
+        }
+        profile.sync("28d 2h").says(&format!(": 1 user to {verb}.\n")).says("(out of scope since ");
+        for time in ["50d", "75d", "100d", "127d"] {
+            profile.idle(time);
+        }
+        assert!(profile.is_out(1), "{:?}", profile.way);
     }
 }

@@ -128,20 +128,31 @@ fn comes_back(profile: &Profile, id: &str) {
     profile.settled("40d");
 }
 
-/// Who was disabled by someone else stays so, and is not enabled by coming back.
+/// Who was disabled by someone else stays so, and is not enabled by coming back, however long it took.
 fn only_whom_it_disabled(samba: &Samba, profiles: &[Profile]) {
-    for profile in profiles.iter().filter(|profile| profile.way.disables()) {
+    let profiles = || profiles.iter().filter(|profile| profile.way.disables());
+    for profile in profiles() {
         profile.set_active(&profile.id(4), false);
+        profile.set_active(&profile.id(5), false);
     }
     samba.admin().remove_member(&group("Red"), &person(4));
-    for profile in profiles.iter().filter(|profile| profile.way.disables()) {
-        profile.at("41d", &["sync", "--full"]).exits(0).says("1 membership to remove");
+    samba.admin().remove_member(&group("Red"), &person(5));
+    for profile in profiles() {
+        profile.at("41d", &["sync", "--full"]).exits(0).says(": 2 memberships to remove.\n");
         profile.idle("41d");
     }
     samba.admin().add_member(&group("Red"), &person(4));
-    for profile in profiles.iter().filter(|profile| profile.way.disables()) {
-        let run = profile.at("42d", &["sync", "--full"]).exits(0).says("1 membership to add.\n");
+    for profile in profiles() {
+        let run = profile.at("42d", &["sync", "--full"]).exits(0).says(": 1 membership to add.\n");
         run.says("DisabledByOthers user4@corp.example.com: ").never_says("enable)");
-        assert!(!profile.is_enabled(4), "{:?}", profile.way);
+        for time in ["56d", "69d 1h", "70d"] {
+            profile.idle(time);
+        }
+    }
+    samba.admin().add_member(&group("Red"), &person(5));
+    for profile in profiles() {
+        let run = profile.at("71d", &["sync", "--full"]).exits(0).says(": 1 membership to add.\n");
+        run.says("DisabledByOthers (2): ").never_says("enable)");
+        assert!(!profile.is_enabled(4) && !profile.is_enabled(5), "{:?}", profile.way);
     }
 }

@@ -15,8 +15,15 @@ pub const BASE: &str = "DC=corp,DC=example,DC=com";
 pub const IN_RED: std::ops::Range<usize> = 0..8;
 pub const IN_BLUE: std::ops::Range<usize> = 6..14;
 
-/// `Red` and `Blue`, which are synced, and `Other`, which is not; people in two OUs.
+/// `Red` and `Blue`, which are synced, and `Other`, which is not; people in two OUs. The reader sees tombstones.
 pub fn domain() -> Samba {
+    let samba = domain_without_tombstones();
+    samba.show_deleted_to_reader();
+    samba
+}
+
+/// The same with a reader of no particular rights.
+pub fn domain_without_tombstones() -> Samba {
     let mut ldif = String::new();
     for unit in ["Here", "There", "Groups", "Away"] {
         ldif += &format!("dn: OU={unit},{BASE}\nobjectClass: organizationalUnit\nou: {unit}\n\n");
@@ -34,9 +41,7 @@ pub fn domain() -> Samba {
         let list: String = numbers.map(|n| format!("member: {}\n", person(n))).collect();
         ldif += &format!("dn: {}\nchangetype: modify\nadd: member\n{list}-\n\n", group(name));
     }
-    let samba = Samba::start_ldif(DOMAIN, &ldif);
-    samba.show_deleted_to_reader();
-    samba
+    Samba::start_ldif(DOMAIN, &ldif)
 }
 
 /// The entry of a person of this number.
