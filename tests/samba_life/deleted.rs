@@ -228,7 +228,7 @@ fn samba_a_newcomer_with_the_names_of_someone_deleted_inherits_nothing() {
 }
 
 #[test]
-fn samba_deleted_groups_and_other_terms_of_deletion() {
+fn samba_deletions_follow_the_terms_of_the_config() {
     let samba = domain();
     let terms = |text: &str| ("[lifecycle]\n", format!("[lifecycle]\n{text}\n"));
     let profile = |way, text: &str| {
@@ -266,12 +266,57 @@ fn samba_deleted_groups_and_other_terms_of_deletion() {
         stays.idle(time);
     }
     assert!(stays.is_out(0) && stays.is_out(1));
+}
 
-    // A group: a scope entry that is proven to be deleted is empty; it goes with the rest of its kind.
-    samba.delete("Blue");
-    let run = at_once.at("2h", &["sync"]);
-    assert_eq!(run.code, 4, "{}", run.report());
-    println!("{}", run.report());
+/// Its members go by the guard, and it goes only when they may.
+#[test]
+fn samba_a_deleted_group_is_deleted_once_its_members_may_go() {
+    let samba = domain();
+    let profiles = [Way::Revoke, Way::Scim].map(|way| Profile::new(&samba, way));
+    for profile in &profiles {
+        profile.sync("0h");
+    }
+    let gone = samba.delete("Blue");
+    for profile in &profiles {
+        let before = profile.contents();
+        // Longer than delete-after: no approval, no delete.
+        for (time, steps) in
+            [("1h", "8 memberships to remove.\n8 steps"), ("3d", "8 memberships to remove.\n8 steps")]
+        {
+            let run =
+                profile.at(time, &["sync"]).exits(4).says(steps).says("would lose the last of its 8 members");
+            run.says("ScopeEntryDeleted Blue: ").says("Applied: 0 done, 8 held.");
+        }
+        for time in ["8d", "9d"] {
+            let run = profile.at(time, &["sync"]).exits(4);
+            run.says(": 1 group to delete, 8 memberships to remove.\n9 steps are held:\n")
+                .says("Applied: 0 done, 9 held.");
+        }
+        before.assert_same(&profile.contents());
+    }
+    // One says yes; for the other it is brought back.
+    let (yes, no) = (&profiles[0], &profiles[1]);
+    let held = yes.at("9d", &["status", "--output", "json"]).exits(0).json()["held"]["plan"].clone();
+    yes.at("9d", &["approve", held.as_str().expect("a plan")]).exits(0).says("Approved until");
+    let document = yes.at("9d", &["sync", "--output", "json"]).exits(0).json();
+    let delete = step(&document, "delete-group Blue");
+    assert_eq!(delete["proof"], "tombstone");
+    assert!(
+        delete["reason"]
+            .as_str()
+            .expect("a reason")
+            .starts_with("deleted in the directory: its tombstone was read")
+    );
+    assert!(!yes.contents().groups.contains("Blue@corp.example.com"));
+    assert!((8..14).all(|n| yes.is_enabled(n)), "they are out of scope, and nothing more");
+    yes.settled("9d");
+
+    samba.undelete(&gone);
+    no.sync("10d").says("Nothing to do");
+    assert_eq!(no.contents().members["Blue@corp.example.com"].len(), 8);
+    no.settled("10d");
+    yes.sync("10d").says(": 1 group to create, 8 memberships to add.\n");
+    yes.settled("10d");
 }
 
 #[test]
