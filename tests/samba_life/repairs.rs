@@ -81,7 +81,7 @@ fn samba_a_full_cycle_repairs_what_other_hands_did() {
 #[test]
 fn samba_what_an_ordinary_cycle_does_not_find_is_repaired_in_the_same_run() {
     let samba = domain();
-    let profiles = Way::ALL.map(|way| Profile::new(&samba, way));
+    let profiles = [Way::Revoke, Way::Beside, Way::Scim].map(|way| Profile::new(&samba, way));
     for profile in &profiles {
         profile.sync("0h");
     }
