@@ -20,7 +20,7 @@ pub use effect::Links;
 pub use recover::{RecoverError, recover};
 
 use crate::ids::{LinkNo, TargetId};
-use crate::model::{Finding, Intent, Link, Outcome, RenameSupport, StepResult};
+use crate::model::{Finding, Intent, Kind, Link, Outcome, RenameSupport, StepResult};
 use crate::plan::{Action, ApprovedPlan, Batch, Sort, Step, StepNo, batches};
 use crate::target::{Target, TargetError, TargetErrorKind};
 use perform::Performed;
@@ -157,6 +157,8 @@ struct Run<'a> {
     /// How many steps of a batch wait for others.
     held_up: Vec<usize>,
     /// Batches, in the plan's order.
+    /// What the plan deletes.
+    ended: BTreeSet<LinkNo>,
     ready: BTreeSet<usize>,
     /// Written down and not sent yet.
     armed: VecDeque<Vec<(StepNo, i64)>>,
@@ -184,6 +186,11 @@ impl<'a> Run<'a> {
             batches: batches(plan, limit),
             batch_of: BTreeMap::new(),
             held_up: Vec::new(),
+            ended: plan
+                .runnable()
+                .filter(|(_, step)| step.action.deletes())
+                .filter_map(|(_, s)| s.action.object())
+                .collect(),
             ready: BTreeSet::new(),
             armed: VecDeque::new(),
             outcomes: Vec::new(),
@@ -310,6 +317,11 @@ impl<'a> Run<'a> {
                 }
                 self.succeed(no, seq, id, if found { StepResult::Found } else { StepResult::Done });
             }
+            // A membership that went with its user, who was deleted beside it.
+            Performed::Moot(missing) if self.is_ended_here(&step.action, missing) => {
+                self.failures_in_a_row = 0;
+                self.succeed(no, seq, None, StepResult::Found);
+            }
             Performed::Moot(missing) => {
                 self.failures_in_a_row = 0;
                 self.applied.missed = true;
@@ -340,6 +352,17 @@ impl<'a> Run<'a> {
                 self.applied.findings.push(effect::finding(self.plan.plan(), step, &error));
                 self.block(no);
             }
+        }
+    }
+
+    /// Whether what was missing for a removal is deleted by this very plan.
+    fn is_ended_here(&self, action: &Action, missing: Option<Kind>) -> bool {
+        let Action::RemoveMember { group, user, .. } = action else { return false };
+        let (user, group) = (self.ended.contains(user), self.ended.contains(group));
+        match missing {
+            Some(Kind::User) => user,
+            Some(Kind::Group) => group,
+            None => user || group,
         }
     }
 

@@ -128,7 +128,7 @@ async fn dry_run(context: &Context, args: &SyncArgs, config: &Config) -> Result<
     let print = if context.is_json() {
         context.print_json(&view)
     } else {
-        let text = render(&prepared.approved, context.colors) + &findings_text(&prepared.findings);
+        let text = plan_text(context, config, &prepared, false) + &findings_text(&prepared.findings);
         context.print(&text)
     };
     print.map_err(|error| write_failed(context, &error))?;
@@ -186,7 +186,8 @@ async fn with_state(
                 return Ok(paused(args));
             }
             PauseDue::Warn { at } => {
-                let changes = warn_of_pause(state, &config.profile, &pause, at, clock()).await;
+                let changes =
+                    warn_of_pause(state, &config.profile, &pause, at, put_out(config), clock()).await;
                 let changes = changes.map_err(state_failed)?;
                 let store = match config.target.identity_store() {
                     Some(store) => Some(store),
@@ -292,7 +293,10 @@ async fn cycles(
         rounds += 1;
         if !report.again || rounds >= MOST_ROUNDS {
             tell(context, config, &report, &followed, file.as_ref())?;
-            return Ok(Exit::of_cycle(&report.outcome, args.strict, false));
+            return Ok(match (mode, Exit::of_cycle(&report.outcome, args.strict, false)) {
+                (Mode::Sweep(_), Exit::Done) => paused(args),
+                (_, exit) => exit,
+            });
         }
         if context.is_json() {
             // One document, whatever the number of cycles.
@@ -338,7 +342,7 @@ async fn one(
         };
         if !context.is_json() {
             // Shown before it is done: whoever watches can still interrupt.
-            let text = render(&prepared.approved, context.colors);
+            let text = plan_text(context, config, &prepared, matches!(mode, Mode::Sweep(_)));
             if let Err(error) = bar.aside(|| context.print(&text)) {
                 debug!("the plan could not be printed: {error}");
             }
@@ -428,6 +432,15 @@ fn tell_why_short(context: &Context, report: &CycleReport) {
 
 const CUT_SHORT: &str = "error: the directory was not read to its end: nobody is removed on the strength of what is \
     missing (see GroupReadIncomplete and ScopeEntryUnread among the findings)";
+
+/// Where nothing was read, the directory is not what the target is as.
+fn plan_text(context: &Context, config: &Config, prepared: &Prepared, swept: bool) -> String {
+    let unread = swept || prepared.unreadable.is_some();
+    if unread && prepared.approved.plan().steps.is_empty() {
+        return format!("Nothing to do: all users of the profile are {} already.\n", put_out(config));
+    }
+    render(&prepared.approved, context.colors)
+}
 
 /// What was done, in one or two lines.
 fn summary(report: &CycleReport) -> String {

@@ -9,7 +9,7 @@ use super::{CHECK_TARGET, Profile, chain};
 use crate::apply::{Applied, Stop};
 use crate::directory::DirectoryError;
 use crate::model::{Code, Desired, Finding, Kind, Known, Observed, Snapshot, Subject};
-use crate::plan::{ApprovedPlan, Distrust, Hold, Plan};
+use crate::plan::{ApprovedPlan, Distrust, Hold, Plan, reported};
 use crate::scope::Scope;
 
 /// Of the read, the mapping and the plan; in a fixed order.
@@ -35,6 +35,8 @@ pub fn of_plan(snapshot: &Snapshot, mapped: Vec<Finding>, plan: &Plan) -> Vec<Fi
 pub fn of_apply(approved: &ApprovedPlan, applied: &Applied) -> Vec<Finding> {
     let plan = approved.plan();
     let mut all = applied.findings.clone();
+    let done = approved.runnable().filter(|(no, _)| !applied.undone.contains(no));
+    all.extend(done.filter_map(|(_, step)| reported(plan, step)));
     let held = approved.held_fingerprints().len();
     if held > 0 {
         let message = format!(

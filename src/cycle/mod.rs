@@ -30,8 +30,8 @@ use crate::directory::{Directory, DirectoryError};
 use crate::ids::{CycleId, Fingerprint, IdentityStoreId, LinkNo, Sid};
 use crate::mapping::Mapping;
 use crate::model::{
-    Absence, AccountState, Binding, Code, DirectoryUser, Fate, Finding, Kind, Known, Link, Pin, ReadRequest,
-    Wanted,
+    Absence, AccountState, Binding, Code, DirectoryUser, Fate, Finding, Kind, Known, Link, Observed, Pin,
+    ReadRequest, Wanted,
 };
 use crate::plan::{
     Action, ApprovedPlan, Distrust, Elapsed, Given, Inputs, OnDisable, Policy, Sort, Sweep, countdowns,
@@ -232,7 +232,7 @@ pub async fn prepare(
     let wants = wants(&desire, &known, capabilities);
     let linked = known.links.values().any(|l| l.target_id.is_some());
     let full = linked && (profile.full || profile.is_full_due(known.last_full, now));
-    let observed = if full {
+    let mut observed = if full {
         observe::read_back(parts.target.as_ref(), &wants, &known).await?
     } else {
         observe::observe(parts.target.as_ref(), &wants).await?
@@ -241,14 +241,14 @@ pub async fn prepare(
         known.elsewhere = state.linked_elsewhere(&parts.identity_store).await?;
     }
     let managed: BTreeSet<_> = profile.mapping.user_expressions().keys().copied().collect();
-    let make = |scope: &Scope<'_>, fates: &BTreeMap<LinkNo, Fate>| {
+    let make = |scope: &Scope<'_>, fates: &BTreeMap<LinkNo, Fate>, observed: &Observed| {
         let inputs = Inputs {
             profile: profile.name,
             scope,
             desired: &desire.desired,
             kept: &desire.kept,
             known: &known,
-            observed: &observed,
+            observed,
             full,
             fates,
             target: capabilities,
@@ -259,7 +259,10 @@ pub async fn prepare(
         };
         plan(&inputs, &snapshot.entries)
     };
-    let mut plan = make(&scope, &asked.of);
+    let mut plan = make(&scope, &asked.of, &observed);
+    if observe::look_at_the_disabled(parts.target.as_ref(), &plan, &mut observed).await? {
+        plan = make(&scope, &asked.of, &observed);
+    }
     let mut requests = snapshot.source.requests + asked.requests;
     let concerned = Concerned::of(&plan);
     if !concerned.is_empty() {
@@ -274,7 +277,7 @@ pub async fn prepare(
             let trust = profile.policy.lifecycle.trust_change_log;
             asked.confirm(fates::ask(parts.directory, trust, &snapshot, &scope, &known, now).await);
         }
-        plan = make(&scope, &asked.of);
+        plan = make(&scope, &asked.of, &observed);
     }
     let mut findings = findings::of_plan(&snapshot, desire.findings.clone(), &plan);
     let distrust = distrust(parts, state, &known, snapshot.source.clock_ahead, now).await?;

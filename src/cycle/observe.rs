@@ -6,7 +6,8 @@ use tracing::warn;
 
 use super::CycleError;
 use crate::ids::TargetId;
-use crate::model::{Kind, Known, Observed, Wants};
+use crate::model::{DisableHow, Kind, Known, Observed, Wants};
+use crate::plan::{Action, Plan};
 use crate::target::Target;
 
 /// What the plan depends on, and then the names of members of groups that are to be adopted: `protect` goes by
@@ -91,6 +92,33 @@ async fn one_by_one(
     }
     name_members(target, &mut observed).await?;
     Ok(observed)
+}
+
+/// Whoever is to be disabled is looked at before: someone else may have done it, and then that stays theirs. Says
+/// whether anybody was.
+pub async fn look_at_the_disabled(
+    target: &dyn Target,
+    plan: &Plan,
+    observed: &mut Observed,
+) -> Result<bool, CycleError> {
+    let users: BTreeSet<TargetId> = plan
+        .steps
+        .iter()
+        .filter_map(|step| match &step.action {
+            Action::DisableUser { user, how: DisableHow::Deactivated, .. } => {
+                plan.objects.get(user)?.target_id.clone()
+            }
+            _ => None,
+        })
+        .filter(|id| !observed.users.contains_key(id))
+        .collect();
+    if users.is_empty() {
+        return Ok(false);
+    }
+    let wants = Wants { users, ..Wants::default() };
+    let found = target.observe(&wants).await.map_err(CycleError::Target)?;
+    observed.users.extend(found.users);
+    Ok(true)
 }
 
 async fn name_members(target: &dyn Target, observed: &mut Observed) -> Result<(), CycleError> {

@@ -5,7 +5,7 @@ use tracing::debug;
 
 use super::record::Record;
 use super::unread::ReadIds;
-use super::{CycleError, Parts, Prepared, Profile, assignments, distrust, findings};
+use super::{CycleError, Parts, Prepared, Profile, assignments, distrust, findings, observe};
 use crate::apply::Links;
 use crate::model::{
     Absence, Code, DirectoryKind, DisableCause, EntryOutcome, EntryRead, Finding, Known, Observed, Shortfall,
@@ -43,12 +43,14 @@ pub fn pause_due(pause: &Pause, disable_after: SignedDuration, now: Timestamp) -
     PauseDue::Warn { at: due.max(noticed) }
 }
 
-/// Says, on the record, what the pause leads to; the first time starts the day of notice.
+/// Says, on the record, what the pause leads to; the first time starts the day of notice. `put_out`: what becomes of
+/// users, "disabled" or what the config has in its place.
 pub async fn warn_of_pause(
     state: &State,
     profile: &str,
     pause: &Pause,
     at: Timestamp,
+    put_out: &str,
     now: Timestamp,
 ) -> Result<FindingChanges, StateError> {
     if pause.warned.is_none() {
@@ -62,7 +64,7 @@ pub async fn warn_of_pause(
         findings::of_profile(profile),
         format!(
             "paused since {}, which is nearly as long as lifecycle.disable-after: all users of the profile are \
-             disabled by the first run after {at}. To prevent it: `idcsync resume`",
+             {put_out} by the first run after {at}. To prevent it: `idcsync resume`",
             pause.at
         ),
     ));
@@ -91,23 +93,29 @@ pub(super) async fn prepare(
 ) -> Result<Prepared, CycleError> {
     let snapshot = nothing_read(profile);
     let scope = Scope::resolve(&snapshot, &known, profile.nested);
-    let (desire, observed) = (Desire::default(), Observed::default());
-    let inputs = Inputs {
-        profile: profile.name,
-        scope: &scope,
-        desired: &desire.desired,
-        kept: &desire.kept,
-        known: &known,
-        observed: &observed,
-        full: false,
-        fates: &Default::default(),
-        target: parts.target.capabilities(),
-        sweep: Some(sweep),
-        managed: &Default::default(),
-        policy: profile.policy,
-        now,
+    let (desire, mut observed) = (Desire::default(), Observed::default());
+    let make = |observed: &Observed| {
+        let inputs = Inputs {
+            profile: profile.name,
+            scope: &scope,
+            desired: &desire.desired,
+            kept: &desire.kept,
+            known: &known,
+            observed,
+            full: false,
+            fates: &Default::default(),
+            target: parts.target.capabilities(),
+            sweep: Some(sweep),
+            managed: &Default::default(),
+            policy: profile.policy,
+            now,
+        };
+        plan(&inputs, &[])
     };
-    let plan = plan(&inputs, &[]);
+    let mut plan = make(&observed);
+    if observe::look_at_the_disabled(parts.target.as_ref(), &plan, &mut observed).await? {
+        plan = make(&observed);
+    }
     let distrust = distrust(parts, state, &known, None, now).await?;
     let given = Given { approvals: &known.approvals, renames: known.rename_support, distrust };
     let mut approved = guard(plan, profile.policy, &given);

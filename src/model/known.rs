@@ -49,6 +49,7 @@ impl Known {
 
 /// What a profile is tied to at its first apply.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Binding {
     /// Domain SID, or naming context.
     pub directory: String,

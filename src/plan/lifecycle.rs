@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::draft::{self, Drafts};
 use super::policy::{DisableMethod, Lifecycle, OnDelete, OnDisable};
-use super::step::{Action, Reason};
+use super::step::{Action, Plan, Reason, Step};
 use super::{Inputs, Sweep};
 use crate::ids::LinkNo;
 use crate::model::{
@@ -242,19 +242,32 @@ fn user(
         (Some(disabled), found)
             if disabled.how == DisableHow::Reported && !found.is_some_and(|u| u.disabled) =>
         {
-            ends.findings.push(Finding::new(
-                Code::DisableByHand,
-                subject(),
-                format!(
-                    "it is to be disabled ({}), which this target cannot do and the config leaves to a person \
-                     (lifecycle.disable-method = \"report\"): disable the user in IAM Identity Center",
-                    disabled.cause.word()
-                ),
-            ));
+            ends.findings.push(disable_by_hand(subject(), disabled.cause));
         }
         (None, Some(found)) if stays && found.disabled => ends.findings.push(disabled_by_others(subject())),
         _ => {}
     }
+}
+
+/// What is found as long as the target does not show somebody as disabled who is reported to be.
+fn disable_by_hand(subject: Subject, cause: DisableCause) -> Finding {
+    Finding::new(
+        Code::DisableByHand,
+        subject,
+        format!(
+            "it is to be disabled ({}), which this target cannot do and the config leaves to a person \
+             (lifecycle.disable-method = \"report\"): disable the user in IAM Identity Center",
+            cause.word()
+        ),
+    )
+}
+
+/// The same of a step that reports somebody, once it is done: not only from the next cycle on.
+pub fn reported(plan: &Plan, step: &Step) -> Option<Finding> {
+    let Action::DisableUser { user, cause, how: DisableHow::Reported, .. } = step.action else { return None };
+    let object = plan.objects.get(&user)?;
+    let subject = draft::subject(Kind::User, object.anchor, object.sid.as_ref(), &object.label);
+    Some(disable_by_hand(subject, cause))
 }
 
 fn disabled_by_others(subject: Subject) -> Finding {
@@ -316,6 +329,11 @@ fn disable(
     }
     let user = link.no;
     let how = if inputs.target.disables {
+        // What someone else has done stays theirs, and is not undone when this one comes back.
+        let found = link.target_id.as_ref().and_then(|id| inputs.observed.users.get(id));
+        if found.is_some_and(|user| user.disabled) {
+            return None;
+        }
         DisableHow::Deactivated
     } else {
         match inputs.policy.lifecycle.disable_method {

@@ -10,7 +10,7 @@ use super::policy::OnGroupOut;
 use super::step::{Action, Reason, Withheld};
 use super::{Inputs, Sweep};
 use crate::ids::{LinkNo, TargetId};
-use crate::model::{Absence, Kind, UserAttribute};
+use crate::model::{Absence, Kind, Link, UserAttribute};
 
 /// One membership step, before it is put in order.
 pub struct Member {
@@ -31,11 +31,16 @@ pub struct Members {
     pub present: BTreeMap<LinkNo, BTreeSet<LinkNo>>,
 }
 
-/// All memberships of those who are to be disabled, in a profile that is swept.
+/// All memberships of those who are to be disabled, or were by someone else, in a profile that is swept.
 pub fn swept(inputs: &Inputs<'_>, drafts: &Drafts, ends: &Ends, sweep: Sweep) -> Members {
     let mut members = Members::default();
-    let leaving: RoaringBitmap =
+    let mut leaving: RoaringBitmap =
         (ends.out.iter()).filter(|(_, end)| end.action.disables()).map(|(no, _)| no.0).collect();
+    if inputs.target.disables {
+        let found = |link: &Link| inputs.observed.users.get(link.target_id.as_ref()?);
+        let links = inputs.known.links.values().filter(|l| !drafts.protected.contains(&l.no));
+        leaving.extend(links.filter(|l| found(l).is_some_and(|user| user.disabled)).map(|l| l.no.0));
+    }
     for link in inputs.known.links.values().filter(|l| l.kind == Kind::Group && l.target_id.is_some()) {
         if drafts.protected.contains(&link.no) {
             continue;

@@ -33,7 +33,7 @@ pub use desire::{Desire, desire, wants};
 pub use diff::plan;
 pub use guard::{Given, guard};
 pub use json::{PlanView, SCHEMA};
-pub use lifecycle::Elapsed;
+pub use lifecycle::{Elapsed, reported};
 pub use policy::{Adopt, DisableMethod, GuardLimits, Lifecycle, OnDelete, OnDisable, OnGroupOut, Policy};
 pub use repair::{
     Candidate, Difference, TargetObject, finding_ids, group_differences, groups_of, is_frozen, link_of,

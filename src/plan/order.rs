@@ -31,6 +31,8 @@ pub struct Order<'a> {
     /// Removals of strangers, by group: they come before the group is adopted, so that one that fails is planned
     /// again.
     strangers: BTreeMap<LinkNo, Vec<StepNo>>,
+    /// Removals by group: they come before the group is deleted, so that it goes only if they may.
+    removed: BTreeMap<LinkNo, Vec<StepNo>>,
 }
 
 impl<'a> Order<'a> {
@@ -50,6 +52,7 @@ impl<'a> Order<'a> {
             steps: Vec::new(),
             done: BTreeMap::new(),
             strangers: BTreeMap::new(),
+            removed: BTreeMap::new(),
         }
     }
 
@@ -122,7 +125,8 @@ impl<'a> Order<'a> {
             given.remove(&user).into_iter().flatten().for_each(|m| self.member(m));
         }
         for end in groups {
-            self.push(end.action, end.reason, Vec::new());
+            let emptied = end.action.object().and_then(|no| self.removed.remove(&no)).unwrap_or_default();
+            self.push(end.action, end.reason, emptied);
         }
         left
     }
@@ -143,7 +147,11 @@ impl<'a> Order<'a> {
         }
         let after =
             [Some(member.group), member.user].into_iter().flatten().filter_map(|no| self.ready(no)).collect();
-        self.push(member.action, member.reason, after);
+        let removes = matches!(member.action, Action::RemoveMember { .. });
+        let no = self.push(member.action, member.reason, after);
+        if removes {
+            self.removed.entry(member.group).or_default().push(no);
+        }
     }
 
     /// The step that gives an object its id in the target, where one does.

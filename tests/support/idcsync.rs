@@ -67,13 +67,14 @@ impl Idcsync {
 
     /// Runs idcsync with these arguments, to its end.
     pub fn run(&self, arguments: &[&str]) -> Run {
-        let output = output(&mut self.command(arguments));
-        Run {
-            code: output.status.code().unwrap_or_else(|| panic!("idcsync was ended by {}", output.status)),
-            stdout: String::from_utf8(output.stdout).expect("idcsync writes UTF-8"),
-            stderr: String::from_utf8(output.stderr).expect("idcsync writes UTF-8"),
-            arguments: arguments.join(" "),
-        }
+        finish(self.command(arguments), arguments)
+    }
+
+    /// The same as if so much time had gone by (`"28d 1h"`).
+    pub fn run_at(&self, shift: &str, arguments: &[&str]) -> Run {
+        let mut command = self.command(arguments);
+        command.env("IDCSYNC_CLOCK_SHIFT", shift);
+        finish(command, arguments)
     }
 
     /// The same with `--output json`.
@@ -94,6 +95,16 @@ impl Idcsync {
         let mut files = Files::new();
         collect(self.home.path(), &mut files);
         files
+    }
+}
+
+fn finish(mut command: Command, arguments: &[&str]) -> Run {
+    let output = output(&mut command);
+    Run {
+        code: output.status.code().unwrap_or_else(|| panic!("idcsync was ended by {}", output.status)),
+        stdout: String::from_utf8(output.stdout).expect("idcsync writes UTF-8"),
+        stderr: String::from_utf8(output.stderr).expect("idcsync writes UTF-8"),
+        arguments: arguments.join(" "),
     }
 }
 
