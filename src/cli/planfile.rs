@@ -70,6 +70,8 @@ fn fill(path: &Path, view: &PlanView<'_>) -> io::Result<()> {
 #[derive(Clone, Debug)]
 pub struct PlanFile {
     path: PathBuf,
+    /// The target was read back for the plan, and so it must be for these steps.
+    pub full: bool,
     steps: BTreeMap<Fingerprint, Value>,
     /// Done by an earlier cycle of this run.
     done: BTreeSet<Fingerprint>,
@@ -79,6 +81,8 @@ pub struct PlanFile {
 struct Shape {
     schema: String,
     profile: String,
+    #[serde(default)]
+    full: bool,
     steps: Vec<StepShape>,
 }
 
@@ -156,7 +160,7 @@ impl PlanFile {
             return Err(PlanFileError::OtherProfile { path, found, profile });
         }
         let steps = shape.steps.into_iter().map(|s| (s.fingerprint.clone(), s.brief())).collect();
-        Ok(Self { path, steps, done: BTreeSet::new() })
+        Ok(Self { path, full: shape.full, steps, done: BTreeSet::new() })
     }
 
     pub fn fingerprints(&self) -> BTreeSet<Fingerprint> {

@@ -67,7 +67,7 @@ impl SyncArgs {
             dry_run: false,
             out: None,
             detailed_exitcode: false,
-            full: false,
+            full: file.full,
             rebind: false,
             strict,
             only: Some(file),

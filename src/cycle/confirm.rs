@@ -10,7 +10,7 @@ use tracing::{info, warn};
 use super::{Profile, chain};
 use crate::directory::Directory;
 use crate::ids::LinkNo;
-use crate::model::{Kind, Known, ReadRequest, ScopeEntry, Snapshot};
+use crate::model::{Kind, Known, Link, ReadRequest, ScopeEntry, Snapshot};
 use crate::plan::{Action, Plan};
 use crate::scope::Scope;
 
@@ -34,6 +34,7 @@ pub fn doubt_new_server(snapshot: &Snapshot, scope: &mut Scope<'_>, known: &Know
             continue;
         };
         let missing = &link.applied - written.closure.certain();
+        scope.unsettle(group, &why);
         if missing.is_empty() {
             continue;
         }
@@ -49,6 +50,7 @@ pub fn doubt_new_server(snapshot: &Snapshot, scope: &mut Scope<'_>, known: &Know
         .filter(|no| !scope.whole().certain().contains(*no))
         .collect();
     scope.doubt_leavers(&newly, &why);
+    scope.unsettle_scope(&why);
     doubtful
 }
 
@@ -127,22 +129,27 @@ pub async fn look_again(
     };
     let again = Scope::resolve(&second, known, profile.nested);
     let mut unconfirmed = 0;
+    let linked = linked_users(known);
     for group in &concerned.groups {
-        let Some(link) = known.links.get(group) else { continue };
-        let gone = again
-            .written()
-            .get(group)
-            .map_or_else(RoaringBitmap::new, |w| w.closure.absent_of(&link.applied));
+        let second = again.written().get(group).map(|w| &w.closure);
+        let gone = second.map_or_else(RoaringBitmap::new, |closure| closure.absent_of(&linked));
         let there = scope.written().get(group).map(|w| w.closure.certain().clone()).unwrap_or_default();
-        let doubt = &link.applied - &gone - &there;
+        let doubt = &linked - &gone - &there;
         unconfirmed += doubt.len();
         scope.doubt_members(*group, &doubt, why);
+        if second.is_none_or(|closure| closure.not_a_stranger().is_none()) {
+            scope.unsettle(*group, why);
+        }
     }
     if concerned.scope {
         let outside: RoaringBitmap = super::fates::outside(scope, known).iter().map(|no| no.0).collect();
         let doubt = &outside - &again.whole().absent_of(&outside);
         unconfirmed += doubt.len();
         scope.doubt_leavers(&doubt, why);
+        let reached_again = again.written().keys().any(|no| !scope.written().contains_key(no));
+        if reached_again || again.whole().group_out_of_scope().is_none() {
+            scope.unsettle_scope(why);
+        }
     }
     if unconfirmed > 0 {
         info!(unconfirmed, "a second look did not confirm all that the first one missed");
@@ -152,12 +159,17 @@ pub async fn look_again(
 
 fn doubt_all(scope: &mut Scope<'_>, known: &Known, concerned: &Concerned, why: &str) {
     for group in &concerned.groups {
-        if let Some(link) = known.links.get(group) {
-            scope.doubt_members(*group, &link.applied, why);
-        }
+        scope.doubt_members(*group, &linked_users(known), why);
+        scope.unsettle(*group, why);
     }
     if concerned.scope {
         let all: RoaringBitmap = super::fates::outside(scope, known).iter().map(|no| no.0).collect();
         scope.doubt_leavers(&all, why);
+        scope.unsettle_scope(why);
     }
+}
+
+fn linked_users(known: &Known) -> RoaringBitmap {
+    let linked = |l: &&Link| l.kind == Kind::User && l.target_id.is_some();
+    known.links.values().filter(linked).map(|l| l.no.0).collect()
 }

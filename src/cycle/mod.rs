@@ -82,6 +82,7 @@ impl Profile<'_> {
         Elapsed {
             now,
             last_complete_read: known.last_complete_read,
+            last_read: known.last_read,
             disable_after: self.policy.lifecycle.disable_after,
         }
     }
@@ -154,6 +155,10 @@ pub struct Prepared {
     pub unreadable: Option<DirectoryError>,
     /// The target was read back as a whole.
     pub full: bool,
+    /// The clock can be trusted.
+    trusted: bool,
+    /// When the cycle began to read.
+    now: Timestamp,
     /// When the cycle before this one was.
     since: Option<Timestamp>,
     /// Subjects of which this cycle cannot say whether the target has them disabled.
@@ -301,11 +306,13 @@ pub async fn prepare(
         fates: &asked.of,
         doubtful: &doubtful,
         elapsed: profile.elapsed(&known, now),
+        trusted: distrust.is_none(),
     };
     let mut record = Record::of(&seen, &approved, &suspects, parts.identity_store.clone(), now);
     record.clock = distrust.is_none().then_some(now);
     record.cookie = asked.cookie;
-    record.full = (full || !linked).then_some(now);
+    // What a full cycle found and could not do yet is found by full ones only: the next one is due at once then.
+    record.full = (!linked && distrust.is_none()).then_some(now);
     if rebound {
         record.rebind(&known);
     }
@@ -321,6 +328,8 @@ pub async fn prepare(
         cut_short,
         unreadable: None,
         full,
+        trusted: distrust.is_none(),
+        now,
         since,
         unseen,
         read,
@@ -434,6 +443,8 @@ pub async fn carry_out(
         cut_short,
         unreadable,
         full,
+        trusted,
+        now: since_full,
         since,
         unseen,
         read,
@@ -483,6 +494,11 @@ pub async fn carry_out(
     }
     let changes = state.replace_findings(clock(), &findings).await?;
     let outcome = Outcome::of(&approved, &applied, &changes, cut_short, clock());
+    let settled =
+        approved.plan().numbered().all(|(no, _)| !approved.waits(no) && !applied.undone.contains(&no));
+    if full && trusted && settled {
+        state.set_last_full(since_full).await?;
+    }
     let again = rebound || (applied.missed && applied.stop.is_none());
     let report = CycleReport {
         outcome,

@@ -39,6 +39,8 @@ pub struct Seen<'a> {
     pub fates: &'a BTreeMap<LinkNo, Fate>,
     pub doubtful: &'a Doubtful,
     pub elapsed: Elapsed,
+    /// The clock can be trusted: without that, no time is written that something would rest on later.
+    pub trusted: bool,
 }
 
 impl Record {
@@ -54,13 +56,13 @@ impl Record {
         let mut record = Self {
             rebind: false,
             server: complete.then(|| snapshot.source.server.clone()),
-            read: Some(now),
+            read: seen.trusted.then_some(now),
             clock: None,
             full: None,
             cookie: None,
             changed: BTreeMap::new(),
             pins: pins(snapshot, known),
-            complete_read: complete.then_some(now),
+            complete_read: (complete && seen.trusted).then_some(now),
             binding: known
                 .binding
                 .is_none()
@@ -136,7 +138,7 @@ impl Record {
 
     /// Deletions that are proven, objects that are only not found, and memberships that wait for a second look.
     fn note_fates(&mut self, seen: &Seen<'_>, now: Timestamp) {
-        let Seen { scope, known, fates, doubtful, elapsed, .. } = seen;
+        let Seen { scope, known, fates, doubtful, elapsed, trusted, .. } = *seen;
         for old in known.links.values().filter(|l| l.target_id.is_some()) {
             let read = scope.users().contains_key(&old.no) || scope.groups().contains_key(&old.no);
             let fate = fates.get(&old.no);
@@ -144,12 +146,13 @@ impl Record {
                 match fate {
                     _ if read => (link.deleted, link.absent_since) = (None, None),
                     Some(Fate::Present { .. }) => (link.deleted, link.absent_since) = (None, None),
+                    Some(Fate::Deleted(_) | Fate::Absent) if !trusted => {}
                     Some(Fate::Deleted(proof)) => {
                         let since = link.deleted.map_or(now, |d| d.since);
                         link.deleted = Some(Deleted { since, proof: *proof });
                     }
                     Some(Fate::Absent) => {
-                        let since = link.absent_since.filter(|_| !elapsed.is_broken());
+                        let since = link.absent_since.filter(|_| !elapsed.is_unread());
                         link.absent_since = Some(since.unwrap_or(now));
                     }
                     Some(Fate::Unread(_)) | None => {}
@@ -163,7 +166,7 @@ impl Record {
 
     /// Linked users whom complete reads show outside the scope, and those who came back.
     fn note_leavers(&mut self, seen: &Seen<'_>, now: Timestamp) {
-        let Seen { scope, known, elapsed, .. } = *seen;
+        let Seen { scope, known, elapsed, trusted, .. } = *seen;
         for old in known.links.values().filter(|l| l.kind == Kind::User && l.target_id.is_some()) {
             let read = scope.users().get(&old.no);
             let filtered = read.is_some_and(|u| !u.matches_filter);
@@ -171,9 +174,10 @@ impl Record {
             let outside = filtered || scope.whole().out_of_scope(old.no).is_some();
             let since = if inside {
                 None
-            } else if outside {
+            } else if outside && trusted {
                 // Nobody looked for too long: who was out before may have been in meanwhile.
-                old.out_since.filter(|_| !elapsed.is_broken()).or(Some(now))
+                let broken = if filtered { elapsed.is_unread() } else { elapsed.is_broken() };
+                old.out_since.filter(|_| !broken).or(Some(now))
             } else {
                 continue;
             };
@@ -243,7 +247,8 @@ impl Suspects {
             }
         }
         let mut linked = known.links.values().filter(|l| l.kind == Kind::User && l.target_id.is_some());
-        let silent = if linked.any(|l| scope.in_doubt().contains(l.no.0)) {
+        let doubted = scope.doubted_anywhere();
+        let silent = if linked.any(|l| doubted.contains(l.no.0)) {
             let suspect = |no: &LinkNo| scope.record_of(*no).is_some_and(|r| r.suspect);
             let all = scope.groups().keys().copied().filter(suspect);
             all.filter(|no| !held.contains(no) && !settled.contains(no)).collect()

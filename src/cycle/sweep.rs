@@ -136,6 +136,8 @@ pub(super) async fn prepare(
         cut_short: false,
         unreadable: None,
         full: false,
+        trusted: distrust.is_none(),
+        now,
         since: known.last_cycle,
         unseen: Default::default(),
         read: Some(ReadIds::of(&snapshot)),

@@ -135,6 +135,11 @@ impl Closure {
             return;
         }
         *possible |= people;
+        self.unsettle(why);
+    }
+
+    /// The read was not confirmed: nothing is concluded about whom it does not know.
+    pub fn unsettle(&mut self, why: &str) {
         if !self.doubts.iter().any(|d| d == why) {
             self.doubts.push(why.to_owned());
         }
@@ -175,12 +180,13 @@ impl Closure {
     /// Proof that a member in the target who belongs to nobody in the directory is not one of this group's: each of
     /// the group's members was read and shown.
     pub fn not_a_stranger(&self) -> Option<Absence> {
-        (self.is_complete() && !self.veiled).then_some(Absence(Proof::NotAMember))
+        (self.is_complete() && !self.veiled && self.doubts.is_empty()).then_some(Absence(Proof::NotAMember))
     }
 
     /// Proof that a group is not reached from the scope that this is the closure of; the caller has not reached it.
     pub fn group_out_of_scope(&self) -> Option<Absence> {
-        (self.is_complete() && !self.veiled).then_some(Absence(Proof::GroupOutOfScope))
+        (self.is_complete() && !self.veiled && self.doubts.is_empty())
+            .then_some(Absence(Proof::GroupOutOfScope))
     }
 
     /// Proof that someone is out of the scope that this is the closure of.

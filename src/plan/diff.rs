@@ -50,6 +50,7 @@ pub fn plan(inputs: &Inputs<'_>, entries: &[EntryRead]) -> Plan {
         read_back: if inputs.full { members.present } else { BTreeMap::new() },
         found_again: found_again(inputs),
         vanished,
+        full: inputs.full,
         base: base(inputs),
         assigned: Assigned::default(),
         findings,

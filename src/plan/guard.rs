@@ -185,7 +185,8 @@ impl Guard<'_> {
         let base = self.plan.base;
         let (max_deletes, max_disables) = (self.policy.guard.max_deletes, self.policy.guard.max_disables);
         let swept = |a: &Action| a.proof().is_some_and(|p| p.is_of_pause());
-        let deletes = self.counted(|a| a.deletes() && !swept(a));
+        // What was announced is that people are disabled: deletes are never unasked in such numbers.
+        let deletes = self.counted(Action::deletes);
         let disables = self.counted(|a| a.disables() && !swept(a));
         self.absolute(&deletes, "max-deletes", max_deletes);
         self.absolute(&disables, "max-disables", max_disables);

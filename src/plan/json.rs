@@ -85,10 +85,11 @@ impl Serialize for PlanView<'_> {
         let plan = self.approved.plan();
         let counts: BTreeMap<&str, u64> = plan.counts().into_iter().map(|(s, n)| (s.word(), n)).collect();
         let withheld: &[Withheld] = &plan.withheld;
-        let mut view = serializer.serialize_struct("Plan", 8)?;
+        let mut view = serializer.serialize_struct("Plan", 9)?;
         view.serialize_field("schema", SCHEMA)?;
         view.serialize_field("plan", &plan.id)?;
         view.serialize_field("profile", &plan.profile)?;
+        view.serialize_field("full", &plan.full)?;
         view.serialize_field("counts", &counts)?;
         view.serialize_field("held", &self.approved.held().len())?;
         view.serialize_field("steps", &Steps(self.approved))?;

@@ -45,6 +45,8 @@ const SHORTEST_BREAK: SignedDuration = SignedDuration::from_hours(8 * 24);
 pub struct Elapsed {
     pub now: Timestamp,
     pub last_complete_read: Option<Timestamp>,
+    /// However incomplete.
+    pub last_read: Option<Timestamp>,
     pub disable_after: SignedDuration,
 }
 
@@ -52,18 +54,23 @@ impl Elapsed {
     /// Nobody looked for longer than the whole of `disable-after` (a job that did not run, a database restored from
     /// an old copy): whoever was outside then may have been back for weeks. The count begins anew.
     pub fn is_broken(&self) -> bool {
+        self.is_too_long(self.last_complete_read)
+    }
+
+    /// The same for what follows from any read, however incomplete.
+    pub fn is_unread(&self) -> bool {
+        self.is_too_long(self.last_read)
+    }
+
+    fn is_too_long(&self, last: Option<Timestamp>) -> bool {
         let limit = self.disable_after.max(SHORTEST_BREAK);
-        self.last_complete_read.is_some_and(|last| self.now.duration_since(last) > limit)
+        last.is_some_and(|last| self.now.duration_since(last) > limit)
     }
 
-    /// For how long reads have shown something that was first seen then.
-    pub fn since(&self, first: Timestamp) -> SignedDuration {
-        if self.is_broken() { SignedDuration::ZERO } else { self.now.duration_since(first) }
-    }
-
-    /// The rule.
-    pub fn is_overdue(&self, out_since: Option<Timestamp>) -> bool {
-        out_since.is_some_and(|first| self.since(first) > self.disable_after)
+    /// The rule. `positive`: that someone is outside follows from any read (the user filter), not from complete ones.
+    pub fn is_overdue(&self, out_since: Option<Timestamp>, positive: bool) -> bool {
+        let broken = if positive { self.is_unread() } else { self.is_broken() };
+        !broken && out_since.is_some_and(|first| self.now.duration_since(first) > self.disable_after)
     }
 }
 
@@ -72,6 +79,7 @@ impl Inputs<'_> {
         Elapsed {
             now: self.now,
             last_complete_read: self.known.last_complete_read,
+            last_read: self.known.last_read,
             disable_after: self.policy.lifecycle.disable_after,
         }
     }
@@ -104,12 +112,24 @@ impl Inputs<'_> {
         }
     }
 
+    /// Whether the proof has been looked at again: nobody is deleted on the strength of an old one. A tombstone that is
+    /// not there any more may have become a live object somewhere out of sight; a change log says a thing once.
+    fn is_seen_deleted(&self, no: LinkNo, deleted: Deleted) -> bool {
+        match self.fates.get(&no) {
+            Some(Fate::Deleted(_)) => true,
+            Some(Fate::Absent) => deleted.proof != DeletionProof::Tombstone,
+            Some(Fate::Present { .. } | Fate::Unread(_)) | None => false,
+        }
+    }
+
     /// Servers without tombstones: not found for as long as the config demands.
     fn long_absence(&self, link: &Link) -> Option<Deleted> {
         let limit = self.policy.lifecycle.delete_on_absence?;
         let since = link.absent_since?;
-        let long = self.elapsed().since(since) > limit;
-        long.then_some(Deleted { since: self.now, proof: DeletionProof::LongAbsence })
+        let long = !self.elapsed().is_unread() && self.now.duration_since(since) > limit;
+        // From when it was long enough; not kept, so that it can still turn up.
+        let since = since.saturating_add(limit).unwrap_or(self.now);
+        long.then_some(Deleted { since, proof: DeletionProof::LongAbsence })
     }
 
     /// Positively read: the directory does not let this one sign in.
@@ -171,7 +191,8 @@ pub fn ends(inputs: &Inputs<'_>, drafts: &Drafts) -> Ends {
         match link.kind {
             Kind::User => {
                 // Also one whose values cannot be written: it keeps the last good ones, and its memberships.
-                let stays = eligible.contains(link.no.0);
+                // Nobody comes back through an entry whose name is on another object.
+                let stays = eligible.contains(link.no.0) && !inputs.scope.only_frozen().contains(link.no.0);
                 user(inputs, drafts, link, stays, inputs.observed.users.get(id), &mut ends);
             }
             Kind::Group => {
@@ -298,8 +319,7 @@ fn out_of_use(inputs: &Inputs<'_>, drafts: &Drafts, link: &Link) -> Option<End> 
         let reason = Reason::DeletedSince(deleted.since, proof);
         // Its name is wanted by a newcomer: that comes first, and the delete follows in the next cycle. Not to be
         // read now: nobody deletes on the strength of an old proof that could not be looked at again.
-        let ready = !drafts.list.contains_key(&link.no)
-            && !matches!(inputs.fates.get(&link.no), None | Some(Fate::Unread(_)));
+        let ready = !drafts.list.contains_key(&link.no) && inputs.is_seen_deleted(link.no, deleted);
         if ready && is_due(lifecycle, deleted, inputs.now) {
             let waited = !lifecycle.delete_after.is_zero();
             let action = Action::DeleteUser { user: link.no, cause: DisableCause::Deleted, proof, waited };
@@ -311,7 +331,8 @@ fn out_of_use(inputs: &Inputs<'_>, drafts: &Drafts, link: &Link) -> Option<End> 
         return disable(inputs, drafts, link, cause, proof, Reason::Proof(proof));
     }
     let proof = inputs.left(link.no)?;
-    let since = link.out_since.filter(|_| inputs.elapsed().is_overdue(link.out_since))?;
+    let positive = !proof.rests_on_absence();
+    let since = link.out_since.filter(|_| inputs.elapsed().is_overdue(link.out_since, positive))?;
     disable(inputs, drafts, link, DisableCause::OutOfScope, proof, Reason::OutSince(since, proof))
 }
 
@@ -324,9 +345,6 @@ fn disable(
     proof: Absence,
     reason: Reason,
 ) -> Option<End> {
-    if link.disabled.is_some() {
-        return None;
-    }
     let user = link.no;
     let how = if inputs.target.disables {
         // What someone else has done stays theirs, and is not undone when this one comes back.
@@ -339,20 +357,34 @@ fn disable(
         match inputs.policy.lifecycle.disable_method {
             DisableMethod::Revoke => DisableHow::Revoked,
             DisableMethod::Report => DisableHow::Reported,
+            DisableMethod::Delete if link.disabled.is_some_and(|d| d.how == DisableHow::Deactivated) => {
+                return None;
+            }
             DisableMethod::Delete => {
                 let action = Action::DeleteUser { user, cause, proof, waited: false };
                 return (!drafts.list.contains_key(&user)).then_some(End { action, reason });
             }
         }
     };
+    // What was done in a weaker way, since the target or the config knew no better then, is done again.
+    if link.disabled.is_some_and(|done| strength(done.how) >= strength(how)) {
+        return None;
+    }
     Some(End { action: Action::DisableUser { user, cause, how, proof }, reason })
+}
+
+fn strength(how: DisableHow) -> u8 {
+    match how {
+        DisableHow::Reported => 0,
+        DisableHow::Revoked => 1,
+        DisableHow::Deactivated => 2,
+    }
 }
 
 fn group(inputs: &Inputs<'_>, drafts: &Drafts, link: &Link) -> Option<End> {
     let lifecycle = &inputs.policy.lifecycle;
     let deleted = inputs.deletion(link)?;
-    let ready = !drafts.list.contains_key(&link.no)
-        && !matches!(inputs.fates.get(&link.no), None | Some(Fate::Unread(_)));
+    let ready = !drafts.list.contains_key(&link.no) && inputs.is_seen_deleted(link.no, deleted);
     if !ready || !is_due(lifecycle, deleted, inputs.now) {
         return None;
     }

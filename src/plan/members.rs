@@ -10,7 +10,7 @@ use super::policy::OnGroupOut;
 use super::step::{Action, Reason, Withheld};
 use super::{Inputs, Sweep};
 use crate::ids::{LinkNo, TargetId};
-use crate::model::{Absence, Kind, Link, UserAttribute};
+use crate::model::{Absence, DisableHow, Kind, Link, ObservedUser, UserAttribute};
 
 /// One membership step, before it is put in order.
 pub struct Member {
@@ -41,6 +41,7 @@ pub fn swept(inputs: &Inputs<'_>, drafts: &Drafts, ends: &Ends, sweep: Sweep) ->
         let links = inputs.known.links.values().filter(|l| !drafts.protected.contains(&l.no));
         leaving.extend(links.filter(|l| found(l).is_some_and(|user| user.disabled)).map(|l| l.no.0));
     }
+    leaving.extend(put_out(inputs, drafts));
     for link in inputs.known.links.values().filter(|l| l.kind == Kind::Group && l.target_id.is_some()) {
         if drafts.protected.contains(&link.no) {
             continue;
@@ -96,7 +97,11 @@ pub fn members(inputs: &Inputs<'_>, drafts: &Drafts) -> Members {
             }
         }
         if let Some(proof) = written.closure.not_a_stranger().filter(|_| !written.frozen) {
+            let unlinked = Unlinked::of(inputs, &(certain - &people.present - &want));
             for (id, label) in before.strangers {
+                if unlinked.might_be(inputs.observed.users.get(&id), &label) {
+                    continue;
+                }
                 let action = Action::RemoveStranger { group: *group, user: id, label, proof };
                 members.removes.push(Member {
                     group: *group,
@@ -130,6 +135,17 @@ pub fn members(inputs: &Inputs<'_>, drafts: &Drafts) -> Members {
     members
 }
 
+/// Put out of use before: what could not be taken from them then is taken now.
+fn put_out<'i>(inputs: &'i Inputs<'_>, drafts: &'i Drafts) -> impl Iterator<Item = u32> + 'i {
+    let out = |l: &&Link| {
+        l.kind == Kind::User
+            && l.target_id.is_some()
+            && l.disabled.is_some_and(|d| d.how != DisableHow::Reported)
+            && !drafts.protected.contains(&l.no)
+    };
+    inputs.known.links.values().filter(out).map(|l| l.no.0)
+}
+
 /// Groups that left the scope: nobody is added; who is disabled or left the scope is removed.
 fn frozen_out_of_scope(inputs: &Inputs<'_>, drafts: &Drafts, people: &People, members: &mut Members) {
     for link in inputs.known.links.values() {
@@ -143,7 +159,9 @@ fn frozen_out_of_scope(inputs: &Inputs<'_>, drafts: &Drafts, people: &People, me
         members.present.extend(before.present.map(|present| (link.no, present)));
         let of_group = inputs.deletion(link).map(|d| Absence::from_deletion(d.proof)).or_else(|| {
             let empties = inputs.policy.lifecycle.on_group_out_of_scope == OnGroupOut::Empty;
-            inputs.scope.whole().group_out_of_scope().filter(|_| empties)
+            // While a group is suspect, those below it may be reached through it.
+            let settled = inputs.scope.doubted_anywhere().is_empty();
+            inputs.scope.whole().group_out_of_scope().filter(|_| empties && settled)
         });
         for user in (applied - &people.protected).iter().map(LinkNo) {
             let own =
@@ -160,6 +178,34 @@ fn removal(group: LinkNo, user: LinkNo, proof: Absence, suspects: Option<&BTreeS
     let suspects = suspects.map(|s| Box::new(s.clone()));
     let action = Action::RemoveMember { group, user, proof, suspects };
     Member { group, user: Some(user), action, reason: Reason::Proof(proof) }
+}
+
+/// Members in the directory whom the target has under no link of ours (values that cannot be written, a conflict): one
+/// who only seems to be a stranger may be one of them.
+struct Unlinked(BTreeSet<String>);
+
+impl Unlinked {
+    fn of(inputs: &Inputs<'_>, members: &RoaringBitmap) -> Self {
+        let users = members.iter().filter_map(|no| inputs.scope.users().get(&LinkNo(no)));
+        let values = users.flat_map(|user| {
+            let texts = user.attributes.iter().flat_map(|(_, values)| values);
+            let texts = texts.filter_map(|value| std::str::from_utf8(value).ok()).map(str::to_lowercase);
+            texts.chain(std::iter::once(user.anchor.to_string()))
+        });
+        Self(values.collect())
+    }
+
+    fn might_be(&self, user: Option<&ObservedUser>, name: &str) -> bool {
+        if self.0.is_empty() {
+            return false;
+        }
+        let email = user.and_then(|u| u.attributes.get(&UserAttribute::Email));
+        let external = user.into_iter().flat_map(|u| u.external_ids.iter().map(|(_, id)| id.as_str()));
+        let known_as = |value: &str| self.0.contains(&value.to_lowercase());
+        // A userName that is made of a name and the domain: its first part is the account's name.
+        let account = name.split_once('@').is_some_and(|(account, _)| known_as(account));
+        account || known_as(name) || email.is_some_and(|e| known_as(e)) || external.into_iter().any(known_as)
+    }
 }
 
 struct People {

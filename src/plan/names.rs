@@ -187,13 +187,22 @@ fn may_yield(inputs: &Inputs<'_>, drafts: &Drafts, no: LinkNo, key: &Key) -> boo
     match link.kind {
         Kind::User => {
             let filtered = inputs.scope.users().get(&no).is_some_and(|u| !u.matches_filter);
-            let out = filtered || inputs.scope.whole().out_of_scope(no).is_some();
+            let deleted = link_deleted(inputs, no);
+            let out = filtered || deleted || inputs.scope.whole().out_of_scope(no).is_some();
             let renameable =
                 !matches!(key, Key::UserName(_)) || inputs.known.rename_support != RenameSupport::Refused;
             out && renameable
         }
-        Kind::Group => inputs.scope.whole().is_complete() && !inputs.scope.written().contains_key(&no),
+        Kind::Group => {
+            let out = inputs.scope.whole().is_complete() && !inputs.scope.written().contains_key(&no);
+            out || link_deleted(inputs, no)
+        }
     }
+}
+
+/// Proven to be deleted in the directory: its name is free, however incomplete the read.
+fn link_deleted(inputs: &Inputs<'_>, no: LinkNo) -> bool {
+    inputs.known.links.get(&no).is_some_and(|link| inputs.deletion(link).is_some())
 }
 
 /// Whoever stands in the way of a newcomer and may be moved gives up exactly the names that are taken.

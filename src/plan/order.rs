@@ -7,9 +7,9 @@ use super::draft::{Adoption, Content, Draft, Drafts};
 use super::lifecycle::End;
 use super::members::Member;
 use super::names::{ParkedAs, Settled};
-use super::step::{Action, Change, Purpose, Reason, Step, StepNo};
+use super::step::{Action, Change, Purpose, Reason, Sort, Step, StepNo};
 use crate::ids::LinkNo;
-use crate::model::{EntryOutcome, EntryRead, Kind};
+use crate::model::{DisableHow, EntryOutcome, EntryRead, Kind};
 
 /// One thing to be done to one object; a draft makes up to three of them.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -118,9 +118,19 @@ impl<'a> Order<'a> {
         for user in people {
             let mut taken = lost.remove(&user).unwrap_or_default();
             taken.sort_by_key(|m| m.group);
+            let first = self.steps.len();
             taken.into_iter().for_each(|m| self.member(m));
             if let Some(end) = user.and_then(|no| out.remove(&no)) {
-                self.push(end.action, end.reason, Vec::new());
+                // Nobody is called revoked who still is a member; and a delete takes memberships along, which may
+                // have to wait for someone's approval. To shut the door waits for nothing.
+                let waits = end.action.deletes()
+                    || matches!(end.action, Action::DisableUser { how: DisableHow::Revoked, .. });
+                let taken = (0..).map(StepNo).zip(&self.steps).skip(first);
+                let after = taken
+                    .filter(|(_, s)| waits && s.action.sort() == Sort::RemoveMember)
+                    .map(|(no, _)| no)
+                    .collect();
+                self.push(end.action, end.reason, after);
             }
             given.remove(&user).into_iter().flatten().for_each(|m| self.member(m));
         }

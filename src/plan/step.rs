@@ -36,6 +36,8 @@ pub struct Plan {
     pub found_again: BTreeMap<LinkNo, String>,
     /// Linked objects that are gone from the target and are not to come back: only this is to be recorded.
     pub vanished: BTreeSet<LinkNo>,
+    /// The target was read back for it.
+    pub full: bool,
     pub base: Base,
     pub findings: Vec<Finding>,
     /// Beside the steps, and no part of them.

@@ -173,6 +173,17 @@ impl<'a> Scope<'a> {
         }
     }
 
+    /// Who is in it was not confirmed, whoever that concerns.
+    pub fn unsettle(&mut self, group: LinkNo, why: &str) {
+        if let Some(written) = self.written.get_mut(&group) {
+            written.closure.unsettle(why);
+        }
+    }
+
+    pub fn unsettle_scope(&mut self, why: &str) {
+        self.whole.unsettle(why);
+    }
+
     /// The same for the scope as a whole.
     pub fn doubt_leavers(&mut self, people: &RoaringBitmap, why: &str) {
         self.whole.doubt(people, why);
@@ -219,6 +230,11 @@ impl<'a> Scope<'a> {
     /// The suspect groups on which someone's membership of `group` rested, where it did.
     pub fn doubt(&self, group: LinkNo, user: LinkNo) -> Option<&BTreeSet<LinkNo>> {
         self.doubted.get(&group).filter(|d| d.people.contains(user.0)).map(|d| &d.suspects)
+    }
+
+    /// Whoever belongs somewhere only if the groups that suddenly read as empty still have their recorded members.
+    pub fn doubted_anywhere(&self) -> RoaringBitmap {
+        self.doubted.values().fold(self.in_doubt.clone(), |all, doubt| all | &doubt.people)
     }
 
     /// Who is in the scope only if the groups that suddenly read as empty still have their recorded members.

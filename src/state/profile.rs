@@ -171,6 +171,12 @@ impl State {
         tx.commit().await
     }
 
+    /// A full cycle has found nothing, or done all that it found.
+    pub async fn set_last_full(&self, at: Timestamp) -> Result<()> {
+        self.db.run(LAST_FULL, args![self.profile_id, at]).await?;
+        Ok(())
+    }
+
     pub async fn set_rename_support(&self, support: RenameSupport) -> Result<()> {
         self.db.run(RENAME_SUPPORT, args![self.profile_id, support.word()]).await?;
         Ok(())

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
 
-use super::store::{API, SCIM};
+use super::store::{API, Fault, SCIM};
 use super::world::{EntryState, World};
 use crate::model::{
     AccountState, Assignment, Code, DeletionProof, DisableCause, DisableHow, Fate, Kind, UserAttribute,
@@ -339,6 +339,74 @@ fn servers_without_tombstones_may_be_given_a_time() {
     assert!(w.prepare().is_empty(), "{}", w.text());
     w.later(1);
     assert_eq!(w.prepare().steps(), ["disable-user bob@x.example"]);
+    w.run();
+    days(&mut w, 1);
+    assert!(!w.store.contents().users.contains_key("bob@x.example"), "delete-after counts from there");
+}
+
+#[test]
+fn a_tombstone_that_is_not_shown_any_more_deletes_nobody() {
+    let mut w = left(true);
+    deleted(&mut w, "bob");
+    w.run();
+    w.fates.clear();
+    days(&mut w, 30);
+    assert!(w.store.contents().users.contains_key("bob@x.example"));
+}
+
+#[test]
+fn a_newcomer_gets_the_name_of_someone_deleted_however_short_the_read() {
+    let mut w = left(true);
+    w.group("ops", &["gus"]);
+    w.enter("ops");
+    w.settle();
+    w.entry("ops").state = EntryState::Unread;
+    deleted(&mut w, "bob");
+    w.join("devs", "bob2");
+    w.person("bob2").set("userprincipalname", "bob@x.example");
+    assert!(w.prepare().steps().contains(&"create-user bob@x.example".to_owned()), "{}", w.text());
+}
+
+#[test]
+fn whoever_was_only_revoked_is_disabled_once_the_target_can() {
+    let mut w = left(false);
+    days(&mut w, 29);
+    assert_eq!(w.link("anna").disabled.unwrap().how, DisableHow::Revoked);
+    w.store.become_of_sort(crate::model::Capabilities { disables: true, ..API });
+    assert_eq!(w.prepare().steps(), ["disable-user anna@x.example"]);
+    w.run();
+    assert!(w.prepare().is_empty());
+}
+
+#[test]
+fn a_sweep_that_failed_in_part_is_completed_by_the_next() {
+    let mut w = left(false);
+    w.sweep = Some(sweep(&w, DisableCause::Paused));
+    w.later(29 * DAY);
+    let kind = crate::target::TargetErrorKind::Unavailable;
+    w.store.fail(Fault { times: 1, ..Fault::new("remove-member", "bob", kind) });
+    w.run();
+    assert_eq!(w.link("bob").disabled, None, "nobody is called revoked who still is a member");
+    assert_eq!(w.store.members_of("devs"), ["bob@x.example"]);
+    w.run();
+    assert!(w.store.members_of("devs").is_empty());
+    assert_eq!(w.link("bob").disabled.unwrap().how, DisableHow::Revoked);
+}
+
+#[test]
+fn a_clock_that_cannot_be_trusted_starts_no_count() {
+    let mut w = left(true);
+    w.later(-10 * DAY);
+    w.distrust = Some(Distrust::Off { whose: "directory", ahead: 10 * 86_400 });
+    deleted(&mut w, "bob");
+    w.leave("devs", "carl");
+    w.run();
+    assert_eq!((w.link("bob").deleted, w.link("carl").out_since), (None, None));
+    w.distrust = None;
+    w.later(10 * DAY);
+    w.run();
+    assert_eq!(w.link("bob").deleted.map(|d| d.since), Some(w.now));
+    assert_eq!(w.link("carl").out_since, Some(w.now));
 }
 
 #[test]
@@ -515,6 +583,17 @@ fn what_others_changed_in_the_target_is_repaired_by_a_full_cycle() {
         w.store.contents().users.contains_key("stranger@else.example"),
         "unmanaged ones are never touched"
     );
+}
+
+#[test]
+fn a_member_in_the_directory_without_a_link_is_no_stranger() {
+    let mut w = left(true);
+    w.person("gus").set("sn", "");
+    w.join("devs", "gus");
+    let stranger = w.store.put_user("gus@x.example", None);
+    w.store.set_member(&w.id("devs"), &stranger, true);
+    w.full = true;
+    assert!(w.prepare().is_empty(), "{}", w.text());
 }
 
 #[test]

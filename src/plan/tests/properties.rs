@@ -335,7 +335,9 @@ proptest! {
             // Once removals from a suddenly empty group have been approved, or the store has accepted a rename, more
             // is known than before.
             let renamed = ran.applied.rename_support.is_some_and(|s| s != ran.prepared.known.rename_support);
-            let wiser = renamed || ran.prepared.approved.runnable().any(|(_, s)| {
+            // Who vanished gives up names, which nobody could know before.
+            let vanished = !ran.prepared.approved.plan().vanished.is_empty();
+            let wiser = renamed || vanished || ran.prepared.approved.runnable().any(|(_, s)| {
                 matches!(s.action, crate::plan::Action::RemoveMember { suspects: Some(_), .. })
             });
             if wiser {

@@ -87,6 +87,7 @@ fn the_shape_of_the_json() {
       "schema": "idcsync/plan/v1",
       "plan": "4c85a9504999",
       "profile": "corp",
+      "full": false,
       "counts": {
         "add-member": 1,
         "adopt-user": 1,

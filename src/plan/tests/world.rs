@@ -452,6 +452,7 @@ impl World {
         let elapsed = Elapsed {
             now: self.now,
             last_complete_read: known.last_complete_read,
+            last_read: known.last_read,
             disable_after: self.policy.lifecycle.disable_after,
         };
         let seen = Seen {
@@ -461,6 +462,7 @@ impl World {
             fates: &fates,
             doubtful: &BTreeMap::new(),
             elapsed,
+            trusted: self.distrust.is_none(),
         };
         let record = Record::of(&seen, &approved, &suspects, IdentityStoreId::new("d-1234567890"), self.now);
         let complete_read = scope.whole().is_complete();
