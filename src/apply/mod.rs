@@ -335,7 +335,8 @@ impl<'a> Run<'a> {
                     self.count_failure(&error);
                 }
                 *self.applied.failed.entry(sort).or_default() += 1;
-                if error.is_retryable() {
+                // A permission can be given any time, and the same is tried again in each cycle.
+                if error.is_retryable() || error.kind == TargetErrorKind::AccessDenied {
                     self.applied.retryable += 1;
                 }
                 self.applied.missed |= matches!(error.kind, TargetErrorKind::NotFound(_));

@@ -131,7 +131,9 @@ pub async fn look_again(
     let mut unconfirmed = 0;
     let linked = linked_users(known);
     for group in &concerned.groups {
-        let second = again.written().get(group).map(|w| &w.closure);
+        // What is not on record yet has another number in another read.
+        let number = scope.groups().get(group).and_then(|g| again.number(g.anchor));
+        let second = number.and_then(|no| again.written().get(&no)).map(|w| &w.closure);
         let gone = second.map_or_else(RoaringBitmap::new, |closure| closure.absent_of(&linked));
         let there = scope.written().get(group).map(|w| w.closure.certain().clone()).unwrap_or_default();
         let doubt = &linked - &gone - &there;
@@ -146,7 +148,8 @@ pub async fn look_again(
         let doubt = &outside - &again.whole().absent_of(&outside);
         unconfirmed += doubt.len();
         scope.doubt_leavers(&doubt, why);
-        let reached_again = again.written().keys().any(|no| !scope.written().contains_key(no));
+        let known_again = again.written().keys().filter(|no| known.links.contains_key(no));
+        let reached_again = known_again.into_iter().any(|no| !scope.written().contains_key(no));
         if reached_again || again.whole().group_out_of_scope().is_none() {
             scope.unsettle_scope(why);
         }

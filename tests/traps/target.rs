@@ -293,8 +293,11 @@ fn what_it_did_not_create_is_not_deleted() {
 #[test]
 fn a_failed_one_shot_does_not_exit_with_0() {
     // What may fail, and with which code.
-    let bench = Bench::with(Way::Api, export(), &SCOPE, &["--fault", "CreateUser:access-denied"], "");
+    let denied = ["--fault", "CreateUser:access-denied", "--fault", "CreateGroup:access-denied"];
+    let bench = Bench::with(Way::Api, export(), &SCOPE, &denied, "");
     bench.sync().exits(6).complains("error: the target failed again and again");
+    let bench = Bench::with(Way::Api, export(), &SCOPE, &["--fault", "CreateGroup:access-denied"], "");
+    bench.sync().exits(3);
     let bench = Bench::with(Way::Api, export(), &SCOPE, &["--fault", "CreateGroup:internal"], "");
     bench.sync().exits(3);
     let bench = Bench::new(Way::Scim, export(), &SCOPE);

@@ -118,7 +118,7 @@ fn a_denied_permission_ends_the_apply_and_is_no_ones_fault() {
     }
     let ran = w.run();
     assert!(matches!(ran.applied.stop, Some(Stop::TargetUnavailable(_))));
-    assert_eq!(ran.applied.retryable, 0);
+    assert!(ran.applied.retryable >= 10, "a permission can be given");
     assert!((0..20).all(|n| w.link(&format!("p{n:02}")).retry.is_none()));
 }
 
