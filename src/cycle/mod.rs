@@ -34,8 +34,8 @@ use crate::model::{
     ReadRequest, Wanted,
 };
 use crate::plan::{
-    Action, ApprovedPlan, Distrust, Elapsed, Given, Inputs, OnDisable, Policy, Sort, Sweep, countdowns,
-    crossed, desire, guard, plan, wants,
+    Action, ApprovedPlan, Distrust, Elapsed, Given, Inputs, OnDisable, Policy, Sort, StepNo, Sweep,
+    countdowns, crossed, desire, guard, plan, wants,
 };
 use crate::scope::{NestedGroups, Scope};
 use crate::state::{CycleKind, CycleOutcome, FindingChanges, Reader, State, StateError};
@@ -494,8 +494,8 @@ pub async fn carry_out(
     }
     let changes = state.replace_findings(clock(), &findings).await?;
     let outcome = Outcome::of(&approved, &applied, &changes, cut_short, clock());
-    let settled =
-        approved.plan().numbered().all(|(no, _)| !approved.waits(no) && !applied.undone.contains(&no));
+    let waits = |no: &StepNo| approved.waits(*no) || applied.undone.contains(no);
+    let settled = !approved.plan().found_by_full_cycles().iter().any(waits);
     if full && trusted && settled {
         state.set_last_full(since_full).await?;
     }

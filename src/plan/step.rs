@@ -443,6 +443,20 @@ impl Plan {
         (0..).map(StepNo).zip(&self.steps)
     }
 
+    /// Steps that a cycle which does not read the target back would not plan: as long as one of them waits, the next
+    /// cycle has to be a full one.
+    pub fn found_by_full_cycles(&self) -> BTreeSet<StepNo> {
+        let adopts = |s: &&Step| s.action.sort() == Sort::AdoptGroup;
+        let adopted: BTreeSet<Option<LinkNo>> =
+            self.steps.iter().filter(adopts).map(|s| s.action.object()).collect();
+        let of_drift = |step: &Step| match (&step.action, &step.reason) {
+            (Action::RemoveStranger { .. }, _) => !adopted.contains(&step.action.object()),
+            (_, Reason::TargetChanged | Reason::EnabledByOthers | Reason::GoneFromTarget) => self.full,
+            _ => false,
+        };
+        self.numbered().filter(|(_, step)| of_drift(step)).map(|(no, _)| no).collect()
+    }
+
     pub fn label(&self, no: LinkNo) -> &str {
         self.objects.get(&no).map_or("?", |o| o.label.as_str())
     }

@@ -597,6 +597,25 @@ fn a_member_in_the_directory_without_a_link_is_no_stranger() {
 }
 
 #[test]
+fn what_only_full_cycles_find_keeps_them_full_while_it_waits() {
+    let mut w = left(true);
+    let stranger = w.store.put_user("stranger@else.example", None);
+    w.store.set_member(&w.id("devs"), &stranger, true);
+    w.store.change_user(&w.id("bob"), UserAttribute::GivenName, "Robert");
+    w.store.set_member(&w.id("devs"), &w.id("carl"), false);
+    let found = |w: &World| {
+        let prepared = w.prepare();
+        (prepared.steps().len(), prepared.approved.plan().found_by_full_cycles().len())
+    };
+    assert_eq!(found(&w), (0, 0));
+    w.full = true;
+    // Who is missing in the group is on record from then on, and added by any cycle.
+    assert_eq!(found(&w), (3, 2));
+    w.run();
+    assert_eq!(found(&w), (0, 0));
+}
+
+#[test]
 fn protected_members_stay_in_a_full_cycle() {
     let mut w = left(true);
     let stranger = w.store.put_user("break-glass@else.example", None);
