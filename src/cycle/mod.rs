@@ -12,6 +12,8 @@ mod observe;
 mod outcome;
 mod record;
 mod sweep;
+#[cfg(test)]
+mod tests;
 mod unread;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,0 +1,221 @@
+//! Whole cycles over a directory that answers one read so and the next one otherwise, into a sandbox and a real state
+//! database: what only was not seen is taken away for nobody before it has been looked at again.
+#![allow(clippy::unwrap_used, reason = "this is test code, where a panic is the report")]
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+use jiff::SignedDuration;
+use tempfile::TempDir;
+
+use super::*;
+use crate::model::{FateRequest, Fates, Snapshot};
+use crate::plan::tests::world::{World, mapping};
+use crate::state::{State, StateUrl};
+use crate::target::{Access, SandboxSettings, TargetSettings, connect};
+
+/// Gives one prepared answer for each read; `None`: no server can be used.
+#[derive(Default)]
+struct Scripted {
+    answers: Mutex<VecDeque<Option<Snapshot>>>,
+    asked: Mutex<Vec<ReadRequest>>,
+}
+
+#[async_trait]
+impl Directory for Scripted {
+    async fn read(&self, request: &ReadRequest) -> Result<Snapshot, DirectoryError> {
+        self.asked.lock().unwrap().push(request.clone());
+        let answer = self.answers.lock().unwrap().pop_front().expect("a read that was foreseen");
+        answer.ok_or_else(|| DirectoryError::NoServer(Vec::new()))
+    }
+
+    async fn fates(&self, request: &FateRequest) -> Result<Fates, DirectoryError> {
+        let of = request.objects.keys().map(|anchor| (*anchor, Fate::Absent)).collect();
+        Ok(Fates { of, ..Fates::default() })
+    }
+}
+
+struct Bed {
+    dir: TempDir,
+    world: World,
+    directory: Scripted,
+    now: Timestamp,
+}
+
+/// How a cycle went: its steps and its findings.
+struct Ran {
+    steps: Vec<String>,
+    codes: BTreeSet<Code>,
+    reads: Vec<ReadRequest>,
+}
+
+impl Bed {
+    /// Six people in `devs` and in `all`, synced.
+    async fn new() -> Self {
+        let mut world = World::new();
+        for group in ["devs", "all"] {
+            world.group(group, &["anna", "bob", "carl", "dora", "eve", "finn"]);
+            world.enter(group);
+        }
+        let now = world.now;
+        let bed = Self { dir: tempfile::tempdir().unwrap(), world, directory: Scripted::default(), now };
+        let first = bed.run(&[Some(bed.world.read())]).await;
+        assert_eq!(first.steps.len(), 6 + 2 + 12);
+        bed
+    }
+
+    /// One cycle, which reads exactly so often.
+    async fn run(&self, answers: &[Option<Snapshot>]) -> Ran {
+        *self.directory.answers.lock().unwrap() = answers.iter().cloned().collect();
+        self.directory.asked.lock().unwrap().clear();
+        let url = StateUrl::parse("sqlite:state.db", self.dir.path()).unwrap();
+        let state = State::open(&url, "corp").await.unwrap();
+        let settings = SandboxSettings {
+            identity_store_id: None,
+            store: self.dir.path().join("store.json"),
+            request_log: None,
+            requests_per_second: 100_000,
+        };
+        let identity_store = settings.identity_store();
+        let target = connect(&TargetSettings::Sandbox(settings), Access::ReadWrite).await.unwrap();
+        let now = self.now;
+        let clock = move || now;
+        let parts = Parts { directory: &self.directory, target, identity_store, clock: &clock };
+        let (mapping, policy) = (mapping(), Policy::default());
+        let wanted = Wanted {
+            entries: self.world.read().entries.into_iter().map(|e| e.entry).collect(),
+            nested: true,
+            user_filter: None,
+            primary_group: true,
+            distribution_groups: false,
+            attributes: BTreeSet::new(),
+        };
+        let profile = Profile {
+            name: "corp",
+            wanted,
+            mapping: &mapping,
+            policy: &policy,
+            nested: NestedGroups::Flatten,
+            max_apply: Duration::from_secs(60),
+            keep_history: Duration::from_secs(86_400),
+            full: false,
+            drift_check: Duration::from_secs(365 * 86_400),
+            rebind: false,
+            only: None,
+            assignments: false,
+        };
+        let cycle = begin(&state, CycleKind::Normal, now).await.unwrap();
+        let journal = StateJournal { state: &state, cycle };
+        let prepared = prepare(&profile, &parts, state.reader(), &journal).await.unwrap();
+        let (_keep, stop) = tokio::sync::watch::channel(false);
+        let report = carry_out(&profile, &parts, &state, cycle, prepared, &stop, &|_, _| {}).await.unwrap();
+        assert!(self.directory.answers.lock().unwrap().is_empty(), "as many reads as foreseen");
+        let plan = report.approved.plan();
+        assert!(report.applied.undone.is_empty());
+        let steps = plan
+            .steps
+            .iter()
+            .map(|step| {
+                let names = [step.action.object(), step.action.member()].into_iter().flatten();
+                let names: Vec<&str> = names.map(|no| plan.label(no)).collect();
+                format!("{} {}", step.action.sort().word(), names.join(" "))
+            })
+            .collect();
+        state.close().await;
+        let codes = report.findings.iter().map(|f| f.code).collect();
+        Ran { steps, codes, reads: self.directory.asked.lock().unwrap().clone() }
+    }
+
+    /// What the directory shows without this member.
+    fn without(&mut self, group: &str, member: &str) -> Snapshot {
+        self.world.leave(group, member);
+        let snapshot = self.world.read();
+        self.world.join(group, member);
+        snapshot
+    }
+}
+
+fn from(server: &str, snapshot: &Snapshot) -> Option<Snapshot> {
+    let mut snapshot = snapshot.clone();
+    server.clone_into(&mut snapshot.source.server);
+    Some(snapshot)
+}
+
+#[tokio::test]
+async fn a_member_whom_the_second_look_shows_stays() {
+    let mut bed = Bed::new().await;
+    let (whole, part) = (bed.world.read(), bed.without("devs", "bob"));
+    let ran = bed.run(&[Some(part.clone()), Some(whole.clone())]).await;
+    assert!(ran.steps.is_empty(), "{:?}", ran.steps);
+    assert!(ran.codes.contains(&Code::RemovalWithheld));
+    // The group alone is read again, by its GUID, from the same server.
+    let [first, second] = ran.reads.as_slice() else { panic!("two reads") };
+    assert_eq!((first.server.as_deref(), second.server.as_deref()), (None, Some("dc1")));
+    assert_eq!((first.wanted.entries.len(), second.wanted.entries.len()), (2, 1));
+    assert_eq!(second.wanted.entries[0].name, bed.world.anchor_of("devs").to_string());
+    assert!(bed.run(&[Some(whole)]).await.codes.is_empty());
+    let ran = bed.run(&[Some(part.clone()), Some(part)]).await;
+    assert_eq!(ran.steps, ["remove-member devs bob@x.example"]);
+}
+
+#[tokio::test]
+async fn a_second_look_that_fails_or_is_cut_short_confirms_nothing() {
+    let mut bed = Bed::new().await;
+    let part = bed.without("devs", "bob");
+    bed.world.groups.get_mut("devs").unwrap().cut_at = Some(0);
+    let short = bed.world.read();
+    bed.world.groups.get_mut("devs").unwrap().cut_at = None;
+    for second in [None, Some(short)] {
+        let ran = bed.run(&[Some(part.clone()), second]).await;
+        assert!(ran.steps.is_empty(), "{:?}", ran.steps);
+        assert!(ran.codes.contains(&Code::RemovalWithheld));
+    }
+}
+
+#[tokio::test]
+async fn additions_need_no_second_look() {
+    let mut bed = Bed::new().await;
+    bed.world.join("devs", "gus");
+    let ran = bed.run(&[Some(bed.world.read())]).await;
+    assert_eq!(ran.steps.len(), 2);
+}
+
+#[tokio::test]
+async fn who_is_shown_in_scope_by_the_second_look_is_not_disabled() {
+    let mut bed = Bed::new().await;
+    let whole = bed.world.read();
+    for group in ["devs", "all"] {
+        bed.world.leave(group, "bob");
+    }
+    let part = bed.world.read();
+    bed.run(&[Some(part.clone()), Some(part.clone())]).await;
+    bed.now = bed.now.checked_add(SignedDuration::from_hours(27 * 24)).unwrap();
+    bed.run(&[Some(part.clone())]).await;
+    bed.now = bed.now.checked_add(SignedDuration::from_hours(30)).unwrap();
+    let ran = bed.run(&[Some(part.clone()), Some(whole)]).await;
+    assert!(ran.steps.is_empty(), "{:?}", ran.steps);
+    assert_eq!(ran.reads[1].wanted.entries.len(), 2, "the whole scope is read again");
+    let ran = bed.run(&[Some(part.clone()), Some(part)]).await;
+    assert_eq!(ran.steps, ["revoke-user bob@x.example"]);
+}
+
+#[tokio::test]
+async fn what_a_new_server_is_the_first_to_miss_waits_for_a_second_cycle() {
+    let mut bed = Bed::new().await;
+    let part = bed.without("devs", "bob");
+    let new = || from("dc2", &part);
+    let ran = bed.run(&[new()]).await;
+    assert!(ran.steps.is_empty(), "{:?}", ran.steps);
+    assert!(ran.codes.contains(&Code::RemovalWithheld));
+    assert_eq!(bed.run(&[new(), new()]).await.steps, ["remove-member devs bob@x.example"]);
+}
+
+#[tokio::test]
+async fn servers_that_take_turns_do_not_put_a_removal_off_for_ever() {
+    let mut bed = Bed::new().await;
+    let part = bed.without("devs", "bob");
+    assert!(bed.run(&[from("dc2", &part)]).await.steps.is_empty());
+    let ran = bed.run(&[Some(part.clone()), Some(part)]).await;
+    assert_eq!(ran.steps, ["remove-member devs bob@x.example"]);
+}
