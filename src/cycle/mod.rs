@@ -36,7 +36,7 @@ use crate::model::{
     ReadRequest, Wanted,
 };
 use crate::plan::{
-    Action, ApprovedPlan, Distrust, Elapsed, Given, Inputs, OnDisable, Policy, Sort, StepNo, Sweep,
+    Action, ApprovedPlan, Distrust, Elapsed, Given, Inputs, OnDisable, Plan, Policy, Sort, StepNo, Sweep,
     countdowns, crossed, desire, guard, plan, wants,
 };
 use crate::scope::{NestedGroups, Scope};
@@ -287,7 +287,7 @@ pub async fn prepare(
         plan = make(&scope, &asked.of, &observed);
     }
     let mut findings = findings::of_plan(&snapshot, desire.findings.clone(), &plan);
-    let distrust = distrust(parts, state, &known, snapshot.source.clock_ahead, now).await?;
+    let distrust = distrust(parts, state, &known, &plan, snapshot.source.clock_ahead, now).await?;
     let given = Given { approvals: &known.approvals, renames: known.rename_support, distrust };
     let mut approved = guard(plan, profile.policy, &given);
     if let Some(only) = &profile.only {
@@ -370,14 +370,20 @@ async fn recover_known(
     Ok(recovered)
 }
 
-/// Whether this machine's clock is right, by the first other clock that can be asked.
+/// Whether this machine's clock is right, by the first other clock that can be asked. Where the plan rests on time and
+/// nobody has told it yet, the target is asked something for its sake.
 async fn distrust(
     parts: &Parts<'_>,
     state: &Reader,
     known: &Known,
+    plan: &Plan,
     directory: Option<i64>,
     now: Timestamp,
 ) -> Result<Option<Distrust>, CycleError> {
+    let rests_on_time = plan.steps.iter().any(|step| step.action.rests_on_time());
+    if rests_on_time && directory.is_none() && parts.target.clock_ahead().is_none() {
+        observe::ask_the_time(parts.target.as_ref(), known).await?;
+    }
     let target = parts.target.clock_ahead();
     let database = match (directory, target) {
         (None, None) => state.clock_ahead().await?,

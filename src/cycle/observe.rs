@@ -121,6 +121,13 @@ pub async fn look_at_the_disabled(
     Ok(true)
 }
 
+/// One small question, for the `Date` of its answer.
+pub async fn ask_the_time(target: &dyn Target, known: &Known) -> Result<(), CycleError> {
+    let users = known.links.values().filter(|l| l.kind == Kind::User).find_map(|l| l.target_id.clone());
+    let wants = Wants { users: users.into_iter().collect(), ..Wants::default() };
+    target.observe(&wants).await.map(drop).map_err(CycleError::Target)
+}
+
 async fn name_members(target: &dyn Target, observed: &mut Observed) -> Result<(), CycleError> {
     let unnamed: BTreeSet<_> = observed
         .groups

@@ -116,7 +116,7 @@ pub(super) async fn prepare(
     if observe::look_at_the_disabled(parts.target.as_ref(), &plan, &mut observed).await? {
         plan = make(&observed);
     }
-    let distrust = distrust(parts, state, &known, None, now).await?;
+    let distrust = distrust(parts, state, &known, &plan, None, now).await?;
     let given = Given { approvals: &known.approvals, renames: known.rename_support, distrust };
     let mut approved = guard(plan, profile.policy, &given);
     if let Some(only) = &profile.only {

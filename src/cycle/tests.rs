@@ -41,6 +41,7 @@ struct Bed {
     world: World,
     directory: Scripted,
     now: Timestamp,
+    sweep: Option<Sweep>,
 }
 
 /// How a cycle went: its steps and its findings.
@@ -48,6 +49,8 @@ struct Ran {
     steps: Vec<String>,
     codes: BTreeSet<Code>,
     reads: Vec<ReadRequest>,
+    /// Sent to the target before the first write.
+    requests: u64,
 }
 
 impl Bed {
@@ -59,7 +62,13 @@ impl Bed {
             world.enter(group);
         }
         let now = world.now;
-        let bed = Self { dir: tempfile::tempdir().unwrap(), world, directory: Scripted::default(), now };
+        let bed = Self {
+            dir: tempfile::tempdir().unwrap(),
+            world,
+            directory: Scripted::default(),
+            now,
+            sweep: None,
+        };
         let first = bed.run(&[Some(bed.world.read())]).await;
         assert_eq!(first.steps.len(), 6 + 2 + 12);
         bed
@@ -81,6 +90,7 @@ impl Bed {
         let target = connect(&TargetSettings::Sandbox(settings), Access::ReadWrite).await.unwrap();
         let now = self.now;
         let clock = move || now;
+        let usage = Arc::clone(&target);
         let parts = Parts { directory: &self.directory, target, identity_store, clock: &clock };
         let (mapping, policy) = (mapping(), Policy::default());
         let wanted = Wanted {
@@ -107,7 +117,12 @@ impl Bed {
         };
         let cycle = begin(&state, CycleKind::Normal, now).await.unwrap();
         let journal = StateJournal { state: &state, cycle };
-        let prepared = prepare(&profile, &parts, state.reader(), &journal).await.unwrap();
+        let prepared = match self.sweep {
+            Some(sweep) => prepare_sweep(&profile, &parts, state.reader(), &journal, sweep).await,
+            None => prepare(&profile, &parts, state.reader(), &journal).await,
+        }
+        .unwrap();
+        let requests = usage.usage().requests;
         let (_keep, stop) = tokio::sync::watch::channel(false);
         let report = carry_out(&profile, &parts, &state, cycle, prepared, &stop, &|_, _| {}).await.unwrap();
         assert!(self.directory.answers.lock().unwrap().is_empty(), "as many reads as foreseen");
@@ -124,7 +139,7 @@ impl Bed {
             .collect();
         state.close().await;
         let codes = report.findings.iter().map(|f| f.code).collect();
-        Ran { steps, codes, reads: self.directory.asked.lock().unwrap().clone() }
+        Ran { steps, codes, requests, reads: self.directory.asked.lock().unwrap().clone() }
     }
 
     /// What the directory shows without this member.
@@ -218,4 +233,21 @@ async fn servers_that_take_turns_do_not_put_a_removal_off_for_ever() {
     assert!(bed.run(&[from("dc2", &part)]).await.steps.is_empty());
     let ran = bed.run(&[Some(part.clone()), Some(part)]).await;
     assert_eq!(ran.steps, ["remove-member devs bob@x.example"]);
+}
+
+#[tokio::test]
+async fn a_sweep_asks_another_clock_before_it_takes_the_time_for_granted() {
+    let mut bed = Bed::new().await;
+    let whole = bed.world.read();
+    assert_eq!(bed.run(&[Some(whole)]).await.requests, 0, "a cycle without changes asks nobody");
+    let since = bed.now;
+    let later = |days: i64| since.checked_add(SignedDuration::from_hours(days * 24)).unwrap();
+    let limit = SignedDuration::from_hours(28 * 24);
+    bed.now = later(30);
+    let proof = Absence::from_pause(since, Some(later(28)), limit, bed.now).unwrap();
+    bed.sweep = Some(Sweep { cause: crate::model::DisableCause::Paused, since, proof });
+    let ran = bed.run(&[]).await;
+    assert_eq!(ran.steps.len(), 12 + 6);
+    assert_eq!(ran.requests, 1, "to revoke asks the target nothing by itself");
+    assert!(bed.run(&[]).await.steps.is_empty());
 }
