@@ -16,8 +16,35 @@ pub async fn observe(target: &dyn Target, wants: &Wants) -> Result<Observed, Cyc
     if wants.is_empty() {
         return Ok(Observed::default());
     }
-    let mut observed = target.observe(wants).await.map_err(CycleError::Target)?;
+    let mut observed = match target.observe(wants).await {
+        Err(error) if error.is_of_a_cut_listing() => group_by_group(target, wants).await?,
+        answer => answer.map_err(CycleError::Target)?,
+    };
     name_members(target, &mut observed).await?;
+    Ok(observed)
+}
+
+/// A group whose members cannot be listed to their end is not to be taken over: who would be put out of it unseen?
+/// It is left unobserved, so that to create one of that name is a conflict of this group alone.
+async fn group_by_group(target: &dyn Target, wants: &Wants) -> Result<Observed, CycleError> {
+    let mut rest = wants.clone();
+    let names = std::mem::take(&mut rest.group_names)
+        .into_iter()
+        .map(|name| Wants { group_names: BTreeSet::from([name]), ..Wants::default() });
+    let ids = std::mem::take(&mut rest.group_external_ids)
+        .into_iter()
+        .map(|id| Wants { group_external_ids: BTreeSet::from([id]), ..Wants::default() });
+    let mut observed = target.observe(&rest).await.map_err(CycleError::Target)?;
+    for single in names.chain(ids) {
+        match target.observe(&single).await {
+            Ok(found) => observed.groups.extend(found.groups),
+            Err(error) if error.is_of_a_cut_listing() => {
+                let what = single.group_names.first().or(single.group_external_ids.first());
+                warn!(group = what.map(String::as_str), "a group that exists is not taken over: {error}");
+            }
+            Err(error) => return Err(CycleError::Target(error)),
+        }
+    }
     Ok(observed)
 }
 
@@ -76,7 +103,7 @@ async fn one_by_one(
     let mut all = wants.clone();
     all.users.extend(users);
     all.groups.extend(groups.iter().cloned());
-    let mut observed = target.observe(&all).await.map_err(CycleError::Target)?;
+    let mut observed = observe(target, &all).await?;
     for id in groups {
         let Some(group) = observed.groups.get_mut(&id).filter(|g| g.members.is_none()) else { continue };
         let name = group.attributes.display_name.clone();

@@ -3,9 +3,10 @@
 use jiff::{SignedDuration, Timestamp};
 use tracing::debug;
 
+use super::prepare::distrust;
 use super::record::Record;
 use super::unread::ReadIds;
-use super::{CycleError, Parts, Prepared, Profile, assignments, distrust, findings, observe};
+use super::{CycleError, Parts, Prepared, Profile, assignments, findings, observe};
 use crate::apply::Links;
 use crate::model::{
     Absence, Code, DirectoryKind, DisableCause, EntryOutcome, EntryRead, Finding, Known, Observed, Shortfall,

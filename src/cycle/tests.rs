@@ -10,7 +10,8 @@ use jiff::SignedDuration;
 use tempfile::TempDir;
 
 use super::*;
-use crate::model::{FateRequest, Fates, Snapshot};
+use crate::model::{Absence, Fate, FateRequest, Fates, ReadRequest, Snapshot};
+use crate::plan::Sweep;
 use crate::plan::tests::world::{World, mapping};
 use crate::state::{State, StateUrl};
 use crate::target::{Access, SandboxSettings, TargetSettings, connect};

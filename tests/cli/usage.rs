@@ -130,3 +130,17 @@ fn a_profile_stays_with_its_identity_store_and_its_directory() {
     idcsync.write("directory.ldif", &small().text());
     idcsync.run(&["sync"]).exits(0).says("Nothing to do");
 }
+
+#[test]
+fn the_clock_is_shifted_for_rehearsals_alone_and_never_silently() {
+    let idcsync = offline(&small(), &["Team"]);
+    let said = "warning: IDCSYNC_CLOCK_SHIFT: this run takes the time to be 28d 1h from now";
+    idcsync.run_at("28d 1h", &["-q", "sync", "--dry-run"]).exits(0).complains(said);
+    idcsync.run_at("soon", &["sync"]).exits(2).complains("IDCSYNC_CLOCK_SHIFT=soon: expected days, hours");
+    let real = offline_config(&["Team"]).replace("kind = \"sandbox\"", "kind = \"identity-store\"");
+    let real: String =
+        real.lines().filter(|line| !line.starts_with("store = ")).map(|l| l.to_owned() + "\n").collect();
+    let real = real.replace("requests-per-second = 100000", "region = \"eu-west-1\"");
+    idcsync.configure(&real);
+    idcsync.run_at("28d 1h", &["sync"]).exits(2).complains("a shifted clock is for rehearsals");
+}

@@ -164,3 +164,30 @@ fn the_older_form_of_lists_is_enough_for_a_sync() {
     run.exits(0).says("Nothing to do").complains("the members of a group cannot be compared");
     assert_eq!(writes(&requests), 0, "{requests:?}");
 }
+
+#[test]
+fn a_group_of_others_that_the_older_form_cannot_list_stops_nothing_but_itself() {
+    let export = Export::of(70).group("Team", people(0..60)).group("Crew", people(60..70));
+    let bench = Bench::with(Way::Scim, export, &SCOPE, &["--scim-paging", "older"], "");
+    // All of Team and one stranger, made by somebody else.
+    let scim = bench.sandbox.scim();
+    let group = scim.create("/Groups", json!({ "displayName": "Team@ex.test" }));
+    for number in 0..60 {
+        let name = format!("stranger{number:02}@else.test");
+        let user =
+            json!({ "userName": name, "displayName": "S", "name": { "givenName": "S", "familyName": "S" } });
+        let id = scim.create("/Users", user);
+        scim.patch(
+            &format!("/Groups/{group}"),
+            json!([{ "op": "add", "path": "members", "value": [{ "value": id }] }]),
+        );
+    }
+    for arguments in [&["sync"][..], &["sync"], &["sync", "--full"]] {
+        bench.idcsync.run(arguments).exits(0).says("Team@ex.test");
+        let there = bench.contents();
+        assert_eq!((there.users.len(), there.groups.len()), (130, 2));
+        assert_eq!((there.members["Team@ex.test"].len(), there.members["Crew@ex.test"].len()), (60, 10));
+        assert!(there.members["Team@ex.test"].iter().all(|name| name.starts_with("stranger")));
+    }
+    bench.idcsync.run(&["status"]).exits(0).says("TargetRefused Team@ex.test since ").says("HTTP409");
+}

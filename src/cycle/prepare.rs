@@ -1,0 +1,279 @@
+//! Everything up to the first write: recover, read, look up, plan, look again, guard.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use tracing::{Instrument as _, debug, info, info_span, warn};
+
+use super::confirm::{self, Concerned};
+use super::record::{self, Record, Seen, Suspects};
+use super::unread::ReadIds;
+use super::{CycleError, Parts, Prepared, Profile, assignments, chain, fates, findings, observe, sweep};
+use crate::apply::{Journal, Links, recover};
+use crate::ids::{LinkNo, Sid};
+use crate::model::{Absence, AccountState, Binding, DirectoryUser, Fate, Known, Link, Observed, ReadRequest};
+use crate::plan::{Distrust, Given, Inputs, OnDisable, Plan, Sweep, desire, guard, plan, wants};
+use crate::scope::Scope;
+use crate::state::Reader;
+
+/// Everything up to the first write. `journal` takes the outcomes of unfinished steps that had to be looked up;
+/// a dry run's takes nothing.
+pub async fn prepare(
+    profile: &Profile<'_>,
+    parts: &Parts<'_>,
+    state: &Reader,
+    journal: &dyn Journal,
+) -> Result<Prepared, CycleError> {
+    let now = (parts.clock)();
+    let mut known = state.load(now).await?;
+    let store = parts.identity_store.as_str();
+    let mut rebound = bind(profile, &mut known, "identity store", store, |b| b.identity_store.as_str())?;
+    let recovered = recover_known(parts, state, journal, &mut known, now).await?;
+
+    let read = |known: &Known| {
+        let pins = known.pins.clone();
+        ReadRequest { wanted: profile.wanted.clone(), pins, now, server: None }
+    };
+    let first = parts.directory.read(&read(&known)).instrument(info_span!("read")).await;
+    let mut snapshot = match first {
+        Ok(snapshot) => snapshot,
+        Err(error) => {
+            let limit = profile.policy.lifecycle.disable_after;
+            let Some(sweep) = sweep::of_outage(&known, limit, now) else { return Err(error.into()) };
+            warn!("{}", chain(&error));
+            let prepared = sweep::prepare(profile, parts, state, known, sweep, recovered, now).await?;
+            return Ok(Prepared { unreadable: Some(error), ..prepared });
+        }
+    };
+    let bound = known.binding.as_ref().map(|b| b.directory.as_str());
+    if let Some(bound) =
+        bound.filter(|b| Sid::parse(b).is_some() && Sid::parse(&snapshot.source.binding).is_none())
+    {
+        let profile = profile.name.to_owned();
+        return Err(CycleError::BindingUnread { profile, bound: bound.to_owned() });
+    }
+    if bind(profile, &mut known, "directory", &snapshot.source.binding, |b| b.directory.as_str())? {
+        // Pins are of the other directory.
+        rebound = true;
+        known.pins.clear();
+        snapshot = parts.directory.read(&read(&known)).instrument(info_span!("read")).await?;
+    }
+    info!(
+        server = snapshot.source.server,
+        requests = snapshot.source.requests,
+        entries = snapshot.source.received,
+        "directory read"
+    );
+    if profile.policy.lifecycle.on_directory_disable == OnDisable::Ignore {
+        let shut = |u: &&mut DirectoryUser| Absence::from_account(u.account).is_some();
+        snapshot.users.iter_mut().filter(shut).for_each(|u| u.account = AccountState::Enabled);
+    }
+
+    let mut scope = Scope::resolve(&snapshot, &known, profile.nested);
+    let doubtful = confirm::doubt_new_server(&snapshot, &mut scope, &known);
+    let mut asked = fates::ask(
+        parts.directory,
+        profile.policy.lifecycle.trust_change_log,
+        &snapshot,
+        &scope,
+        &known,
+        now,
+    )
+    .await;
+    let capabilities = parts.target.capabilities();
+    let desire = desire(&scope, profile.mapping, &known, capabilities);
+    let wants = wants(&desire, &known, capabilities);
+    let linked = known.links.values().any(|l| l.target_id.is_some());
+    let full = linked && (profile.full || profile.is_full_due(known.last_full, now));
+    let mut observed = if full {
+        observe::read_back(parts.target.as_ref(), &wants, &known).await?
+    } else {
+        observe::observe(parts.target.as_ref(), &wants).await?
+    };
+    if observe::shows_strangers(&observed, &known) {
+        known.elsewhere = state.linked_elsewhere(&parts.identity_store).await?;
+    }
+    let managed: BTreeSet<_> = profile.mapping.user_expressions().keys().copied().collect();
+    let make = |scope: &Scope<'_>, fates: &BTreeMap<LinkNo, Fate>, observed: &Observed| {
+        let inputs = Inputs {
+            profile: profile.name,
+            scope,
+            desired: &desire.desired,
+            kept: &desire.kept,
+            known: &known,
+            observed,
+            full,
+            fates,
+            target: capabilities,
+            sweep: None,
+            managed: &managed,
+            policy: profile.policy,
+            now,
+        };
+        plan(&inputs, &snapshot.entries)
+    };
+    let mut plan = make(&scope, &asked.of, &observed);
+    if observe::look_at_the_disabled(parts.target.as_ref(), &plan, &mut observed).await? {
+        plan = make(&scope, &asked.of, &observed);
+    }
+    let mut requests = snapshot.source.requests + asked.requests;
+    let concerned = Concerned::of(&plan);
+    if !concerned.is_empty() {
+        let server = snapshot.source.server.as_str();
+        if concerned.is_of_members() {
+            requests +=
+                confirm::look_again(parts.directory, profile, server, &mut scope, &known, &concerned, now)
+                    .instrument(info_span!("confirm"))
+                    .await;
+        }
+        if concerned.absent {
+            let trust = profile.policy.lifecycle.trust_change_log;
+            asked.confirm(fates::ask(parts.directory, trust, &snapshot, &scope, &known, now).await);
+        }
+        plan = make(&scope, &asked.of, &observed);
+    }
+    let mut findings = findings::of_plan(&snapshot, desire.findings.clone(), &plan);
+    let distrust = distrust(parts, state, &known, &plan, snapshot.source.clock_ahead, now).await?;
+    let given = Given { approvals: &known.approvals, renames: known.rename_support, distrust };
+    let mut approved = guard(plan, profile.policy, &given);
+    if let Some(only) = &profile.only {
+        approved = approved.only(only);
+    }
+    let approved = assignments::annotated(profile, parts.target.as_ref(), &known, approved).await;
+    debug!(plan = %approved.plan().id, steps = approved.plan().steps.len(), held = approved.held().len(), "planned");
+    findings.extend(findings::of_time(profile, &known, &approved, distrust, now));
+    findings.extend(findings::of_token(profile.name, parts.target.token_expires(), now));
+
+    let suspects = Suspects::of(&scope, &known, &approved);
+    findings.extend(findings::of_suspects(&scope, &known, &suspects));
+    let unseen = findings::unseen_in_target(&desire.desired, &known, &observed);
+    let seen = Seen {
+        snapshot: &snapshot,
+        scope: &scope,
+        known: &known,
+        fates: &asked.of,
+        doubtful: &doubtful,
+        elapsed: profile.elapsed(&known, now),
+        trusted: distrust.is_none(),
+    };
+    let mut record = Record::of(&seen, &approved, &suspects, parts.identity_store.clone(), now);
+    record.clock = distrust.is_none().then_some(now);
+    record.cookie = asked.cookie;
+    // What a full cycle found and could not do yet is found by full ones only: the next one is due at once then.
+    record.full = (!linked && distrust.is_none()).then_some(now);
+    if rebound {
+        record.rebind(&known);
+    }
+    let cut_short = record::cut_short(&snapshot);
+    let read = cut_short.then(|| ReadIds::of(&snapshot));
+    let since = known.last_cycle;
+    let links = Links::new(known.links);
+    Ok(Prepared {
+        approved,
+        findings,
+        recovered,
+        requests,
+        cut_short,
+        unreadable: None,
+        full,
+        trusted: distrust.is_none(),
+        now,
+        since,
+        unseen,
+        read,
+        record,
+        links,
+    })
+}
+
+/// The same for a paused profile: nothing is read.
+pub async fn prepare_sweep(
+    profile: &Profile<'_>,
+    parts: &Parts<'_>,
+    state: &Reader,
+    journal: &dyn Journal,
+    sweep: Sweep,
+) -> Result<Prepared, CycleError> {
+    let now = (parts.clock)();
+    let mut known = state.load(now).await?;
+    let store = parts.identity_store.as_str();
+    bind(profile, &mut known, "identity store", store, |b| b.identity_store.as_str())?;
+    let recovered = recover_known(parts, state, journal, &mut known, now).await?;
+    sweep::prepare(profile, parts, state, known, sweep, recovered, now).await
+}
+
+async fn recover_known(
+    parts: &Parts<'_>,
+    state: &Reader,
+    journal: &dyn Journal,
+    known: &mut Known,
+    now: Timestamp,
+) -> Result<usize, CycleError> {
+    let pending = state.unfinished().await?;
+    let mut links = Links::new(std::mem::take(&mut known.links));
+    let recovered = recover(&pending, parts.target.as_ref(), journal, &mut links, now).await?;
+    known.links = links.into_inner();
+    Ok(recovered)
+}
+
+/// Whether this machine's clock is right, by the first other clock that can be asked. Where the plan rests on time and
+/// nobody has told it yet, the target is asked something for its sake.
+pub(super) async fn distrust(
+    parts: &Parts<'_>,
+    state: &Reader,
+    known: &Known,
+    plan: &Plan,
+    directory: Option<i64>,
+    now: Timestamp,
+) -> Result<Option<Distrust>, CycleError> {
+    let rests_on_time = plan.steps.iter().any(|step| step.action.rests_on_time());
+    if rests_on_time && directory.is_none() && parts.target.clock_ahead().is_none() {
+        observe::ask_the_time(parts.target.as_ref(), known).await?;
+    }
+    let target = parts.target.clock_ahead();
+    let database = match (directory, target) {
+        (None, None) => state.clock_ahead().await?,
+        _ => None,
+    };
+    let others = [("directory", directory), ("target", target), ("state database", database)];
+    Ok(crate::plan::distrust(now, known.last_cycle, &others))
+}
+
+/// Refuses what the profile is not bound to, or lets go of everything that was tied there (`--rebind`): then true.
+fn bind(
+    profile: &Profile<'_>,
+    known: &mut Known,
+    what: &'static str,
+    found: &str,
+    bound: impl Fn(&Binding) -> &str,
+) -> Result<bool, CycleError> {
+    match check_binding(profile, known, what, found, bound) {
+        Err(CycleError::OtherBinding { .. }) if profile.rebind => {
+            known.binding = None;
+            known.last_full = None;
+            known.last_server = None;
+            known.cookie = None;
+            known.links.values_mut().for_each(Link::untie);
+            Ok(true)
+        }
+        other => other.map(|()| false),
+    }
+}
+
+fn check_binding(
+    profile: &Profile<'_>,
+    known: &Known,
+    what: &'static str,
+    found: &str,
+    bound: impl Fn(&Binding) -> &str,
+) -> Result<(), CycleError> {
+    match known.binding.as_ref().map(bound) {
+        Some(bound) if bound != found => Err(CycleError::OtherBinding {
+            profile: profile.name.to_owned(),
+            what,
+            bound: bound.to_owned(),
+            found: found.to_owned(),
+        }),
+        _ => Ok(()),
+    }
+}
