@@ -545,8 +545,10 @@ impl World {
     pub fn settle(&self) {
         for _ in 0..6 {
             let prepared = self.prepare();
-            // An entry is followed by the cycle, not by apply.
-            if prepared.approved.plan().steps.iter().all(|s| s.action.sort() == Sort::RebindEntry) {
+            let plan = prepared.approved.plan();
+            // Who is found gone gives up names, for which others have waited. An entry is followed by the cycle, not
+            // by apply.
+            if plan.vanished.is_empty() && plan.steps.iter().all(|s| s.action.sort() == Sort::RebindEntry) {
                 return;
             }
             self.book.approve(&prepared.approved);
