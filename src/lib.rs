@@ -12,6 +12,7 @@
 //!
 //! `ids`, `model`, `scope`, `mapping` and `plan` are pure: no async, no clock, no I/O. `directory`, `target` and
 //! `state` know `model` and never each other; `apply` knows `plan` and the traits; only `cycle` knows the order.
+//! `run` is what `cli` and `service` do with a profile.
 
 pub mod apply;
 pub mod cli;
@@ -22,6 +23,7 @@ pub mod ids;
 pub mod mapping;
 pub mod model;
 pub mod plan;
+pub mod run;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod scope;

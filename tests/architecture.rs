@@ -23,6 +23,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("cycle", &["ids", "model", "scope", "mapping", "plan", "directory", "target", "state", "apply"]),
     ("telemetry", &["ids", "model", "plan", "directory", "state", "config"]),
     (
+        "run",
+        &["ids", "model", "scope", "plan", "directory", "target", "state", "config", "cycle", "telemetry"],
+    ),
+    (
         "cli",
         &[
             "ids",
@@ -37,6 +41,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "config",
             "cycle",
             "telemetry",
+            "run",
             "sandbox",
         ],
     ),

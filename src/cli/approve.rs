@@ -5,12 +5,14 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 
-use super::{Context, Exit, open, sync};
-use crate::cycle::{self, CycleError, chain};
+use super::sync::explain;
+use super::{Context, Exit, sync};
+use crate::cycle;
 use crate::ids::{Fingerprint, PlanId};
 use crate::model::Assignment;
 use crate::plan::{shown, summary};
-use crate::state::{CycleKind, CycleWord};
+use crate::run::{clock, open};
+use crate::state::{CycleKind, CycleWord, StateError};
 
 #[derive(Debug, Args)]
 pub struct ApproveArgs {
@@ -35,13 +37,10 @@ pub async fn run(context: &Context, args: &ApproveArgs) -> Exit {
 async fn approve(context: &Context, args: &ApproveArgs) -> Result<(), Exit> {
     let config = context.load_config()?;
     context.start_log(&config);
-    let failed = |error| {
-        let error = CycleError::State(error);
-        context.complain(&format!("error: {}", chain(&error)));
-        Exit::of_error(&error)
-    };
+    let failed = |error: StateError| explain(context, error);
     let id = PlanId::new(args.plan_id.trim());
-    let recorded = open::state_copy(context, &config).await?.held(&id).await.map_err(failed)?;
+    let recorded =
+        open::state_copy(&config).await.map_err(|e| explain(context, e))?.held(&id).await.map_err(failed)?;
     let steps = match recorded {
         Some(held) => held.steps,
         // Shown by a dry run, which records nothing: the plan is made again, and must be the same.
@@ -90,9 +89,9 @@ async fn record(
     id: &PlanId,
     steps: &[(Fingerprint, Value)],
 ) -> Result<Timestamp, Exit> {
-    let now = super::clock::now();
+    let now = clock::now();
     let expires = now.saturating_add(VALID).unwrap_or(now);
-    let state = open::state(context, config).await?;
+    let state = open::state(config).await.map_err(|e| explain(context, e))?;
     let write = async {
         if state.held(id).await?.is_none() {
             // An approval belongs to a plan on record.
@@ -110,11 +109,7 @@ async fn record(
     };
     let result = write.await;
     state.close().await;
-    result.map_err(|error| {
-        let error = CycleError::State(error);
-        context.complain(&format!("error: {}", chain(&error)));
-        Exit::of_error(&error)
-    })?;
+    result.map_err(|error| explain(context, error))?;
     Ok(expires)
 }
 

@@ -2,11 +2,12 @@
 
 use serde_json::json;
 
-use super::{Context, Exit, open};
+use super::{Context, Exit};
 use crate::cycle::chain;
 use crate::directory;
 use crate::model::{CheckLine, CheckState};
 use crate::plan::shown;
+use crate::run::open;
 use crate::target::{self, Access};
 
 pub async fn run(context: &Context) -> Exit {
@@ -41,7 +42,7 @@ async fn check(context: &Context) -> Result<Exit, Exit> {
             Err(error) => vec![CheckLine::fail("connection", chain(&error), "correct [target]")],
         },
     ));
-    sections.push(("State database", state(context, &config).await));
+    sections.push(("State database", state(&config).await));
 
     let failed = sections.iter().any(|(_, lines)| lines.iter().any(|l| l.state == CheckState::Fail));
     let print = if context.is_json() {
@@ -62,11 +63,11 @@ async fn check(context: &Context) -> Result<Exit, Exit> {
     Ok(if failed { Exit::Unreachable } else { Exit::Done })
 }
 
-async fn state(context: &Context, config: &crate::config::Config) -> Vec<CheckLine> {
+async fn state(config: &crate::config::Config) -> Vec<CheckLine> {
     const NAME: &str = "state database";
-    // A url that is none has been said on stderr.
-    let Ok(url) = open::url(context, config) else {
-        return vec![CheckLine::fail(NAME, "its url cannot be used", "correct [state] url")];
+    let url = match open::url(config) {
+        Ok(url) => url,
+        Err(error) => return vec![CheckLine::fail(NAME, error.with_remedy(), "correct [state] url")],
     };
     let copy = match open::try_state_copy(&url, config).await {
         Ok(copy) => copy,

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use crate::cycle::{CycleError, Outcome};
+use crate::run::RunError;
 
 /// How the process ends. Of several that apply the worst counts, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +46,14 @@ impl Exit {
             Self::Pending
         } else {
             Self::Done
+        }
+    }
+
+    pub fn of_run(error: &RunError) -> Self {
+        match error {
+            RunError::Url(_) => Self::Usage,
+            RunError::State(_) | RunError::Copy(_) | RunError::Target(_) => Self::Unreachable,
+            RunError::Cycle(error) => Self::of_error(error),
         }
     }
 

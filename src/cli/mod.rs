@@ -3,9 +3,7 @@
 mod apply;
 mod approve;
 mod check;
-mod clock;
 mod exit;
-mod open;
 mod pause;
 mod planfile;
 mod progress;
@@ -23,6 +21,7 @@ pub use exit::Exit;
 
 use crate::config::{Config, ConfigError};
 use crate::plan::Colors;
+use crate::run::clock;
 use crate::telemetry;
 
 /// Keeps AWS IAM Identity Center in step with Active Directory and other LDAP directories
@@ -179,7 +178,18 @@ impl Context {
         if !config.warnings.is_empty() {
             self.say(config.warnings.render(self.stderr_color(), self.width()).trim_end());
         }
-        clock::set(self, &config)?;
+        match clock::set(&config) {
+            // Not a log line: no filter may hide it.
+            Ok(Some(shift)) => self.complain(&format!(
+                "warning: {}: this run takes the time to be {shift} from now",
+                clock::SHIFT_VARIABLE
+            )),
+            Ok(None) => {}
+            Err(why) => {
+                self.complain(&format!("error: {why}"));
+                return Err(Exit::Usage);
+            }
+        }
         Ok(config)
     }
 

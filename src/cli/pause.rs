@@ -8,11 +8,11 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::{Context, Exit, clock, open};
+use super::sync::explain;
+use super::{Context, Exit};
 use crate::config::{Config, parse_duration};
-use crate::cycle::{CycleError, chain};
-use crate::plan::{DisableMethod, pause_disables_at, shown};
-use crate::state::{Pause, State, StateError};
+use crate::run::{begin_pause, clock, consequence, describe, end_pause, open, pause_view};
+use crate::state::Pause;
 
 #[derive(Debug, Args)]
 pub struct PauseArgs {
@@ -96,46 +96,24 @@ async fn try_pause(context: &Context, args: &PauseArgs) -> Result<(), Exit> {
         Exit::Usage
     })?;
     let by = Some(args.by.clone().unwrap_or_else(login));
-    let state = open::state(context, &config).await?;
-    let result = replace(&state, args.reason.clone(), by, until, now).await;
+    let state = open::state(&config).await.map_err(|error| explain(context, error))?;
+    let result = begin_pause(&state, args.reason.clone(), by, until, now).await;
     state.close().await;
-    let (pause, before) = result.map_err(|error| failed(context, error))?;
+    let (pause, before) = result.map_err(|error| explain(context, error))?;
     context.give(
         || view(&config, Some(&pause), before.as_ref()),
         || paused_text(&config, &pause, before.as_ref()),
     )
 }
 
-/// A pause that goes on keeps its beginning: by it everybody is disabled one day.
-async fn replace(
-    state: &State,
-    reason: Option<String>,
-    by: Option<String>,
-    until: Option<Timestamp>,
-    now: Timestamp,
-) -> Result<(Pause, Option<Pause>), StateError> {
-    let before = state.pause().await?.filter(|pause| !pause.is_over(now));
-    let (at, warned) = before.as_ref().map_or((now, None), |pause| (pause.at, pause.warned));
-    let pause = Pause { at, reason, by, until, warned };
-    state.set_pause(&pause).await?;
-    Ok((pause, before))
-}
-
 async fn try_resume(context: &Context) -> Result<(), Exit> {
     let config = context.load_config()?;
     context.start_log(&config);
-    let state = open::state(context, &config).await?;
+    let state = open::state(&config).await.map_err(|error| explain(context, error))?;
     let now = clock::now();
-    let run = async {
-        let before = state.pause().await?;
-        if before.is_some() {
-            state.clear_pause().await?;
-        }
-        Ok::<_, StateError>(before.filter(|pause| !pause.is_over(now)))
-    };
-    let result = run.await;
+    let result = end_pause(&state, now).await;
     state.close().await;
-    let before = result.map_err(|error| failed(context, error))?;
+    let before = result.map_err(|error| explain(context, error))?;
     context.give(
         || view(&config, None, before.as_ref()),
         || match &before {
@@ -143,47 +121,6 @@ async fn try_resume(context: &Context) -> Result<(), Exit> {
             None => format!("Profile {} is not paused: nothing to do.\n", config.profile),
         },
     )
-}
-
-fn failed(context: &Context, error: StateError) -> Exit {
-    let error = CycleError::State(error);
-    context.complain(&format!("error: {}", chain(&error)));
-    Exit::of_error(&error)
-}
-
-/// `paused since …, by …, until … (reason)`
-pub fn describe(pause: &Pause) -> String {
-    let mut text = format!("paused since {}", pause.at);
-    // Writing to a String cannot fail.
-    if let Some(by) = &pause.by {
-        let _ = write!(text, " by {}", shown(by));
-    }
-    if let Some(until) = pause.until {
-        let _ = write!(text, " until {until}");
-    }
-    if let Some(reason) = &pause.reason {
-        let _ = write!(text, " ({})", shown(reason));
-    }
-    text
-}
-
-/// What really becomes of those who are to be disabled, by what the target can do.
-pub fn put_out(config: &Config) -> &'static str {
-    match config.policy.lifecycle.disable_method {
-        _ if config.target.disables() => "disabled",
-        DisableMethod::Revoke => "revoked",
-        DisableMethod::Report => "reported",
-        DisableMethod::Delete => "deleted",
-    }
-}
-
-/// What it leads to in the end.
-pub fn consequence(pause: &Pause, config: &Config) -> Option<String> {
-    let at = pause_disables_at(pause.at, pause.until, &config.policy.lifecycle)?;
-    Some(format!(
-        "if it stays paused, all its users are {} from {at} on (lifecycle.disable-after)",
-        put_out(config)
-    ))
 }
 
 fn paused_text(config: &Config, pause: &Pause, before: Option<&Pause>) -> String {
@@ -205,17 +142,6 @@ fn view(config: &Config, pause: Option<&Pause>, before: Option<&Pause>) -> Value
         "profile": config.profile,
         "paused": pause.map(|p| pause_view(p, config)),
         "before": before.map(|p| pause_view(p, config)),
-    })
-}
-
-pub fn pause_view(pause: &Pause, config: &Config) -> Value {
-    json!({
-        "since": pause.at,
-        "reason": pause.reason,
-        "by": pause.by,
-        "until": pause.until,
-        "warned": pause.warned,
-        "disablesAt": pause_disables_at(pause.at, pause.until, &config.policy.lifecycle),
     })
 }
 

@@ -3,15 +3,13 @@
 use std::fmt::Write as _;
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Value, json};
 
-use super::pause::{consequence, describe, pause_view, put_out};
-use super::{Context, Exit, open};
-use crate::config::Config;
-use crate::cycle::{CycleError, chain};
-use crate::model::{DisableCause, Finding, Kind, Known, Link};
-use crate::plan::{Coming, Countdown, countdowns, shown};
-use crate::state::{Cycle, CycleKind, CycleWord, HeldPlan, Pause, StateError};
+use super::sync::explain;
+use super::{Context, Exit};
+use crate::model::{DisableCause, Kind};
+use crate::plan::{Coming, Countdown, shown};
+use crate::run::{Status, clock, consequence, describe, object_name as name, open, put_out};
+use crate::state::CycleWord;
 
 pub async fn run(context: &Context) -> Exit {
     match status(context).await {
@@ -20,50 +18,13 @@ pub async fn run(context: &Context) -> Exit {
     }
 }
 
-/// Among so many the last one is looked for that was not a repair by hand.
-const LATELY: u32 = 100;
-
-struct Status {
-    config: Config,
-    now: Timestamp,
-    database: String,
-    pause: Option<Pause>,
-    last: Option<Cycle>,
-    known: Known,
-    countdowns: Vec<Countdown>,
-    held: Option<HeldPlan>,
-    findings: Vec<(Finding, Timestamp)>,
-}
-
 async fn status(context: &Context) -> Result<(), Exit> {
     let config = context.load_config()?;
     context.start_log(&config);
-    let state = open::state_copy(context, &config).await?;
-    let now = super::clock::now();
-    let read = async {
-        let known = state.load(now).await?;
-        Ok::<_, StateError>(Status {
-            now,
-            database: state.place().to_owned(),
-            pause: state.pause().await?.filter(|pause| !pause.is_over(now)),
-            last: state.cycles(LATELY).await?.into_iter().find(|cycle| cycle.kind != CycleKind::Repair),
-            countdowns: countdowns(known.links.values(), &config.policy.lifecycle, now),
-            known,
-            held: state.latest_held().await?.filter(|h| !h.steps.is_empty()),
-            findings: state.standing_findings().await?,
-            config,
-        })
-    };
-    let status = read.await.map_err(|error| {
-        let error = CycleError::State(error);
-        context.complain(&format!("error: {}", chain(&error)));
-        Exit::of_error(&error)
-    })?;
-    context.give(|| status.json(), || status.text())
-}
-
-fn name(link: &Link) -> &str {
-    link.name.as_deref().unwrap_or(&link.dn)
+    let state = open::state_copy(&config).await.map_err(|error| explain(context, error))?;
+    let read = Status::read(config, state.reader(), state.place(), clock::now()).await;
+    let status = read.map_err(|error| explain(context, error))?;
+    context.give(|| status.json(), || Text(&status).text())
 }
 
 /// `in 12 days`, `in 5 hours`.
@@ -100,72 +61,10 @@ fn ending(word: CycleWord) -> &'static str {
     }
 }
 
-impl Status {
-    fn linked(&self, kind: Kind) -> usize {
-        self.known.links.values().filter(|l| l.kind == kind && l.target_id.is_some()).count()
-    }
+/// For a person.
+struct Text<'s>(&'s Status);
 
-    fn memberships(&self) -> u64 {
-        self.known.links.values().filter(|l| l.kind == Kind::Group).map(|l| l.applied.len()).sum()
-    }
-
-    /// Linked objects of which something is known, the one of the longest standing first.
-    fn linked_since<T>(&self, what: impl Fn(&Link) -> Option<(Timestamp, T)>) -> Vec<(&Link, Timestamp, T)> {
-        let links = self.known.links.values().filter(|l| l.target_id.is_some());
-        let mut found: Vec<_> = links.filter_map(|l| what(l).map(|(since, more)| (l, since, more))).collect();
-        found.sort_by_key(|(link, since, _)| (*since, name(link), link.no));
-        found
-    }
-
-    fn out_of_scope(&self) -> Vec<(&Link, Timestamp, ())> {
-        self.linked_since(|l| l.out_since.map(|since| (since, ())))
-    }
-
-    fn json(&self) -> Value {
-        let link = |no| self.known.links.get(&no);
-        json!({
-            "schema": "idcsync/status/v1",
-            "profile": self.config.profile,
-            "database": self.database,
-            "paused": self.pause.as_ref().map(|p| pause_view(p, &self.config)),
-            "lastCycle": self.last.as_ref().map(|c| json!({
-                "cycle": c.id,
-                "kind": c.kind.word(),
-                "started": c.started,
-                "finished": c.outcome.as_ref().map(|o| o.finished),
-                "outcome": c.outcome.as_ref().map(|o| o.word.word()),
-                "counts": c.outcome.as_ref().map(|o| &o.counts),
-            })),
-            "lastCompleteRead": self.known.last_complete_read,
-            "lastFullRead": self.known.last_full,
-            "binding": self.known.binding,
-            "linkedUsers": self.linked(Kind::User),
-            "linkedGroups": self.linked(Kind::Group),
-            "memberships": self.memberships(),
-            "held": self.held.as_ref().map(|h| json!({
-                "plan": h.plan,
-                "since": h.held_at,
-                "steps": h.steps.iter().map(|(_, s)| s).collect::<Vec<_>>(),
-            })),
-            "approvals": self.known.approvals.len(),
-            "outOfScope": self.out_of_scope().iter()
-                .map(|(l, since, ())| json!({ "name": name(l), "kind": l.kind, "since": since }))
-                .collect::<Vec<_>>(),
-            "countdowns": self.countdowns.iter().filter_map(|c| link(c.link).map(|l| json!({
-                "name": name(l), "kind": l.kind, "what": c.what.word(), "at": c.at, "daysLeft": c.days_left,
-            }))).collect::<Vec<_>>(),
-            "putOutOfUse": self.linked_since(|l| l.disabled.map(|d| (d.at, d))).iter().map(|(l, since, d)| json!({
-                "name": name(l), "since": since, "cause": d.cause.word(), "how": d.how.word(),
-            })).collect::<Vec<_>>(),
-            "deletedInDirectory": self.linked_since(|l| l.deleted.map(|d| (d.since, d))).iter()
-                .map(|(l, since, d)| json!({
-                    "name": name(l), "kind": l.kind, "since": since, "proof": d.proof.word(),
-                })).collect::<Vec<_>>(),
-            "findings": self.findings.iter()
-                .map(|(f, since)| json!({ "finding": f, "since": since })).collect::<Vec<_>>(),
-        })
-    }
-
+impl Text<'_> {
     fn text(&self) -> String {
         let mut text = String::new();
         // Writing to a String cannot fail.
@@ -174,14 +73,14 @@ impl Status {
     }
 
     fn write(&self, text: &mut String) -> std::fmt::Result {
-        writeln!(text, "Profile {} (state in {})", shown(&self.config.profile), shown(&self.database))?;
-        if let Some(pause) = &self.pause {
+        writeln!(text, "Profile {} (state in {})", shown(&self.0.config.profile), shown(&self.0.database))?;
+        if let Some(pause) = &self.0.pause {
             writeln!(text, "  {}", describe(pause))?;
-            if let Some(consequence) = consequence(pause, &self.config) {
+            if let Some(consequence) = consequence(pause, &self.0.config) {
                 writeln!(text, "    {consequence}")?;
             }
         }
-        match &self.last {
+        match &self.0.last {
             None => writeln!(text, "  no cycle yet: run `idcsync sync --dry-run`")?,
             Some(cycle) => {
                 let how = match &cycle.outcome {
@@ -191,27 +90,27 @@ impl Status {
                 writeln!(text, "  last cycle {} began {}: {how}", cycle.id, cycle.started)?;
             }
         }
-        if let Some(read) = self.known.last_complete_read {
+        if let Some(read) = self.0.known.last_complete_read {
             writeln!(text, "  last complete read {read}")?;
         }
-        if let Some(full) = self.known.last_full {
+        if let Some(full) = self.0.known.last_full {
             writeln!(text, "  last full read of the target {full}")?;
         }
         writeln!(
             text,
             "  {} users and {} groups linked, {} memberships",
-            self.linked(Kind::User),
-            self.linked(Kind::Group),
-            self.memberships()
+            self.0.linked(Kind::User),
+            self.0.linked(Kind::Group),
+            self.0.memberships()
         )?;
-        if let Some(held) = &self.held {
+        if let Some(held) = &self.0.held {
             writeln!(text, "  {} steps of plan {} held since {}", held.steps.len(), held.plan, held.held_at)?;
             writeln!(text, "    look: idcsync approve {} --show", held.plan)?;
         }
         self.write_leavers(text)?;
-        if !self.findings.is_empty() {
-            writeln!(text, "\nFindings ({}):", self.findings.len())?;
-            for (finding, since) in &self.findings {
+        if !self.0.findings.is_empty() {
+            writeln!(text, "\nFindings ({}):", self.0.findings.len())?;
+            for (finding, since) in &self.0.findings {
                 let (label, message) = (shown(&finding.subject.label), shown(&finding.message));
                 writeln!(text, "  {} {label} since {since}: {message}", finding.code)?;
             }
@@ -221,31 +120,31 @@ impl Status {
 
     /// Who is on the way out: what comes first stands first.
     fn write_leavers(&self, text: &mut String) -> std::fmt::Result {
-        let link = |c: &Countdown| self.known.links.get(&c.link);
-        let of = |what| self.countdowns.iter().filter(move |c| c.what == what);
+        let link = |c: &Countdown| self.0.known.links.get(&c.link);
+        let of = |what| self.0.countdowns.iter().filter(move |c| c.what == what);
         let out: Vec<_> = of(Coming::Disable).filter_map(|c| link(c).map(|l| (l, c.at))).collect();
         if !out.is_empty() {
-            let to_be = put_out(&self.config);
+            let to_be = put_out(&self.0.config);
             writeln!(text, "\nOut of scope ({}; to be {to_be} after lifecycle.disable-after):", out.len())?;
             for (link, at) in out {
                 let since = link.out_since.unwrap_or(at);
-                let left = left(at, self.now);
+                let left = left(at, self.0.now);
                 writeln!(text, "  {} since {since}: {to_be} {left} ({at})", shown(name(link)))?;
             }
         }
-        let gone = self.linked_since(|l| l.deleted.map(|d| (d.since, d.proof)));
+        let gone = self.0.linked_since(|l| l.deleted.map(|d| (d.since, d.proof)));
         if !gone.is_empty() {
             writeln!(text, "\nDeleted in the directory ({}):", gone.len())?;
             for (link, since, proof) in gone {
                 let (kind, label) = (link.kind, shown(name(link)));
                 let then = match of(Coming::Delete).find(|c| c.link == link.no) {
-                    Some(c) => format!("deleted in the target {} ({})", left(c.at, self.now), c.at),
+                    Some(c) => format!("deleted in the target {} ({})", left(c.at, self.0.now), c.at),
                     None => "kept (lifecycle.on-directory-delete)".to_owned(),
                 };
                 writeln!(text, "  {kind} {label} since {since} ({}): {then}", proof.word())?;
             }
         }
-        let put_out = self.linked_since(|l| l.disabled.map(|d| (d.at, d)));
+        let put_out = self.0.linked_since(|l| l.disabled.map(|d| (d.at, d)));
         if !put_out.is_empty() {
             writeln!(text, "\nPut out of use by idcsync ({}):", put_out.len())?;
             for (link, since, disabled) in put_out {
@@ -254,7 +153,7 @@ impl Status {
             }
         }
         let frozen =
-            self.out_of_scope().into_iter().filter(|(l, ..)| l.kind == Kind::Group && l.deleted.is_none());
+            self.0.out_of_scope().into_iter().filter(|(l, ..)| l.kind == Kind::Group && l.deleted.is_none());
         let frozen: Vec<_> = frozen.collect();
         if !frozen.is_empty() {
             writeln!(text, "\nGroups out of scope ({}; see lifecycle.on-group-out-of-scope):", frozen.len())?;

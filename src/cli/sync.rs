@@ -3,30 +3,23 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use clap::Args;
-use jiff::Timestamp;
 use serde_json::json;
-use tracing::{debug, info, warn};
+use tokio::sync::watch;
+use tracing::{debug, info};
 
-use super::pause::put_out;
 use super::planfile::{self, PlanFile};
 use super::progress::Progress;
-use super::{Context, Exit, clock, open};
+use super::{Context, Exit};
 use crate::apply::Stop;
 use crate::config::Config;
-use crate::cycle::{
-    self, CycleError, CycleReport, NoJournal, Outcome, Parts, PauseDue, Prepared, Profile, StateJournal,
-    carry_out, chain, pause_due, prepare, prepare_sweep, warn_of_pause,
-};
-use crate::ids::IdentityStoreId;
+use crate::cycle::{CycleReport, Outcome, Prepared, Profile};
 use crate::model::{Code, Finding, Severity};
-use crate::plan::{Action, PlanView, Sweep, render, shown};
-use crate::state::{CycleKind, Holder, LeaseAnswer, State};
-use crate::target::{Access, Target};
-use crate::telemetry;
+use crate::plan::{Action, PlanView, render, shown};
+use crate::run::{self, CycleStats, Ending, Observer, RunError, Wish, open, put_out};
+use crate::state::Pause;
 
 #[derive(Debug, Args)]
 pub struct SyncArgs {
@@ -75,12 +68,6 @@ impl SyncArgs {
     }
 }
 
-/// Cycles of one run: the second repairs what the first did not find in the target.
-const MOST_ROUNDS: u32 = 3;
-
-/// How long a lease lasts if its holder falls silent.
-pub const LEASE: Duration = Duration::from_secs(60);
-
 pub async fn run(context: &Context, args: &SyncArgs) -> Exit {
     match sync(context, args).await {
         Ok(exit) | Err(exit) => exit,
@@ -93,27 +80,16 @@ async fn sync(context: &Context, args: &SyncArgs) -> Result<Exit, Exit> {
     if args.dry_run { dry_run(context, args, &config).await } else { real(context, args, &config).await }
 }
 
-pub fn clock() -> Timestamp {
-    clock::now()
-}
-
-impl SyncArgs {
-    fn profile<'c>(&self, config: &'c Config) -> Profile<'c> {
-        Profile { full: self.full, rebind: self.rebind, ..open::profile(config) }
-    }
-}
-
-pub async fn identity_store(context: &Context, target: &dyn Target) -> Result<IdentityStoreId, Exit> {
-    target.identity_store().await.map_err(|error| explain(context, &CycleError::Target(error)))
-}
-
-pub fn explain(context: &Context, error: &CycleError) -> Exit {
+/// Says why a run could not be carried out; its exit code.
+pub fn explain(context: &Context, error: impl Into<RunError>) -> Exit {
+    let error = error.into();
     context.complain(&format!("error: {}", error.with_remedy()));
-    Exit::of_error(error)
+    Exit::of_run(&error)
 }
 
 async fn dry_run(context: &Context, args: &SyncArgs, config: &Config) -> Result<Exit, Exit> {
-    let prepared = plan(context, config, &args.profile(config)).await?;
+    let profile = Profile { full: args.full, rebind: args.rebind, ..open::profile(config) };
+    let prepared = plan(context, config, &profile).await?;
     let outcome = Outcome {
         steps: prepared.approved.plan().steps.len() as u64,
         held: prepared.approved.held().len() as u64,
@@ -149,231 +125,160 @@ async fn dry_run(context: &Context, args: &SyncArgs, config: &Config) -> Result<
 
 /// The plan that a cycle would make now. Writes nothing anywhere.
 pub async fn plan(context: &Context, config: &Config, profile: &Profile<'_>) -> Result<Prepared, Exit> {
-    let target = open::target(context, config, Access::ReadOnly).await?;
-    let identity_store = identity_store(context, target.as_ref()).await?;
-    let state = open::state_copy(context, config).await?;
-    let directory = open::directory(config);
-    let parts = Parts { directory: directory.as_ref(), target, identity_store, clock: &clock };
     let bar = Progress::new("reading and planning", context.global.quiet);
-    let prepared = Box::pin(prepare(profile, &parts, state.reader(), &NoJournal)).await;
+    let prepared = Box::pin(run::preview(config, profile)).await;
     bar.end();
-    prepared.map_err(|error| explain(context, &error))
+    prepared.map_err(|error| explain(context, error))
 }
 
 pub async fn real(context: &Context, args: &SyncArgs, config: &Config) -> Result<Exit, Exit> {
-    let state = open::state(context, config).await?;
-    let result = with_state(context, args, config, &state).await;
-    state.close().await;
-    result
-}
-
-async fn with_state(
-    context: &Context,
-    args: &SyncArgs,
-    config: &Config,
-    state: &State,
-) -> Result<Exit, Exit> {
-    let state_failed = |error| explain(context, &CycleError::State(error));
-    let mut mode = Mode::Normal;
-    if let Some(pause) = state.pause().await.map_err(state_failed)?
-        && !pause.is_over(clock())
-    {
-        let reason = pause.reason.as_ref().map(|r| format!(" ({})", shown(r))).unwrap_or_default();
-        let disable_after = config.policy.lifecycle.disable_after;
-        match pause_due(&pause, disable_after, clock()) {
-            PauseDue::Nothing => {
-                context.say(&format!("The profile is paused since {}{reason}: nothing was done.", pause.at));
-                return Ok(paused(args));
-            }
-            PauseDue::Warn { at } => {
-                let changes =
-                    warn_of_pause(state, &config.profile, &pause, at, put_out(config), clock()).await;
-                let changes = changes.map_err(state_failed)?;
-                let store = match config.target.identity_store() {
-                    Some(store) => Some(store),
-                    None => {
-                        state.load(clock()).await.map_err(state_failed)?.binding.map(|b| b.identity_store)
-                    }
-                };
-                let store = store.unwrap_or_else(|| IdentityStoreId::new("unknown"));
-                telemetry::record_findings(config, &store, &changes, clock());
-                context.complain(&format!(
-                    "warning: the profile is paused since {}{reason}. All its users are {} by the first run after \
-                     {at}, unless it is resumed: `idcsync resume`",
-                    pause.at,
-                    put_out(config)
-                ));
-                return Ok(paused(args));
-            }
-            PauseDue::Sweep(sweep) => {
-                context.complain(&format!(
-                    "warning: the profile is paused since {}{reason}, for longer than lifecycle.disable-after: all \
-                     its users are {} now. To end it: `idcsync resume`",
-                    pause.at,
-                    put_out(config)
-                ));
-                mode = Mode::Sweep(sweep);
-            }
-        }
-    }
-    // The lease first, where it can be told what it is of: an in-process sandbox is locked by whoever is at work.
-    let (store, opened) = match config.target.identity_store() {
-        Some(store) => (store, None),
-        None => {
-            let target = open::target(context, config, Access::ReadWrite).await?;
-            (identity_store(context, target.as_ref()).await?, Some(target))
-        }
-    };
-
-    let holder = Holder::current().map_err(state_failed)?;
-    let lease = state.acquire_lease(&store, &holder, clock(), LEASE).await.map_err(state_failed)?;
-    if let LeaseAnswer::HeldBy { holder, until } = lease {
-        context.say(&format!(
-            "Another cycle is at work on {store} ({holder}, until {until}): nothing was done."
-        ));
-        return Ok(if args.strict { Exit::LeaseElsewhere } else { Exit::Done });
-    }
-    let (stop, stopped) = tokio::sync::watch::channel(false);
-    let stop = Arc::new(stop);
-    let keeper = tokio::spawn(keep_lease(state.clone(), store.clone(), holder.clone(), Arc::clone(&stop)));
+    let state = open::state(config).await.map_err(|error| explain(context, error))?;
+    let (stop, asked) = watch::channel(false);
     let signals = tokio::spawn(stop_on_signal(stop));
-
-    let target = match opened {
-        Some(target) => Ok(target),
-        None => open::target(context, config, Access::ReadWrite).await,
-    };
-    let result = match target {
-        Ok(target) => cycles(context, args, config, state, target, store.clone(), mode, &stopped).await,
-        Err(exit) => Err(exit),
-    };
-    keeper.abort();
+    let watcher = Watcher::new(context, config, args.only.clone());
+    let wish =
+        Wish { full: args.full, rebind: args.rebind, only: args.only.as_ref().map(PlanFile::fingerprints) };
+    let result = Box::pin(run::perform(config, &state, &wish, &asked, &watcher)).await;
     signals.abort();
-    if let Err(error) = state.release_lease(&store, &holder).await {
-        warn!("the lease could not be given back; it ends by itself: {}", chain(&error));
+    state.close().await;
+    match result {
+        Ok(ending) => ended(context, args, config, ending, watcher),
+        Err(error) => Err(explain(context, error)),
     }
-    result
 }
 
-fn paused(args: &SyncArgs) -> Exit {
-    if args.strict { Exit::Paused } else { Exit::Done }
-}
-
-/// What a run is for.
-#[derive(Clone, Copy)]
-enum Mode {
-    Normal,
-    /// The profile is paused for too long.
-    Sweep(Sweep),
-}
-
-/// One cycle; and another where an approved scope entry follows another object from now on.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "all that a run was given and opened, and each thing used once"
-)]
-async fn cycles(
+fn ended(
     context: &Context,
     args: &SyncArgs,
     config: &Config,
-    state: &State,
-    target: Arc<dyn Target>,
-    store: IdentityStoreId,
-    mode: Mode,
-    stopped: &tokio::sync::watch::Receiver<bool>,
+    ending: Ending,
+    watcher: Watcher<'_>,
 ) -> Result<Exit, Exit> {
-    let directory = open::directory(config);
-    let parts = Parts { directory: directory.as_ref(), target, identity_store: store, clock: &clock };
-    let mut file = args.only.clone();
-    let only = file.as_ref().map(PlanFile::fingerprints);
-    let profile = Profile { only, ..args.profile(config) };
-    let mut followed = Vec::new();
-    let mut rounds = 0;
-    loop {
-        let report = one(context, config, state, &profile, &parts, mode, stopped).await?;
-        rounds += 1;
-        if !report.again || rounds >= MOST_ROUNDS {
-            tell(context, config, &report, &followed, file.as_ref())?;
-            return Ok(match (mode, Exit::of_cycle(&report.outcome, args.strict, false)) {
-                (Mode::Sweep(_), Exit::Done) => paused(args),
-                (_, exit) => exit,
-            });
+    let paused = if args.strict { Exit::Paused } else { Exit::Done };
+    match ending {
+        Ending::Paused(pause) => {
+            context.say(&format!("{}: nothing was done.", paused_since(&pause)));
+            Ok(paused)
         }
-        if context.is_json() {
+        Ending::Warned { pause, at } => {
+            context.complain(&format!(
+                "warning: {}. All its users are {} by the first run after {at}, unless it is resumed: `idcsync resume`",
+                lower(&paused_since(&pause)),
+                put_out(config)
+            ));
+            Ok(paused)
+        }
+        Ending::LeaseElsewhere { store, holder, until } => {
+            context.say(&format!(
+                "Another cycle is at work on {store} ({holder}, until {until}): nothing was done."
+            ));
+            Ok(if args.strict { Exit::LeaseElsewhere } else { Exit::Done })
+        }
+        Ending::Stopped => {
+            context.say("Stopped as asked: nothing was begun.");
+            Ok(Exit::Done)
+        }
+        Ending::Done(done) => {
+            watcher.tell_last(&done.report)?;
+            Ok(match (done.swept, Exit::of_cycle(&done.report.outcome, args.strict, false)) {
+                (true, Exit::Done) => paused,
+                (_, exit) => exit,
+            })
+        }
+    }
+}
+
+fn paused_since(pause: &Pause) -> String {
+    let reason = pause.reason.as_ref().map(|r| format!(" ({})", shown(r))).unwrap_or_default();
+    format!("The profile is paused since {}{reason}", pause.at)
+}
+
+/// To go on within a sentence.
+fn lower(sentence: &str) -> String {
+    let mut chars = sentence.chars();
+    chars.next().map(|c| c.to_lowercase().collect::<String>() + chars.as_str()).unwrap_or_default()
+}
+
+/// Tells whoever started the run of it, as it goes.
+struct Watcher<'a> {
+    context: &'a Context,
+    config: &'a Config,
+    bar: Mutex<Option<Progress>>,
+    /// The steps by which scope entries were rebound in a cycle before the last one.
+    followed: Mutex<Vec<serde_json::Value>>,
+    file: Mutex<Option<PlanFile>>,
+}
+
+impl<'a> Watcher<'a> {
+    fn new(context: &'a Context, config: &'a Config, file: Option<PlanFile>) -> Self {
+        let (bar, followed) = (Mutex::default(), Mutex::default());
+        Self { context, config, bar, followed, file: Mutex::new(file) }
+    }
+
+    fn tell_last(&self, report: &CycleReport) -> Result<(), Exit> {
+        tell(self.context, self.config, report, &lock(&self.followed), lock(&self.file).as_ref())
+    }
+}
+
+/// A panic elsewhere leaves nothing here that could not be told.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Observer for Watcher<'_> {
+    fn sweeping(&self, pause: &Pause) {
+        self.context.complain(&format!(
+            "warning: {}, for longer than lifecycle.disable-after: all its users are {} now. To end it: `idcsync resume`",
+            lower(&paused_since(pause)),
+            put_out(self.config)
+        ));
+    }
+
+    fn reading(&self) {
+        *lock(&self.bar) = Some(Progress::new("reading and planning", self.context.global.quiet));
+    }
+
+    fn planned(&self, prepared: &Prepared, swept: bool) {
+        if self.context.is_json() {
+            return;
+        }
+        let text = plan_text(self.context, self.config, prepared, swept);
+        let print = || self.context.print(&text);
+        let printed = lock(&self.bar).as_ref().map_or_else(print, |bar| bar.aside(print));
+        if let Err(error) = printed {
+            debug!("the plan could not be printed: {error}");
+        }
+    }
+
+    fn applying(&self, done: u64, total: u64) {
+        if let Some(bar) = lock(&self.bar).as_ref() {
+            bar.set(done, total);
+        }
+    }
+
+    fn ended(&self, _: &CycleStats) {
+        if let Some(bar) = lock(&self.bar).take() {
+            bar.end();
+        }
+    }
+
+    fn again(&self, report: &CycleReport) {
+        if self.context.is_json() {
             // One document, whatever the number of cycles.
             let plan = &report.approved;
             let rebinds = plan.runnable().filter(|(_, s)| matches!(s.action, Action::RebindEntry { .. }));
-            followed.extend(rebinds.map(|(no, _)| plan.step_json(no)));
-        } else {
-            tell(context, config, &report, &followed, None)?;
+            lock(&self.followed).extend(rebinds.map(|(no, _)| plan.step_json(no)));
+        } else if tell(self.context, self.config, report, &[], None).is_err() {
+            debug!("what this cycle did could not be printed");
         }
-        if let Some(file) = &mut file {
+        if let Some(file) = lock(&self.file).as_mut() {
             file.note_done(&report.approved);
         }
-        context.say(if report.rebound {
+        self.context.say(if report.rebound {
             "A scope entry follows another object from now on: reading again."
         } else {
             "Something was gone from the target: looking again, to repair it."
         });
-    }
-}
-
-async fn one(
-    context: &Context,
-    config: &Config,
-    state: &State,
-    profile: &Profile<'_>,
-    parts: &Parts<'_>,
-    mode: Mode,
-    stopped: &tokio::sync::watch::Receiver<bool>,
-) -> Result<CycleReport, Exit> {
-    let state_failed = |error| explain(context, &CycleError::State(error));
-    let kind = match mode {
-        Mode::Sweep(_) => CycleKind::Sweep,
-        Mode::Normal if profile.full => CycleKind::Full,
-        Mode::Normal => CycleKind::Normal,
-    };
-    let cycle = cycle::begin(state, kind, clock()).await.map_err(state_failed)?;
-    let bar = Progress::new("reading and planning", context.global.quiet);
-    let journal = StateJournal { state, cycle };
-    let run = async {
-        let prepared = match mode {
-            Mode::Normal => prepare(profile, parts, state.reader(), &journal).await?,
-            Mode::Sweep(sweep) => prepare_sweep(profile, parts, state.reader(), &journal, sweep).await?,
-        };
-        if !context.is_json() {
-            // Shown before it is done: whoever watches can still interrupt.
-            let text = plan_text(context, config, &prepared, matches!(mode, Mode::Sweep(_)));
-            if let Err(error) = bar.aside(|| context.print(&text)) {
-                debug!("the plan could not be printed: {error}");
-            }
-        }
-        carry_out(profile, parts, state, cycle, prepared, stopped, &|done, total| bar.set(done, total)).await
-    };
-    let result = Box::pin(run).await;
-    bar.end();
-    match result {
-        Ok(report) => {
-            telemetry::record_findings(config, &parts.identity_store, &report.changes, clock());
-            info!(
-                cycle = cycle.0,
-                outcome = report.outcome.word().word(),
-                steps = report.outcome.steps,
-                done = report.applied.done.values().sum::<u64>(),
-                held = report.outcome.held,
-                findings = report.outcome.findings,
-                requests = parts.target.usage().requests,
-                throttled = parts.target.usage().throttled,
-                "cycle finished"
-            );
-            Ok(report)
-        }
-        Err(error) => {
-            match cycle::failed(state, cycle, profile.name, &error, clock()).await {
-                Ok(changes) => telemetry::record_findings(config, &parts.identity_store, &changes, clock()),
-                Err(second) => warn!("how the cycle failed could not be recorded: {}", chain(&second)),
-            }
-            Err(explain(context, &error))
-        }
     }
 }
 
@@ -500,37 +405,8 @@ fn write_failed(context: &Context, error: &std::io::Error) -> Exit {
     Exit::Unexpected
 }
 
-/// Prolongs the lease while the cycle runs; without it, no further step is begun.
-pub async fn keep_lease(
-    state: State,
-    store: IdentityStoreId,
-    holder: Holder,
-    stop: Arc<tokio::sync::watch::Sender<bool>>,
-) {
-    let mut failures = 0;
-    loop {
-        tokio::time::sleep(LEASE / 6).await;
-        match state.renew_lease(&store, &holder, clock(), LEASE).await {
-            Ok(true) => failures = 0,
-            Ok(false) => {
-                warn!("the lease was taken over by another cycle: no further step is begun");
-                let _ = stop.send(true);
-                return;
-            }
-            Err(error) => {
-                failures += 1;
-                warn!("the lease could not be prolonged: {}", chain(&error));
-                if failures >= 3 {
-                    let _ = stop.send(true);
-                    return;
-                }
-            }
-        }
-    }
-}
-
 /// The first SIGINT or SIGTERM ends the cycle between two steps, with everything journalled.
-async fn stop_on_signal(stop: Arc<tokio::sync::watch::Sender<bool>>) {
+async fn stop_on_signal(stop: watch::Sender<bool>) {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut interrupt), Ok(mut terminate)) =
         (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))

@@ -25,6 +25,7 @@ pub async fn carry_out(
     progress: &(dyn Fn(u64, u64) + Sync),
 ) -> Result<CycleReport, CycleError> {
     let clock = parts.clock;
+    let begun = Instant::now();
     let Prepared {
         approved,
         mut findings,
@@ -33,6 +34,7 @@ pub async fn carry_out(
         cut_short,
         unreadable,
         full,
+        mut times,
         trusted,
         now: since_full,
         since,
@@ -89,6 +91,7 @@ pub async fn carry_out(
     if full && trusted && settled {
         state.set_last_full(since_full).await?;
     }
+    times.apply = begun.elapsed();
     let again = rebound || (applied.missed && applied.stop.is_none());
     let report = CycleReport {
         outcome,
@@ -101,6 +104,7 @@ pub async fn carry_out(
         rebound,
         again,
         full,
+        times,
     };
     let finished = CycleOutcome { word: report.outcome.word(), counts: report.counts(), finished: clock() };
     state.finish_cycle(cycle, &finished).await?;

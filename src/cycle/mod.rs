@@ -26,7 +26,7 @@ use jiff::Timestamp;
 
 pub use carry_out::carry_out;
 pub use journal::{NoJournal, StateJournal};
-pub use outcome::{CycleReport, Outcome};
+pub use outcome::{CycleReport, Outcome, failed_word};
 pub use prepare::{prepare, prepare_sweep};
 pub use sweep::{PauseDue, pause_due, warn_of_pause};
 
@@ -139,6 +139,16 @@ pub struct Parts<'a> {
     pub clock: &'a (dyn Fn() -> Timestamp + Sync),
 }
 
+/// How long each phase of a cycle took; zero where it was not reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Times {
+    /// The state, what was unfinished, and the directory.
+    pub read: Duration,
+    /// Scope, mapping, look-ups in the target, the second look, the guard.
+    pub plan: Duration,
+    pub apply: Duration,
+}
+
 /// A plan that the guard has seen, with all that carrying it out needs.
 pub struct Prepared {
     pub approved: ApprovedPlan,
@@ -153,6 +163,7 @@ pub struct Prepared {
     pub unreadable: Option<DirectoryError>,
     /// The target was read back as a whole.
     pub full: bool,
+    pub times: Times,
     /// The clock can be trusted.
     trusted: bool,
     /// When the cycle began to read.

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::json;
 
-use super::CycleError;
+use super::{CycleError, Times};
 use crate::apply::{Applied, Stop};
 use crate::model::{Code, Finding};
 use crate::plan::ApprovedPlan;
@@ -70,7 +70,8 @@ impl Outcome {
     }
 }
 
-pub(super) fn failed_word(error: &CycleError) -> CycleWord {
+/// How a cycle ended that could not be carried out.
+pub fn failed_word(error: &CycleError) -> CycleWord {
     match error {
         CycleError::Directory(_)
         | CycleError::BindingUnread { .. }
@@ -97,6 +98,7 @@ pub struct CycleReport {
     pub again: bool,
     /// The target was read back as a whole.
     pub full: bool,
+    pub times: Times,
 }
 
 impl CycleReport {

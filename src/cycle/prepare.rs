@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use tracing::{Instrument as _, debug, info, info_span, warn};
+use tokio::time::Instant;
+use tracing::{Instrument as _, debug, info_span, warn};
 
 use super::confirm::{self, Concerned};
 use super::record::{self, Record, Seen, Suspects};
 use super::unread::ReadIds;
-use super::{CycleError, Parts, Prepared, Profile, assignments, chain, fates, findings, observe, sweep};
+use super::{
+    CycleError, Parts, Prepared, Profile, Times, assignments, chain, fates, findings, observe, sweep,
+};
 use crate::apply::{Journal, Links, recover};
 use crate::ids::{LinkNo, Sid};
 use crate::model::{Absence, AccountState, Binding, DirectoryUser, Fate, Known, Link, Observed, ReadRequest};
@@ -25,6 +28,7 @@ pub async fn prepare(
     journal: &dyn Journal,
 ) -> Result<Prepared, CycleError> {
     let now = (parts.clock)();
+    let begun = Instant::now();
     let mut known = state.load(now).await?;
     let store = parts.identity_store.as_str();
     let mut rebound = bind(profile, &mut known, "identity store", store, |b| b.identity_store.as_str())?;
@@ -58,7 +62,8 @@ pub async fn prepare(
         known.pins.clear();
         snapshot = parts.directory.read(&read(&known)).instrument(info_span!("read")).await?;
     }
-    info!(
+    let read_in = begun.elapsed();
+    debug!(
         server = snapshot.source.server,
         requests = snapshot.source.requests,
         entries = snapshot.source.received,
@@ -176,6 +181,7 @@ pub async fn prepare(
         cut_short,
         unreadable: None,
         full,
+        times: Times { read: read_in, plan: begun.elapsed().saturating_sub(read_in), ..Times::default() },
         trusted: distrust.is_none(),
         now,
         since,

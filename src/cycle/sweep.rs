@@ -6,7 +6,7 @@ use tracing::debug;
 use super::prepare::distrust;
 use super::record::Record;
 use super::unread::ReadIds;
-use super::{CycleError, Parts, Prepared, Profile, assignments, findings, observe};
+use super::{CycleError, Parts, Prepared, Profile, Times, assignments, findings, observe};
 use crate::apply::Links;
 use crate::model::{
     Absence, Code, DirectoryKind, DisableCause, EntryOutcome, EntryRead, Finding, Known, Observed, Shortfall,
@@ -137,6 +137,7 @@ pub(super) async fn prepare(
         cut_short: false,
         unreadable: None,
         full: false,
+        times: Times::default(),
         trusted: distrust.is_none(),
         now,
         since: known.last_cycle,

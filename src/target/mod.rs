@@ -138,6 +138,18 @@ pub struct Usage {
     pub retried: u64,
 }
 
+impl Usage {
+    /// What was sent after `before` was taken.
+    pub fn since(self, before: Self) -> Self {
+        Self {
+            requests: self.requests.saturating_sub(before.requests),
+            writes: self.writes.saturating_sub(before.writes),
+            throttled: self.throttled.saturating_sub(before.throttled),
+            retried: self.retried.saturating_sub(before.retried),
+        }
+    }
+}
+
 impl std::ops::Add for Usage {
     type Output = Self;
 

@@ -8,16 +8,18 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use super::pause::login;
-use super::sync::{self, LEASE, clock, explain};
-use super::{Context, Exit, open};
+use super::sync::explain;
+use super::{Context, Exit};
 use crate::config::Config;
 use crate::cycle::CycleError;
 use crate::ids::IdentityStoreId;
 use crate::model::{Binding, Code, Finding, Kind, Link};
 use crate::plan::Difference;
-use crate::state::{FindingChanges, Holder, LeaseAnswer, Repair, State};
+use crate::run::{Leased, clock, open, under_lease};
+use crate::state::{FindingChanges, Repair, State};
 use crate::target::Access;
 use crate::telemetry;
 use propose::propose;
@@ -127,43 +129,33 @@ async fn try_run(context: &Context, task: Task<'_>, yes: bool) -> Result<(), Exi
     let config = context.load_config()?;
     context.start_log(&config);
     if !yes {
-        let copy = open::state_copy(context, &config).await?;
+        let copy = open::state_copy(&config).await.map_err(|e| explain(context, e))?;
         let proposal = Box::pin(propose(context, &config, copy.reader(), task)).await?;
         return tell(context, &config, &proposal, false);
     }
-    let state = open::state(context, &config).await?;
-    let result = Box::pin(under_lease(context, &config, &state, task)).await;
+    let state = open::state(&config).await.map_err(|e| explain(context, e))?;
+    let result = Box::pin(alone(context, &config, &state, task)).await;
     state.close().await;
     let (proposal, written) = result?;
     tell(context, &config, &proposal, written)
 }
 
 /// No cycle runs while links are looked at and changed.
-async fn under_lease(
+async fn alone(
     context: &Context,
     config: &Config,
     state: &State,
     task: Task<'_>,
 ) -> Result<(Proposal, bool), Exit> {
-    let failed = |error| explain(context, &CycleError::State(error));
+    let failed = |error| explain(context, CycleError::State(error));
     let store = match config.target.identity_store() {
         Some(store) => store,
         None => {
-            sync::identity_store(context, open::target(context, config, Access::ReadOnly).await?.as_ref())
-                .await?
+            let target = open::target(config, Access::ReadOnly).await.map_err(|e| explain(context, e))?;
+            open::identity_store(target.as_ref()).await.map_err(|e| explain(context, e))?
         }
     };
-    let holder = Holder::current().map_err(failed)?;
-    let lease = state.acquire_lease(&store, &holder, clock(), LEASE).await.map_err(failed)?;
-    if let LeaseAnswer::HeldBy { holder, until } = lease {
-        context.complain(&format!(
-            "error: a cycle is at work on {store} ({holder}, until {until}), so nothing was changed: try again when it \
-             has ended"
-        ));
-        return Err(Exit::LeaseElsewhere);
-    }
-    let (stop, lost) = tokio::sync::watch::channel(false);
-    let keeper = tokio::spawn(sync::keep_lease(state.clone(), store.clone(), holder.clone(), Arc::new(stop)));
+    let (stop, lost) = watch::channel(false);
     let work = async {
         let proposal = propose(context, config, state.reader(), task).await?;
         if proposal.idle {
@@ -176,15 +168,16 @@ async fn under_lease(
         write(context, config, state, &store, &proposal).await?;
         Ok((proposal, true))
     };
-    let result = work.await;
-    keeper.abort();
-    if let Err(error) = state.release_lease(&store, &holder).await {
-        tracing::warn!(
-            "the lease could not be given back; it ends by itself: {}",
-            crate::cycle::chain(&error)
-        );
+    match Box::pin(under_lease(state, &store, Arc::new(stop), work)).await.map_err(failed)? {
+        Leased::Done(result) => result,
+        Leased::Elsewhere { holder, until } => {
+            context.complain(&format!(
+                "error: a cycle is at work on {store} ({holder}, until {until}), so nothing was changed: try again when \
+                 it has ended"
+            ));
+            Err(Exit::LeaseElsewhere)
+        }
     }
-    result
 }
 
 async fn write(
@@ -194,7 +187,7 @@ async fn write(
     store: &IdentityStoreId,
     proposal: &Proposal,
 ) -> Result<(), Exit> {
-    let now = clock();
+    let now = clock::now();
     let repair = Repair {
         links: proposal.links.iter().collect(),
         what: json!({ "action": proposal.action, "object": proposal.object }),
@@ -203,7 +196,7 @@ async fn write(
         settles: proposal.settles.clone(),
         now,
     };
-    let (_, gone) = state.repair(&repair).await.map_err(|e| explain(context, &CycleError::State(e)))?;
+    let (_, gone) = state.repair(&repair).await.map_err(|e| explain(context, CycleError::State(e)))?;
     let changes = FindingChanges { gone, ..FindingChanges::default() };
     telemetry::record_findings(config, store, &changes, now);
     Ok(())

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::{Proposal, Task};
-use crate::cli::sync::{self, clock, explain};
-use crate::cli::{Context, Exit, open};
+use crate::cli::sync::explain;
+use crate::cli::{Context, Exit};
 use crate::config::Config;
 use crate::cycle::CycleError;
 use crate::ids::{Anchor, LinkNo, Sid, TargetId};
@@ -18,6 +18,7 @@ use crate::plan::{
     Candidate, TargetObject, finding_ids, group_differences, groups_of, is_frozen, link_of, linked_by_name,
     owner, shown, tied, untied, user_differences,
 };
+use crate::run::{clock, open};
 use crate::state::Reader;
 use crate::target::{Access, Target};
 
@@ -27,8 +28,8 @@ pub(super) async fn propose(
     state: &Reader,
     task: Task<'_>,
 ) -> Result<Proposal, Exit> {
-    let failed = |error| explain(context, &CycleError::State(error));
-    let known = state.load(clock()).await.map_err(failed)?;
+    let failed = |error| explain(context, CycleError::State(error));
+    let known = state.load(clock::now()).await.map_err(failed)?;
     let proposal = match task {
         Task::Link { kind, name, id } => {
             propose_link(context, config, state, &known, kind, name, &TargetId::new(id)).await?
@@ -138,7 +139,7 @@ async fn read_one(
     kind: Kind,
     name: &str,
 ) -> Result<Snapshot, Exit> {
-    let failed = |error: CycleError| explain(context, &error);
+    let failed = |error: CycleError| explain(context, error);
     let wanted = Wanted {
         entries: vec![ScopeEntry { kind, name: name.to_owned(), write: true }],
         nested: false,
@@ -148,7 +149,7 @@ async fn read_one(
         attributes: config.mapping.attributes_needed(),
     };
     let pins = known.pins.clone();
-    let request = ReadRequest { wanted, pins, now: clock(), server: None };
+    let request = ReadRequest { wanted, pins, now: clock::now(), server: None };
     let directory = open::directory(config);
     let snapshot = directory.read(&request).await.map_err(|e| failed(CycleError::Directory(e)))?;
     let (profile, found) = (config.profile.clone(), snapshot.source.binding.clone());
@@ -210,12 +211,12 @@ async fn propose_link(
 ) -> Result<Proposal, Exit> {
     let snapshot = read_one(context, config, known, kind, name).await?;
     let (_, found) = resolved(context, &snapshot, kind, name)?;
-    let target = open::target(context, config, Access::ReadOnly).await?;
-    let store = sync::identity_store(context, target.as_ref()).await?;
+    let target = open::target(config, Access::ReadOnly).await.map_err(|e| explain(context, e))?;
+    let store = open::identity_store(target.as_ref()).await.map_err(|e| explain(context, e))?;
     if let Some(bound) = known.binding.as_ref().map(|b| &b.identity_store).filter(|bound| **bound != store) {
         let (profile, bound, found) = (config.profile.clone(), bound.to_string(), store.to_string());
         let error = CycleError::OtherBinding { profile, what: "identity store", bound, found };
-        return Err(explain(context, &error));
+        return Err(explain(context, error));
     }
     let observed = look(context, target.as_ref(), kind, id).await?;
     let there = match kind {
@@ -263,7 +264,7 @@ async fn propose_link(
         let elsewhere = match here {
             Some(owner) => Some(owner),
             None => {
-                state.owner(&store, kind, id).await.map_err(|e| explain(context, &CycleError::State(e)))?
+                state.owner(&store, kind, id).await.map_err(|e| explain(context, CycleError::State(e)))?
             }
         };
         if let Some((profile, dn)) = elsewhere {
@@ -295,7 +296,7 @@ async fn propose_link(
 
 /// The object; of a group its members, with their names.
 async fn look(context: &Context, target: &dyn Target, kind: Kind, id: &TargetId) -> Result<Observed, Exit> {
-    let failed = |error| explain(context, &CycleError::Target(error));
+    let failed = |error| explain(context, CycleError::Target(error));
     let one = BTreeSet::from([id.clone()]);
     let wants = match kind {
         Kind::User => Wants { users: one, ..Wants::default() },

@@ -4,10 +4,11 @@
 
 use std::sync::Arc;
 
-use super::{Context, Exit};
+use super::RunError;
 use crate::config::Config;
-use crate::cycle::{Profile, chain};
+use crate::cycle::{CycleError, Profile};
 use crate::directory::{self, Directory};
+use crate::ids::IdentityStoreId;
 use crate::scope::NestedGroups;
 use crate::state::{State, StateCopy, StateError, StateUrl};
 use crate::target::{self, Access, Target};
@@ -33,37 +34,30 @@ pub fn directory(config: &Config) -> Box<dyn Directory> {
     directory::open(config.directory.clone())
 }
 
-pub async fn target(context: &Context, config: &Config, access: Access) -> Result<Arc<dyn Target>, Exit> {
-    Box::pin(target::connect(&config.target, access)).await.map_err(|error| {
-        context.complain(&format!("error: the target cannot be used: {}", chain(&error)));
-        Exit::Unreachable
-    })
+pub async fn target(config: &Config, access: Access) -> Result<Arc<dyn Target>, RunError> {
+    Box::pin(target::connect(&config.target, access)).await.map_err(RunError::Target)
 }
 
-pub fn url(context: &Context, config: &Config) -> Result<StateUrl, Exit> {
+/// Which identity store the target writes to: configured, or asked for.
+pub async fn identity_store(target: &dyn Target) -> Result<IdentityStoreId, RunError> {
+    target.identity_store().await.map_err(|error| CycleError::Target(error).into())
+}
+
+pub fn url(config: &Config) -> Result<StateUrl, RunError> {
     StateUrl::parse(&config.state.url, &config.state.base_dir)
         .and_then(|url| url.with_password(config.state.password.clone()))
-        .map_err(|error| {
-            context.complain(&format!("error: {}", chain(&error)));
-            Exit::Usage
-        })
+        .map_err(RunError::Url)
 }
 
-pub async fn state(context: &Context, config: &Config) -> Result<State, Exit> {
-    let url = url(context, config)?;
-    Box::pin(State::open(&url, &config.profile)).await.map_err(|error| {
-        context.complain(&format!("error: the state database cannot be used: {}", chain(&error)));
-        Exit::Unreachable
-    })
+pub async fn state(config: &Config) -> Result<State, RunError> {
+    let url = url(config)?;
+    Box::pin(State::open(&url, &config.profile)).await.map_err(RunError::State)
 }
 
 /// What a dry run reads: the database itself stays untouched.
-pub async fn state_copy(context: &Context, config: &Config) -> Result<StateCopy, Exit> {
-    let url = url(context, config)?;
-    try_state_copy(&url, config).await.map_err(|error| {
-        context.complain(&format!("error: the state database cannot be read: {}", chain(&error)));
-        Exit::Unreachable
-    })
+pub async fn state_copy(config: &Config) -> Result<StateCopy, RunError> {
+    let url = url(config)?;
+    try_state_copy(&url, config).await.map_err(RunError::Copy)
 }
 
 pub async fn try_state_copy(url: &StateUrl, config: &Config) -> Result<StateCopy, StateError> {

@@ -5,11 +5,10 @@ use std::sync::OnceLock;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Context, Exit};
 use crate::config::Config;
 
 /// `28d 1h`, `-2h`: how far the clock of this run is ahead of the machine's.
-const VARIABLE: &str = "IDCSYNC_CLOCK_SHIFT";
+pub const SHIFT_VARIABLE: &str = "IDCSYNC_CLOCK_SHIFT";
 
 static SHIFT: OnceLock<SignedDuration> = OnceLock::new();
 
@@ -18,14 +17,11 @@ pub fn now() -> Timestamp {
     Timestamp::now().saturating_add(shift).unwrap_or(Timestamp::MAX)
 }
 
-/// Takes over what the environment asks for; says so on every run.
-pub fn set(context: &Context, config: &Config) -> Result<(), Exit> {
-    let Some(text) = std::env::var_os(VARIABLE).filter(|v| !v.is_empty()) else { return Ok(()) };
-    let text = text.to_string_lossy();
-    let refuse = |why: &str| {
-        context.complain(&format!("error: {VARIABLE}={text}: {why}"));
-        Err(Exit::Usage)
-    };
+/// Takes over what the environment asks for; gives it, for it is to be said on every run. Why it is refused, else.
+pub fn set(config: &Config) -> Result<Option<String>, String> {
+    let Some(text) = std::env::var_os(SHIFT_VARIABLE).filter(|v| !v.is_empty()) else { return Ok(None) };
+    let text = text.to_string_lossy().into_owned();
+    let refuse = |why: &str| Err(format!("{SHIFT_VARIABLE}={text}: {why}"));
     if !config.target.is_stand_in() {
         return refuse(
             "a shifted clock is for rehearsals: the target must be a sandbox, or an endpoint on this machine",
@@ -33,10 +29,8 @@ pub fn set(context: &Context, config: &Config) -> Result<(), Exit> {
     }
     match parse(&text) {
         Some(shift) => {
-            // Not a log line: no filter may hide it.
-            context.complain(&format!("warning: {VARIABLE}: this run takes the time to be {text} from now"));
             let _ = SHIFT.set(shift);
-            Ok(())
+            Ok(Some(text))
         }
         None => refuse("expected days, hours, minutes and seconds, such as `28d 1h` or `-2h`"),
     }

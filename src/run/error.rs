@@ -1,0 +1,36 @@
+//! Why a run could not be carried out.
+
+use crate::cycle::{CycleError, chain};
+use crate::state::StateError;
+use crate::target::TargetError;
+
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error("the state database cannot be used")]
+    Url(#[source] StateError),
+    #[error("the state database cannot be used")]
+    State(#[source] StateError),
+    #[error("the state database cannot be read")]
+    Copy(#[source] StateError),
+    #[error("the target cannot be used")]
+    Target(#[source] TargetError),
+    #[error(transparent)]
+    Cycle(#[from] CycleError),
+}
+
+impl RunError {
+    /// With its causes, and what to do about it where they do not say.
+    pub fn with_remedy(&self) -> String {
+        match self {
+            Self::Cycle(error) => error.with_remedy(),
+            Self::Url(error) => chain(error),
+            other => chain(other),
+        }
+    }
+}
+
+impl From<StateError> for RunError {
+    fn from(error: StateError) -> Self {
+        Self::Cycle(CycleError::State(error))
+    }
+}

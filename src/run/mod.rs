@@ -1,0 +1,18 @@
+//! What is done with a profile: one run of it (pause, lease, cycles), what is known of it, and the clock.
+//!
+//! The command line and the service come through here, so that a run is the same whoever asks for it: they see it by
+//! an [`Observer`] and tell of it in their own way.
+
+pub mod clock;
+mod error;
+mod lease;
+pub mod open;
+mod pauses;
+mod perform;
+mod status;
+
+pub use error::RunError;
+pub use lease::{Leased, under_lease};
+pub use pauses::{begin_pause, consequence, describe, end_pause, pause_view, put_out};
+pub use perform::{CycleStats, Done, Ending, Observer, Silent, Wish, perform, preview};
+pub use status::{Status, object_name};

@@ -1,0 +1,310 @@
+//! One run: nothing while the profile is paused, the lease, and as many cycles as it takes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::{Leased, RunError, clock, open, put_out, under_lease};
+use crate::config::Config;
+use crate::cycle::{
+    self, CycleError, CycleReport, NoJournal, Parts, PauseDue, Prepared, Profile, StateJournal, Times,
+    carry_out, chain, pause_due, prepare, prepare_sweep, warn_of_pause,
+};
+use crate::ids::{CycleId, Fingerprint, IdentityStoreId};
+use crate::plan::{Sort, Sweep};
+use crate::state::{CycleKind, CycleOutcome, CycleWord, Holder, Pause, State};
+use crate::target::{Access, Usage};
+use crate::telemetry;
+
+/// Cycles of one run: the second repairs what the first did not find in the target.
+const MOST_ROUNDS: u32 = 3;
+
+/// What is wanted of a run.
+#[derive(Clone, Debug, Default)]
+pub struct Wish {
+    /// Read the target back too.
+    pub full: bool,
+    pub rebind: bool,
+    /// Run no other steps than these.
+    pub only: Option<BTreeSet<Fingerprint>>,
+}
+
+/// Who watches a run. Each call is made as it happens.
+pub trait Observer: Sync {
+    /// The profile is paused for too long: everybody is put out of use now.
+    fn sweeping(&self, _: &Pause) {}
+    fn reading(&self) {}
+    /// Shown before it is done: whoever watches can still interrupt.
+    fn planned(&self, _: &Prepared, _swept: bool) {}
+    fn applying(&self, _done: u64, _total: u64) {}
+    /// One cycle is over, whatever came of it.
+    fn ended(&self, _: &CycleStats) {}
+    /// Another one follows in the same run.
+    fn again(&self, _: &CycleReport) {}
+}
+
+/// Nobody watches.
+pub struct Silent;
+
+impl Observer for Silent {}
+
+/// What a cycle took and did, for metrics.
+#[derive(Clone, Debug)]
+pub struct CycleStats {
+    pub cycle: CycleId,
+    pub word: CycleWord,
+    /// Of each phase that was reached.
+    pub times: Times,
+    pub done: BTreeMap<Sort, u64>,
+    pub failed: BTreeMap<Sort, u64>,
+    /// Of the target, in this cycle alone.
+    pub usage: Usage,
+}
+
+/// How a run ended.
+pub enum Ending {
+    /// Nothing was done.
+    Paused(Pause),
+    /// Nothing was done, but to say that everybody will be put out of use by the first run after `at`.
+    Warned {
+        pause: Pause,
+        at: Timestamp,
+    },
+    /// Nothing was done: somebody else is at work.
+    LeaseElsewhere {
+        store: IdentityStoreId,
+        holder: Holder,
+        until: Timestamp,
+    },
+    /// Asked to stop before anything was begun.
+    Stopped,
+    Done(Box<Done>),
+}
+
+/// The last cycle of a run.
+pub struct Done {
+    pub report: CycleReport,
+    /// Everybody was to be put out of use, as the profile is paused for too long.
+    pub swept: bool,
+}
+
+/// What a run is for.
+#[derive(Clone, Copy)]
+enum Mode {
+    Normal,
+    /// The profile is paused for too long.
+    Sweep(Sweep),
+}
+
+/// The plan that a cycle would make now. Writes nothing anywhere.
+pub async fn preview(config: &Config, profile: &Profile<'_>) -> Result<Prepared, RunError> {
+    let target = open::target(config, Access::ReadOnly).await?;
+    let identity_store = open::identity_store(target.as_ref()).await?;
+    let state = open::state_copy(config).await?;
+    let directory = open::directory(config);
+    let parts = Parts { directory: directory.as_ref(), target, identity_store, clock: &clock::now };
+    Ok(prepare(profile, &parts, state.reader(), &NoJournal).await?)
+}
+
+/// Runs the profile once. `asked`: true as soon as it is to end between two steps.
+pub async fn perform(
+    config: &Config,
+    state: &State,
+    wish: &Wish,
+    asked: &watch::Receiver<bool>,
+    observer: &dyn Observer,
+) -> Result<Ending, RunError> {
+    let mut mode = Mode::Normal;
+    if let Some(pause) = state.pause().await?
+        && !pause.is_over(clock::now())
+    {
+        match pause_due(&pause, config.policy.lifecycle.disable_after, clock::now()) {
+            PauseDue::Nothing => return Ok(Ending::Paused(pause)),
+            PauseDue::Warn { at } => {
+                warn(config, state, &pause, at).await?;
+                return Ok(Ending::Warned { pause, at });
+            }
+            PauseDue::Sweep(sweep) => {
+                observer.sweeping(&pause);
+                mode = Mode::Sweep(sweep);
+            }
+        }
+    }
+    // The lease first, where it can be told what it is of: an in-process sandbox is locked by whoever is at work.
+    let (store, opened) = match config.target.identity_store() {
+        Some(store) => (store, None),
+        None => {
+            let target = open::target(config, Access::ReadWrite).await?;
+            (open::identity_store(target.as_ref()).await?, Some(target))
+        }
+    };
+    let (stop, stopped) = watch::channel(false);
+    let stop = Arc::new(stop);
+    let relay = tokio::spawn(relay(asked.clone(), Arc::clone(&stop)));
+    let work = async {
+        let target = match opened {
+            Some(target) => target,
+            None => open::target(config, Access::ReadWrite).await?,
+        };
+        let directory = open::directory(config);
+        let parts = Parts {
+            directory: directory.as_ref(),
+            target,
+            identity_store: store.clone(),
+            clock: &clock::now,
+        };
+        cycles(config, state, wish, &parts, mode, &stopped, observer).await
+    };
+    let leased = Box::pin(under_lease(state, &store, stop, work)).await;
+    relay.abort();
+    match leased? {
+        Leased::Elsewhere { holder, until } => Ok(Ending::LeaseElsewhere { store, holder, until }),
+        Leased::Done(result) => result,
+    }
+}
+
+async fn relay(mut asked: watch::Receiver<bool>, stop: Arc<watch::Sender<bool>>) {
+    if asked.wait_for(|asked| *asked).await.is_ok() {
+        let _ = stop.send(true);
+    }
+}
+
+/// Says on the record what the pause leads to.
+async fn warn(config: &Config, state: &State, pause: &Pause, at: Timestamp) -> Result<(), RunError> {
+    let now = clock::now();
+    let changes = warn_of_pause(state, &config.profile, pause, at, put_out(config), now).await?;
+    let store = match config.target.identity_store() {
+        Some(store) => Some(store),
+        None => state.load(now).await?.binding.map(|b| b.identity_store),
+    };
+    let store = store.unwrap_or_else(|| IdentityStoreId::new("unknown"));
+    telemetry::record_findings(config, &store, &changes, now);
+    Ok(())
+}
+
+/// One cycle; and another where an approved scope entry follows another object from now on.
+async fn cycles(
+    config: &Config,
+    state: &State,
+    wish: &Wish,
+    parts: &Parts<'_>,
+    mode: Mode,
+    stopped: &watch::Receiver<bool>,
+    observer: &dyn Observer,
+) -> Result<Ending, RunError> {
+    let profile =
+        Profile { full: wish.full, rebind: wish.rebind, only: wish.only.clone(), ..open::profile(config) };
+    let mut rounds = 0;
+    loop {
+        let Some(report) = one(config, state, &profile, parts, mode, stopped, observer).await? else {
+            return Ok(Ending::Stopped);
+        };
+        rounds += 1;
+        if !report.again || rounds >= MOST_ROUNDS {
+            return Ok(Ending::Done(Box::new(Done { report, swept: matches!(mode, Mode::Sweep(_)) })));
+        }
+        observer.again(&report);
+    }
+}
+
+/// `None` where it was asked to stop before the plan was made.
+async fn one(
+    config: &Config,
+    state: &State,
+    profile: &Profile<'_>,
+    parts: &Parts<'_>,
+    mode: Mode,
+    stopped: &watch::Receiver<bool>,
+    observer: &dyn Observer,
+) -> Result<Option<CycleReport>, RunError> {
+    let kind = match mode {
+        Mode::Sweep(_) => CycleKind::Sweep,
+        Mode::Normal if profile.full => CycleKind::Full,
+        Mode::Normal => CycleKind::Normal,
+    };
+    let cycle = cycle::begin(state, kind, clock::now()).await?;
+    observer.reading();
+    let before = parts.target.usage();
+    let begun = Instant::now();
+    let journal = StateJournal { state, cycle };
+    let plan = async {
+        match mode {
+            Mode::Normal => prepare(profile, parts, state.reader(), &journal).await,
+            Mode::Sweep(sweep) => prepare_sweep(profile, parts, state.reader(), &journal, sweep).await,
+        }
+    };
+    let mut asked = stopped.clone();
+    let run = async {
+        // Until here nothing was written to the target, so reading and planning can be dropped as they are.
+        let prepared = tokio::select! {
+            biased;
+            _ = asked.wait_for(|asked| *asked) => return Ok(None),
+            prepared = plan => prepared?,
+        };
+        observer.planned(&prepared, matches!(mode, Mode::Sweep(_)));
+        let progress = |done, total| observer.applying(done, total);
+        carry_out(profile, parts, state, cycle, prepared, stopped, &progress).await.map(Some)
+    };
+    let result = Box::pin(run).await;
+    let stats = |word, report: Option<&CycleReport>| CycleStats {
+        cycle,
+        word,
+        times: report.map_or(Times { read: begun.elapsed(), ..Times::default() }, |r| r.times),
+        done: report.map(|r| r.applied.done.clone()).unwrap_or_default(),
+        failed: report.map(|r| r.applied.failed.clone()).unwrap_or_default(),
+        usage: parts.target.usage().since(before),
+    };
+    match result {
+        Ok(Some(report)) => {
+            telemetry::record_findings(config, &parts.identity_store, &report.changes, clock::now());
+            let stats = stats(report.outcome.word(), Some(&report));
+            log(cycle, &report, &stats);
+            observer.ended(&stats);
+            Ok(Some(report))
+        }
+        Ok(None) => {
+            let counts = serde_json::json!({ "stopped": "while reading" });
+            let outcome = CycleOutcome { word: CycleWord::Stopped, counts, finished: clock::now() };
+            state.finish_cycle(cycle, &outcome).await?;
+            info!(cycle = cycle.0, outcome = CycleWord::Stopped.word(), "cycle finished");
+            observer.ended(&stats(CycleWord::Stopped, None));
+            Ok(None)
+        }
+        Err(error) => {
+            observer.ended(&stats(cycle::failed_word(&error), None));
+            match cycle::failed(state, cycle, profile.name, &error, clock::now()).await {
+                Ok(changes) => {
+                    telemetry::record_findings(config, &parts.identity_store, &changes, clock::now());
+                }
+                Err(second) => warn!("how the cycle failed could not be recorded: {}", chain(&second)),
+            }
+            Err(CycleError::into(error))
+        }
+    }
+}
+
+/// The one line of a cycle.
+fn log(cycle: CycleId, report: &CycleReport, stats: &CycleStats) {
+    let seconds = |time: Duration| (time.as_secs_f64() * 1000.0).round() / 1000.0;
+    info!(
+        cycle = cycle.0,
+        outcome = stats.word.word(),
+        steps = report.outcome.steps,
+        done = report.applied.done.values().sum::<u64>(),
+        failed = report.applied.failed.values().sum::<u64>(),
+        held = report.outcome.held,
+        left = report.applied.left,
+        findings = report.outcome.findings,
+        requests = stats.usage.requests,
+        throttled = stats.usage.throttled,
+        read_seconds = seconds(stats.times.read),
+        plan_seconds = seconds(stats.times.plan),
+        apply_seconds = seconds(stats.times.apply),
+        "cycle finished"
+    );
+}

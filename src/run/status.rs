@@ -1,0 +1,121 @@
+//! What the state database knows of a profile, and what is going to happen to whom.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::pause_view;
+use crate::config::Config;
+use crate::model::{Finding, Kind, Known, Link};
+use crate::plan::{Countdown, countdowns};
+use crate::state::{Cycle, CycleKind, HeldPlan, Pause, Reader, StateError};
+
+/// Among so many the last one is looked for that was not a repair by hand.
+const LATELY: u32 = 100;
+
+pub struct Status {
+    pub config: Config,
+    pub now: Timestamp,
+    pub database: String,
+    pub pause: Option<Pause>,
+    pub last: Option<Cycle>,
+    pub known: Known,
+    pub countdowns: Vec<Countdown>,
+    pub held: Option<HeldPlan>,
+    pub findings: Vec<(Finding, Timestamp)>,
+}
+
+/// What people call it.
+pub fn object_name(link: &Link) -> &str {
+    link.name.as_deref().unwrap_or(&link.dn)
+}
+
+impl Status {
+    /// `place`: what to call the database.
+    pub async fn read(
+        config: Config,
+        state: &Reader,
+        place: &str,
+        now: Timestamp,
+    ) -> Result<Self, StateError> {
+        let known = state.load(now).await?;
+        Ok(Self {
+            now,
+            database: place.to_owned(),
+            pause: state.pause().await?.filter(|pause| !pause.is_over(now)),
+            last: state.cycles(LATELY).await?.into_iter().find(|cycle| cycle.kind != CycleKind::Repair),
+            countdowns: countdowns(known.links.values(), &config.policy.lifecycle, now),
+            known,
+            held: state.latest_held().await?.filter(|h| !h.steps.is_empty()),
+            findings: state.standing_findings().await?,
+            config,
+        })
+    }
+
+    pub fn linked(&self, kind: Kind) -> usize {
+        self.known.links.values().filter(|l| l.kind == kind && l.target_id.is_some()).count()
+    }
+
+    pub fn memberships(&self) -> u64 {
+        self.known.links.values().filter(|l| l.kind == Kind::Group).map(|l| l.applied.len()).sum()
+    }
+
+    /// Linked objects of which something is known, the one of the longest standing first.
+    pub fn linked_since<T>(
+        &self,
+        what: impl Fn(&Link) -> Option<(Timestamp, T)>,
+    ) -> Vec<(&Link, Timestamp, T)> {
+        let links = self.known.links.values().filter(|l| l.target_id.is_some());
+        let mut found: Vec<_> = links.filter_map(|l| what(l).map(|(since, more)| (l, since, more))).collect();
+        found.sort_by_key(|(link, since, _)| (*since, object_name(link), link.no));
+        found
+    }
+
+    pub fn out_of_scope(&self) -> Vec<(&Link, Timestamp, ())> {
+        self.linked_since(|l| l.out_since.map(|since| (since, ())))
+    }
+
+    pub fn json(&self) -> Value {
+        let link = |no| self.known.links.get(&no);
+        json!({
+            "schema": "idcsync/status/v1",
+            "profile": self.config.profile,
+            "database": self.database,
+            "paused": self.pause.as_ref().map(|p| pause_view(p, &self.config)),
+            "lastCycle": self.last.as_ref().map(|c| json!({
+                "cycle": c.id,
+                "kind": c.kind.word(),
+                "started": c.started,
+                "finished": c.outcome.as_ref().map(|o| o.finished),
+                "outcome": c.outcome.as_ref().map(|o| o.word.word()),
+                "counts": c.outcome.as_ref().map(|o| &o.counts),
+            })),
+            "lastCompleteRead": self.known.last_complete_read,
+            "lastFullRead": self.known.last_full,
+            "binding": self.known.binding,
+            "linkedUsers": self.linked(Kind::User),
+            "linkedGroups": self.linked(Kind::Group),
+            "memberships": self.memberships(),
+            "held": self.held.as_ref().map(|h| json!({
+                "plan": h.plan,
+                "since": h.held_at,
+                "steps": h.steps.iter().map(|(_, s)| s).collect::<Vec<_>>(),
+            })),
+            "approvals": self.known.approvals.len(),
+            "outOfScope": self.out_of_scope().iter()
+                .map(|(l, since, ())| json!({ "name": object_name(l), "kind": l.kind, "since": since }))
+                .collect::<Vec<_>>(),
+            "countdowns": self.countdowns.iter().filter_map(|c| link(c.link).map(|l| json!({
+                "name": object_name(l), "kind": l.kind, "what": c.what.word(), "at": c.at, "daysLeft": c.days_left,
+            }))).collect::<Vec<_>>(),
+            "putOutOfUse": self.linked_since(|l| l.disabled.map(|d| (d.at, d))).iter().map(|(l, since, d)| json!({
+                "name": object_name(l), "since": since, "cause": d.cause.word(), "how": d.how.word(),
+            })).collect::<Vec<_>>(),
+            "deletedInDirectory": self.linked_since(|l| l.deleted.map(|d| (d.since, d))).iter()
+                .map(|(l, since, d)| json!({
+                    "name": object_name(l), "kind": l.kind, "since": since, "proof": d.proof.word(),
+                })).collect::<Vec<_>>(),
+            "findings": self.findings.iter()
+                .map(|(f, since)| json!({ "finding": f, "since": since })).collect::<Vec<_>>(),
+        })
+    }
+}
