@@ -28,6 +28,7 @@ pub mod run;
 pub mod sandbox;
 pub mod scope;
 pub mod secret;
+pub mod service;
 pub mod state;
 pub mod target;
 pub mod telemetry;

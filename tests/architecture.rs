@@ -22,6 +22,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("config", &["ids", "model", "secret", "directory", "mapping", "plan", "state", "target"]),
     ("cycle", &["ids", "model", "scope", "mapping", "plan", "directory", "target", "state", "apply"]),
     ("telemetry", &["ids", "model", "plan", "directory", "state", "config"]),
+    ("service", &["ids", "model", "plan", "state", "config", "cycle", "telemetry", "run", "schedule"]),
     (
         "run",
         &["ids", "model", "scope", "plan", "directory", "target", "state", "config", "cycle", "telemetry"],
@@ -42,6 +43,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "cycle",
             "telemetry",
             "run",
+            "service",
             "sandbox",
         ],
     ),
