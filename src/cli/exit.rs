@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::cycle::{CycleError, Outcome};
+use crate::cycle::Outcome;
 use crate::run::RunError;
 
 /// How the process ends. Of several that apply the worst counts, in this order.
@@ -51,22 +51,12 @@ impl Exit {
 
     pub fn of_run(error: &RunError) -> Self {
         match error {
-            RunError::Url(_) => Self::Usage,
-            RunError::State(_) | RunError::Copy(_) | RunError::Target(_) => Self::Unreachable,
-            RunError::Cycle(error) => Self::of_error(error),
-        }
-    }
-
-    pub fn of_error(error: &CycleError) -> Self {
-        match error {
-            CycleError::OtherBinding { .. } => Self::Usage,
-            CycleError::Directory(error) if error.lies_with_the_config() => Self::Usage,
-            CycleError::Directory(_)
-            | CycleError::BindingUnread { .. }
-            | CycleError::Target(_)
-            | CycleError::Recover(_)
-            | CycleError::State(_)
-            | CycleError::Journal(_) => Self::Unreachable,
+            _ if error.lies_with_the_config() => Self::Usage,
+            RunError::Url(_)
+            | RunError::State(_)
+            | RunError::Copy(_)
+            | RunError::Target(_)
+            | RunError::Cycle(_) => Self::Unreachable,
         }
     }
 }

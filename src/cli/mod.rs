@@ -8,6 +8,7 @@ mod pause;
 mod planfile;
 mod progress;
 mod repair;
+mod run;
 mod status;
 mod sync;
 
@@ -91,6 +92,8 @@ enum Command {
     Apply(apply::ApplyArgs),
     /// Approve the held steps of a plan for 72 hours
     Approve(approve::ApproveArgs),
+    /// Run as a service: cycles on the schedule, health, metrics
+    Run,
     /// Show the profile: paused or not, last cycle, held steps, findings, who is disabled when
     Status,
     /// Stop all cycles of the profile (a dry run still works)
@@ -254,6 +257,7 @@ async fn run(context: &Context, command: Command) -> Exit {
         Command::Sync(args) => Box::pin(sync::run(context, &args)).await,
         Command::Apply(args) => Box::pin(apply::run(context, &args)).await,
         Command::Approve(args) => Box::pin(approve::run(context, &args)).await,
+        Command::Run => Box::pin(run::run(context)).await,
         Command::Status => status::run(context).await,
         Command::Pause(args) => pause::pause(context, &args).await,
         Command::Resume => pause::resume(context).await,

@@ -137,7 +137,7 @@ pub async fn real(context: &Context, args: &SyncArgs, config: &Config) -> Result
     let signals = tokio::spawn(stop_on_signal(stop));
     let watcher = Watcher::new(context, config, args.only.clone());
     let wish =
-        Wish { full: args.full, rebind: args.rebind, only: args.only.as_ref().map(PlanFile::fingerprints) };
+        Wish { full: args.full, rebind: args.rebind, only: args.only.as_ref().map(PlanFile::fingerprints), ..Wish::default() };
     let result = Box::pin(run::perform(config, &state, &wish, &asked, &watcher)).await;
     signals.abort();
     state.close().await;

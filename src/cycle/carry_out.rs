@@ -44,6 +44,7 @@ pub async fn carry_out(
         recovered,
     } = prepared;
     let cut_short = cut_short || unreadable.is_some();
+    findings.extend(profile.notes.iter().cloned());
     findings.extend(unreadable.iter().flat_map(|e| findings::of_outage(profile, e)));
     record.write(&mut links, state, cycle, clock()).await?;
     log_countdowns(&links, profile, since, clock());

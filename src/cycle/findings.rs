@@ -144,6 +144,15 @@ pub fn stays_unseen(finding: &Finding, unseen: &BTreeSet<String>) -> bool {
     finding.code == Code::DisabledByOthers && unseen.contains(&finding.subject.id)
 }
 
+/// A running service goes on with the config that it had.
+pub fn of_broken_config(profile: &str, why: &str) -> Finding {
+    let message = format!(
+        "the config file has changed and cannot be taken up, so the one before it stays in force: {why}. Correct the \
+         file; it is read again within seconds"
+    );
+    Finding::new(Code::ConfigInvalid, of_profile(profile), message)
+}
+
 /// What concerns the profile as a whole.
 pub fn of_profile(profile: &str) -> Subject {
     Subject { kind: None, id: profile.to_owned(), label: profile.to_owned() }

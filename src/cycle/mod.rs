@@ -25,6 +25,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 pub use carry_out::carry_out;
+pub use findings::of_broken_config as config_broken;
 pub use journal::{NoJournal, StateJournal};
 pub use outcome::{CycleReport, Outcome, failed_word};
 pub use prepare::{prepare, prepare_sweep};
@@ -68,6 +69,8 @@ pub struct Profile<'a> {
     pub rebind: bool,
     /// Run no other steps than these.
     pub only: Option<BTreeSet<Fingerprint>>,
+    /// What whoever runs it has found beside: findings of each cycle.
+    pub notes: Vec<Finding>,
 }
 
 impl Profile<'_> {
@@ -186,7 +189,7 @@ pub async fn begin(state: &State, kind: CycleKind, now: Timestamp) -> Result<Cyc
 pub async fn failed(
     state: &State,
     cycle: CycleId,
-    profile: &str,
+    profile: &Profile<'_>,
     error: &CycleError,
     now: Timestamp,
 ) -> Result<FindingChanges, StateError> {
@@ -198,9 +201,11 @@ pub async fn failed(
         CycleError::State(_) | CycleError::Journal(_) | CycleError::OtherBinding { .. } => None,
     };
     let mut now_standing = standing;
+    now_standing.retain(|f| f.code != Code::ConfigInvalid);
+    now_standing.extend(profile.notes.iter().cloned());
     if let Some(code) = code {
         now_standing.retain(|f| f.code != code);
-        now_standing.push(Finding::new(code, findings::of_profile(profile), error.with_remedy()));
+        now_standing.push(Finding::new(code, findings::of_profile(profile.name), error.with_remedy()));
     }
     let changes = state.replace_findings(now, &now_standing).await?;
     let word = outcome::failed_word(error);

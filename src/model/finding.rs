@@ -109,6 +109,8 @@ codes! {
     TimeNotCounted: Info,
     /// A managed group is no longer reached from the scope.
     GroupOutOfScope: Warning,
+    /// The config file of a running service has changed and cannot be taken up.
+    ConfigInvalid: Error,
     /// Steps wait for an approval.
     StepsHeld: Error,
     /// The directory refused the credentials.

@@ -29,6 +29,17 @@ impl RunError {
     }
 }
 
+impl RunError {
+    /// Nothing but another config can mend it.
+    pub fn lies_with_the_config(&self) -> bool {
+        match self {
+            Self::Url(_) | Self::Cycle(CycleError::OtherBinding { .. }) => true,
+            Self::Cycle(CycleError::Directory(error)) => error.lies_with_the_config(),
+            _ => false,
+        }
+    }
+}
+
 impl From<StateError> for RunError {
     fn from(error: StateError) -> Self {
         Self::Cycle(CycleError::State(error))

@@ -27,6 +27,7 @@ pub fn profile(config: &Config) -> Profile<'_> {
         drift_check: config.drift_check,
         rebind: false,
         only: None,
+        notes: Vec::new(),
     }
 }
 

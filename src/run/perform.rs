@@ -16,6 +16,7 @@ use crate::cycle::{
     carry_out, chain, pause_due, prepare, prepare_sweep, warn_of_pause,
 };
 use crate::ids::{CycleId, Fingerprint, IdentityStoreId};
+use crate::model::Finding;
 use crate::plan::{Sort, Sweep};
 use crate::state::{CycleKind, CycleOutcome, CycleWord, Holder, Pause, State};
 use crate::target::{Access, Usage};
@@ -32,6 +33,8 @@ pub struct Wish {
     pub rebind: bool,
     /// Run no other steps than these.
     pub only: Option<BTreeSet<Fingerprint>>,
+    /// Findings of whoever asks, which each cycle records.
+    pub notes: Vec<Finding>,
 }
 
 /// Who watches a run. Each call is made as it happens.
@@ -198,7 +201,13 @@ async fn cycles(
     observer: &dyn Observer,
 ) -> Result<Ending, RunError> {
     let profile =
-        Profile { full: wish.full, rebind: wish.rebind, only: wish.only.clone(), ..open::profile(config) };
+        Profile {
+            full: wish.full,
+            rebind: wish.rebind,
+            only: wish.only.clone(),
+            notes: wish.notes.clone(),
+            ..open::profile(config)
+        };
     let mut rounds = 0;
     loop {
         let Some(report) = one(config, state, &profile, parts, mode, stopped, observer).await? else {
@@ -277,7 +286,7 @@ async fn one(
         }
         Err(error) => {
             observer.ended(&stats(cycle::failed_word(&error), None));
-            match cycle::failed(state, cycle, profile.name, &error, clock::now()).await {
+            match cycle::failed(state, cycle, profile, &error, clock::now()).await {
                 Ok(changes) => {
                     telemetry::record_findings(config, &parts.identity_store, &changes, clock::now());
                 }

@@ -73,6 +73,8 @@ pub struct RawRequest {
     pub body: Bytes,
     /// Whether there is an `Authorization` header. The signature is not verified.
     pub authorization: bool,
+    /// The header `User-Agent`.
+    pub agent: Option<String>,
 }
 
 /// An answer.
@@ -221,6 +223,7 @@ impl Sandbox {
             request_id: &request_id,
             operation: operation.map_or(target, |o| o.name()),
             access: operation.map(|o| o.access().name()),
+            caller: request.agent.as_deref().and_then(caller),
             resource: &outcome.resource,
             outcome: match &outcome.answer {
                 _ if outcome.fault == Some(FaultKind::TimeoutBefore) => "none",
@@ -301,6 +304,11 @@ impl Sandbox {
 pub(super) fn over_the_limit(bucket: Option<&Mutex<Bucket>>) -> Option<u64> {
     let wait = lock(bucket?).take(Instant::now()).err()?;
     Some((wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1))
+}
+
+/// The application's name in the SDK's User-Agent: `… app/NAME …`.
+fn caller(agent: &str) -> Option<&str> {
+    agent.split_ascii_whitespace().find_map(|part| part.strip_prefix("app/"))
 }
 
 fn respond(answer: &Result<Value, Failure>, request_id: &str, now: Timestamp) -> RawResponse {

@@ -82,7 +82,9 @@ async fn answer(
         return refuse(StatusCode::PAYLOAD_TOO_LARGE, Failure::too_large());
     };
     let target = headers.get("x-amz-target").and_then(|v| v.to_str().ok()).map(str::to_owned);
-    let request = RawRequest { target, body, authorization: headers.contains_key(header::AUTHORIZATION) };
+    let agent = headers.get(header::USER_AGENT).and_then(|v| v.to_str().ok()).map(str::to_owned);
+    let request =
+        RawRequest { target, body, authorization: headers.contains_key(header::AUTHORIZATION), agent };
     deliver(sandbox.handle(request).await, &switch)
 }
 

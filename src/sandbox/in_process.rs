@@ -88,6 +88,7 @@ impl HttpConnector for Connector {
                 target: request.headers().get("x-amz-target").map(str::to_owned),
                 body: Bytes::copy_from_slice(body),
                 authorization: request.headers().contains_key("authorization"),
+                agent: None,
             };
             let answer = sandbox.handle(request);
             let answer = match read_timeout {

@@ -25,6 +25,9 @@ pub struct LogEntry<'a> {
     /// As in the target header; what the sandbox doesn't know is shown as it came.
     pub operation: &'a str,
     pub access: Option<&'static str>,
+    /// The name that the caller's SDK was given (AWS_SDK_UA_APP_ID), to tell several callers apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub caller: Option<&'a str>,
     pub resource: &'a Value,
     pub outcome: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -74,6 +77,7 @@ mod tests {
                 request_id: "r-1",
                 operation: "CreateUser",
                 access: Some("write"),
+                caller: None,
                 resource: &resource,
                 outcome: "ok",
                 status: (!withheld).then_some(200),

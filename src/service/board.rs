@@ -14,8 +14,10 @@ use crate::state::State;
 pub enum Ask {
     /// Run as soon as nothing else runs, due or not.
     SyncNow,
-    /// Look at the schedule, the pause and the config file again.
+    /// Look again at what others may have changed: the pause, the last cycle.
     Look,
+    /// Read the config file again, changed or not.
+    Reload,
 }
 
 /// A run that is under way.
@@ -56,6 +58,7 @@ pub struct View {
     /// What has to be there before anything can be run; nothing once it is ready.
     pub waits_for: Option<String>,
     pub running: Option<Running>,
+    pub paused: bool,
     /// By the schedule; `None` while paused, or where it cannot be told yet.
     pub next: Option<Timestamp>,
     pub last: Option<LastRun>,

@@ -3,5 +3,11 @@
 //! One [`worker`] owns the runs; everything else reads the [`board`] or asks for something through it.
 
 mod board;
+mod decide;
+mod file;
+mod http;
+mod serve;
+mod worker;
 
 pub use board::{Ask, Board, LastRun, Lease, Running, View};
+pub use serve::{ServiceError, serve};

@@ -79,6 +79,11 @@ impl Holder {
         Ok(Self { host: read("/proc/sys/kernel/hostname")?, space: space(), pid, start })
     }
 
+    /// As far as can be seen from here.
+    pub fn has_ended(&self) -> bool {
+        Self::current().is_ok_and(|here| self.is_gone(&here))
+    }
+
     /// Whether the process has certainly ended. Of another host, boot or container this cannot be said.
     fn is_gone(&self, here: &Self) -> bool {
         if self.host != here.host || self.space != here.space || self.space.is_empty() {

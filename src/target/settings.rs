@@ -41,6 +41,15 @@ impl TargetSettings {
         }
     }
 
+    /// What all requests to it together may be.
+    pub fn requests_per_second(&self) -> u32 {
+        match self {
+            Self::IdentityStore(settings) => settings.requests_per_second,
+            Self::Scim(settings) => settings.requests_per_second,
+            Self::Sandbox(settings) => settings.requests_per_second,
+        }
+    }
+
     /// Whether users can be disabled there, and not only be taken out of their groups.
     pub fn disables(&self) -> bool {
         match self {

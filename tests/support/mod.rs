@@ -12,6 +12,7 @@
 //! | [`scim`] | SCIM endpoints asked by raw requests, and an independent one |
 //! | [`oracle`] | what a target should hold, from plain `ldapsearch` output by naive means |
 //! | [`store`] | what a target does hold, by raw requests |
+//! | [`service`] | the program as a service, over HTTP and by its log |
 //! | [`export`] | a small directory in a chosen state, as LDIF |
 //! | [`idcsync`] | the program under test, and its sandbox as a server |
 //! | [`ways`] | the three ways to write to one sandbox |
@@ -39,6 +40,7 @@ pub mod postgres;
 pub mod process;
 pub mod samba;
 pub mod scim;
+pub mod service;
 pub mod slapd;
 pub mod store;
 pub mod tls;

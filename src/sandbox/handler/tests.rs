@@ -7,6 +7,7 @@ fn request(operation: &str, body: Value) -> RawRequest {
         target: Some(format!("AWSIdentityStore.{operation}")),
         body: Bytes::from(body.to_string()),
         authorization: true,
+        agent: None,
     }
 }
 

@@ -66,6 +66,7 @@ impl Sandbox {
             request_id: &request_id,
             operation: outcome.operation.map_or(&unknown, |o| o.name()),
             access: outcome.operation.map(|o| o.access().name()),
+            caller: None,
             resource: &outcome.resource,
             outcome: match &outcome.answer {
                 _ if outcome.fault == Some(FaultKind::TimeoutBefore) => "none",

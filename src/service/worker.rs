@@ -1,0 +1,360 @@
+//! The one who runs: it owns the config, the state and every run, so that there are never two at once.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use tracing::{error, info, warn};
+
+use super::board::{Ask, Board, LastRun, Lease, Running};
+use super::decide::{Decision, Facts, Why, backoff, decide};
+use super::file::ConfigFile;
+use crate::config::Config;
+use crate::cycle::{CycleError, Prepared, chain};
+use crate::ids::IdentityStoreId;
+use crate::model::Finding;
+use crate::run::{CycleStats, Ending, Metrics, Observer, RunError, Wish, clock, describe, open, perform};
+use crate::state::{CycleKind, CycleWord, Holder, Pause, State, StateError};
+
+/// The state database is asked this often what others do.
+const LOOK: Duration = Duration::from_secs(5);
+/// A holder is left alone for so long before it is looked for again.
+const BUSY: SignedDuration = SignedDuration::from_secs(15);
+/// The last cycle is looked for among so many, the others being repairs by hand.
+const LATELY: u32 = 100;
+
+pub(super) struct Worker {
+    board: Arc<Board>,
+    metrics: Arc<Metrics>,
+    file: ConfigFile,
+    state: Option<State>,
+    /// What the file would break, as a finding of each cycle.
+    broken: Option<Finding>,
+    /// The store that the last run worked on, where the config does not name it.
+    store: Option<IdentityStoreId>,
+    facts: Facts,
+    failures: u32,
+    looked: Option<Instant>,
+    /// The state database is not asked before then.
+    state_not_before: Option<Instant>,
+    state_failures: u32,
+    /// What was last said of the state database, so that it is not said every few seconds.
+    said: Option<String>,
+}
+
+/// What the state database knows of the last cycle, and who is at work.
+struct Seen {
+    last_begun: Option<Timestamp>,
+    open: bool,
+    pause: Option<Pause>,
+    lease: Option<(Holder, Timestamp)>,
+}
+
+impl Worker {
+    pub fn new(board: Arc<Board>, metrics: Arc<Metrics>, path: PathBuf) -> Self {
+        Self {
+            board,
+            metrics,
+            file: ConfigFile::new(path),
+            state: None,
+            broken: None,
+            store: None,
+            facts: Facts::default(),
+            failures: 0,
+            looked: None,
+            state_not_before: None,
+            state_failures: 0,
+            said: None,
+        }
+    }
+
+    /// Until it is asked to stop. `ticks`: one a second, of which those that come while a run goes on are lost.
+    pub async fn work(
+        mut self,
+        mut ticks: mpsc::Receiver<()>,
+        mut asks: mpsc::Receiver<Ask>,
+        stop: watch::Receiver<bool>,
+    ) {
+        let mut stopped = stop.clone();
+        loop {
+            let asked = tokio::select! {
+                biased;
+                _ = stopped.wait_for(|stop| *stop) => break,
+                ask = asks.recv() => ask,
+                tick = ticks.recv() => {
+                    if tick.is_none() {
+                        error!("the clock of the service has ended");
+                        break;
+                    }
+                    None
+                }
+            };
+            if let Some(ask) = asked {
+                self.facts.asked |= ask == Ask::SyncNow;
+                self.looked = None;
+            }
+            self.take_up_config(asked == Some(Ask::Reload)).await;
+            self.turn(&stop).await;
+        }
+        if let Some(state) = self.state.take() {
+            self.board.set_state(None);
+            state.close().await;
+        }
+    }
+
+    /// A changed file is taken up between two runs; a broken one is told, and the old one stays.
+    async fn take_up_config(&mut self, at_once: bool) {
+        let Some(loaded) = self.file.changed(at_once).await else { return };
+        let before = self.board.config();
+        let taken = loaded.and_then(|config| fits(&before, config));
+        match taken {
+            Ok(config) => {
+                if config.state != before.state
+                    && let Some(state) = self.state.take()
+                {
+                    self.board.set_state(None);
+                    state.close().await;
+                }
+                if config.service.listen != before.service.listen {
+                    warn!("[service] listen has changed: it counts from the next start on");
+                }
+                info!(schedule = config.schedule.describe(), "the config file was taken up");
+                self.facts.not_before = None;
+                self.broken = None;
+                self.looked = None;
+                self.board.set_config(Arc::new(config));
+                self.board.change(|view| view.config_problem = None);
+            }
+            Err(why) => {
+                error!("the changed config file is not taken up, the one before it stays in force: {why}");
+                self.broken = Some(crate::cycle::config_broken(&before.profile, &why));
+                self.board.change(|view| view.config_problem = Some(why));
+            }
+        }
+        self.metrics.config_loaded(self.broken.is_none());
+    }
+
+    async fn turn(&mut self, stop: &watch::Receiver<bool>) {
+        let config = self.board.config();
+        let Some(state) = self.state(&config).await else { return };
+        if self.looked.is_none_or(|at| at.elapsed() >= LOOK) {
+            match self.look(&config, &state).await {
+                Ok(seen) => self.note(seen),
+                Err(error) => return self.state_failed(chain(&error)),
+            }
+            self.looked = Some(Instant::now());
+        }
+        let now = clock::now();
+        match decide(&config.schedule, &self.facts, now) {
+            Decision::Wait(at) => {
+                let paused = self.board.view().paused;
+                self.board.change(|view| view.next = (!paused).then_some(at));
+            }
+            Decision::Run(why) => {
+                self.run(&config, &state, why, stop).await;
+                self.looked = None;
+            }
+        }
+    }
+
+    async fn state(&mut self, config: &Config) -> Option<State> {
+        if let Some(state) = &self.state {
+            return Some(state.clone());
+        }
+        if self.state_not_before.is_some_and(|at| Instant::now() < at) {
+            return None;
+        }
+        match open::state(config).await {
+            Ok(state) => {
+                self.state = Some(state.clone());
+                self.board.set_state(Some(state.clone()));
+                Some(state)
+            }
+            Err(error) => {
+                self.state_failed(error.with_remedy());
+                None
+            }
+        }
+    }
+
+    fn state_failed(&mut self, why: String) {
+        self.state_failures += 1;
+        let pause = Duration::from_secs(1 << self.state_failures.min(5)).min(Duration::from_secs(30));
+        self.state_not_before = Some(Instant::now() + pause);
+        self.looked = Some(Instant::now());
+        if self.said.as_ref() != Some(&why) {
+            error!("the state database cannot be used; it is tried again: {why}");
+            self.said = Some(why.clone());
+        }
+        self.board.change(|view| view.waits_for = Some(format!("the state database: {why}")));
+    }
+
+    async fn look(&self, config: &Config, state: &State) -> Result<Seen, StateError> {
+        let now = clock::now();
+        let last = state.cycles(LATELY).await?.into_iter().find(|cycle| cycle.kind != CycleKind::Repair);
+        let store = config.target.identity_store().or_else(|| self.store.clone());
+        let lease = match &store {
+            Some(store) => state.lease(store).await?,
+            None => None,
+        };
+        Ok(Seen {
+            last_begun: last.as_ref().map(|cycle| cycle.started),
+            open: last.is_some_and(|cycle| cycle.outcome.is_none()),
+            pause: state.pause().await?.filter(|pause| !pause.is_over(now)),
+            lease,
+        })
+    }
+
+    fn note(&mut self, seen: Seen) {
+        if self.said.take().is_some() {
+            info!("the state database can be used again");
+        }
+        self.state_failures = 0;
+        // By this machine's clock, which the lease itself does not rest on: a run that comes too early is refused.
+        let held = seen.lease.filter(|(_, until)| *until > Timestamp::now());
+        let mine = |holder: &Holder| Holder::current().is_ok_and(|me| me == *holder);
+        let gone = held.as_ref().is_none_or(|(holder, _)| mine(holder) || holder.has_ended());
+        self.facts.last_begun = seen.last_begun;
+        self.facts.interrupted = seen.open && gone;
+        self.board.change(|view| {
+            view.waits_for = None;
+            view.paused = seen.pause.is_some();
+            view.lease = held
+                .as_ref()
+                .map(|(holder, until)| Lease { holder: holder.to_string(), until: *until, mine: mine(holder) });
+        });
+    }
+
+    async fn run(&mut self, config: &Config, state: &State, why: Why, stop: &watch::Receiver<bool>) {
+        if let Why::Due { missed } = why
+            && missed > 0
+        {
+            warn!(missed, "slots of the schedule went by without a run; this one makes up for all");
+        }
+        info!(why = why.word(), "run begins");
+        self.facts.asked = false;
+        let wish = Wish { notes: self.broken.iter().cloned().collect(), ..Wish::default() };
+        let watcher = Watcher::new(Arc::clone(&self.board), Arc::clone(&self.metrics), config);
+        let result = Box::pin(perform(config, state, &wish, stop, &watcher)).await;
+        watcher.over();
+        let now = clock::now();
+        let last = self.conclude(config, result, now);
+        self.board.change(|view| {
+            view.running = None;
+            view.last = Some(last);
+        });
+    }
+
+    /// What the next decision rests on, and what is told of this run.
+    fn conclude(&mut self, config: &Config, result: Result<Ending, RunError>, now: Timestamp) -> LastRun {
+        let word = |outcome: CycleWord| outcome.word();
+        self.facts.busy_until = None;
+        let (outcome, error, retry) = match result {
+            Ok(Ending::Paused(pause)) => {
+                info!("nothing was done: the profile is {}", describe(&pause));
+                ("paused", None, false)
+            }
+            Ok(Ending::Warned { pause, at }) => {
+                warn!(%at, "the profile is {}: all its users are put out of use then", describe(&pause));
+                ("paused", None, false)
+            }
+            Ok(Ending::LeaseElsewhere { store, holder, until }) => {
+                info!(%until, "another cycle is at work on {store}: {holder}");
+                self.facts.busy_until = Some(now.saturating_add(BUSY).unwrap_or(now));
+                self.store = Some(store);
+                return LastRun { ended: now, outcome: "lease-elsewhere", error: None };
+            }
+            Ok(Ending::Stopped) => (word(CycleWord::Stopped), None, false),
+            Ok(Ending::Done(done)) => {
+                let outcome = &done.report.outcome;
+                let retry = outcome.cut_short || outcome.target_unavailable;
+                (word(outcome.word()), None, retry)
+            }
+            Err(error) => {
+                let why = error.with_remedy();
+                error!("the run failed: {why}");
+                let word = match &error {
+                    RunError::Cycle(CycleError::State(_) | CycleError::Journal(_)) => CycleWord::Failed,
+                    RunError::Cycle(CycleError::OtherBinding { .. }) => CycleWord::Failed,
+                    _ => CycleWord::Unreachable,
+                };
+                (word.word(), Some(why), !error.lies_with_the_config())
+            }
+        };
+        self.facts.last_try = Some(now);
+        self.facts.failed = retry;
+        if retry {
+            self.failures += 1;
+            let pause = backoff(self.failures);
+            self.facts.not_before = Some(now.saturating_add(pause).unwrap_or(now));
+            info!(seconds = pause.as_secs(), "tried again, unless the next slot of the schedule comes first");
+        } else {
+            self.failures = 0;
+            self.facts.not_before = None;
+        }
+        if self.store.is_none() {
+            self.store = config.target.identity_store();
+        }
+        LastRun { ended: now, outcome, error }
+    }
+}
+
+/// What can be changed while the service runs: all but what the state of a profile hangs on.
+fn fits(before: &Config, config: Config) -> Result<Config, String> {
+    clock::set(&config)?;
+    if config.profile != before.profile {
+        return Err(format!(
+            "the profile is {} now and was {}: that is another sync, so start the service again for it",
+            config.profile, before.profile
+        ));
+    }
+    Ok(config)
+}
+
+/// Puts what a run is at on the board.
+struct Watcher {
+    board: Arc<Board>,
+    metrics: Arc<Metrics>,
+    rate: u32,
+    since: Mutex<Timestamp>,
+}
+
+impl Watcher {
+    fn new(board: Arc<Board>, metrics: Arc<Metrics>, config: &Config) -> Self {
+        Self { board, metrics, rate: config.target.requests_per_second(), since: Mutex::new(clock::now()) }
+    }
+
+    fn show(&self, phase: &'static str, done: u64, total: u64) {
+        let since = *self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        self.board.change(|view| view.running = Some(Running { since, phase, done, total }));
+    }
+
+    fn over(&self) {
+        self.board.change(|view| view.running = None);
+    }
+}
+
+impl Observer for Watcher {
+    fn sweeping(&self, pause: &Pause) {
+        warn!("the profile is {}, for longer than lifecycle.disable-after: all its users are put out of use", describe(pause));
+    }
+
+    fn reading(&self) {
+        self.show("reading", 0, 0);
+    }
+
+    fn planned(&self, prepared: &Prepared, _: bool) {
+        self.show("applying", 0, prepared.approved.runnable().count() as u64);
+    }
+
+    fn applying(&self, done: u64, total: u64) {
+        self.show("applying", done, total);
+    }
+
+    fn ended(&self, stats: &CycleStats) {
+        self.metrics.cycle(stats, self.rate);
+    }
+}

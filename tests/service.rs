@@ -1,0 +1,260 @@
+//! `idcsync run`: cycles by itself, asked for, paused and resumed over HTTP; its config changed under it; its directory,
+//! target and database away and back; ended between two steps.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, a panic is the report")]
+
+mod support;
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use support::export::{Export, people};
+use support::idcsync::{Idcsync, Sandbox, is_write};
+use support::ports::Loopback;
+use support::postgres::Postgres;
+use support::service::{self, Service};
+use support::slapd::{Options, Slapd};
+
+/// A small directory as a file, a sandbox, and what a service between them needs.
+struct Bench {
+    address: Loopback,
+    sandbox: Sandbox,
+    idcsync: Idcsync,
+    export: Export,
+    state: String,
+    /// More of the config.
+    more: String,
+}
+
+/// Next to never, so that only what is asked for runs.
+const SELDOM: &str = "[schedule]\ncron = \"0 0 29 2 *\"\n";
+
+impl Bench {
+    fn new(options: &[&str]) -> Self {
+        let bench = Self {
+            address: Loopback::claim(),
+            sandbox: Sandbox::start_with(options),
+            idcsync: Idcsync::new(""),
+            export: Export::of(12).group("All", people(0..12)).group("Some", people(0..4)),
+            state: "sqlite:state.db".to_owned(),
+            more: SELDOM.to_owned(),
+        };
+        bench.idcsync.write("http-token", "opensesame-opensesame\n");
+        bench.publish();
+        bench.configure();
+        bench
+    }
+
+    fn publish(&self) {
+        self.idcsync.write("directory.ldif", &self.export.text());
+    }
+
+    fn configure(&self) {
+        self.idcsync.configure(&format!(
+            "profile = \"p\"\n{}\n{}\n[state]\nurl = \"{}\"\n[guard]\nmax-percent = 100\n{}\n{}\n",
+            Export::config(&["All", "Some"]),
+            self.sandbox.target(),
+            self.state,
+            service::config(&self.address),
+            self.more,
+        ));
+    }
+
+    fn start(&self) -> Service {
+        Service::start(&self.idcsync, &self.address, "service")
+    }
+
+    #[track_caller]
+    fn assert_whole(&self) {
+        self.export.expected(&["All", "Some"]).assert_same(&self.sandbox.store().contents());
+    }
+}
+
+const FINISHED: &str = "cycle finished";
+
+#[test]
+fn it_runs_at_once_and_then_when_it_is_asked_to() {
+    let mut bench = Bench::new(&[]);
+    let service = bench.start();
+    // No cycle was ever begun.
+    let first = service.wait_for(FINISHED, 1);
+    assert_eq!(first[0]["outcome"], "done");
+    bench.assert_whole();
+    let status = service.status();
+    assert_eq!(status["lastCycle"]["outcome"], "done");
+    assert_eq!(status["service"]["waitsFor"], Value::Null);
+
+    bench.export = Export::of(12).group("All", people(0..12)).group("Some", people(2..6));
+    bench.publish();
+    let (code, body) = service.post("/api/sync", "");
+    assert_eq!(code, 202, "{body}");
+    service.wait_for(FINISHED, 2);
+    bench.assert_whole();
+    assert_eq!(service.metric("idcsync_cycles_total{outcome=\"done\",profile=\"p\"}"), Some(2.0));
+    assert_eq!(service.logged("run begins")[1]["why"], "asked for");
+    // One line a cycle, and nobody's name in the log.
+    let text = format!("{:?}", service.log());
+    assert!(!text.contains("p03"), "{text}");
+}
+
+#[test]
+fn a_pause_holds_all_cycles_until_it_is_ended() {
+    let mut bench = Bench::new(&[]);
+    let service = bench.start();
+    service.wait_for(FINISHED, 1);
+    let (code, body) = service.post("/api/pause", r#"{"reason": "a change freeze", "by": "ada"}"#);
+    assert_eq!(code, 200, "{body}");
+    bench.export = Export::of(12).group("All", people(0..11)).group("Some", people(0..4));
+    bench.publish();
+    let (code, body) = service.post("/api/sync", "");
+    assert_eq!(code, 409, "{body}");
+    assert_eq!(service.status()["paused"]["reason"], "a change freeze");
+    // Whoever looks from elsewhere sees the same.
+    bench.idcsync.run(&["status"]).exits(0).says("by ada").says("a change freeze");
+    let (code, body) = service.post("/api/resume", "");
+    assert_eq!(code, 200, "{body}");
+    let (code, body) = service.post("/api/sync", "");
+    assert_eq!(code, 202, "{body}");
+    service.wait_for(FINISHED, 2);
+    bench.assert_whole();
+}
+
+#[test]
+fn a_term_ends_it_between_two_steps_with_everything_on_record() {
+    let bench = Bench::new(&["--latency-ms", "80"]);
+    let mut service = bench.start();
+    service.until("some writes", || {
+        (bench.sandbox.requests().iter().filter(|r| is_write(r)).count() > 5).then_some(())
+    });
+    let begun = Instant::now();
+    service.server().stop();
+    assert!(begun.elapsed() < Duration::from_secs(20));
+    let stopped = service.logged("service stopped");
+    assert_eq!(stopped.len(), 1, "{:#?}", service.log());
+    assert_eq!(service.logged(FINISHED)[0]["outcome"], "stopped");
+    // All that was done is on record: nothing is looked up, and nothing is done twice.
+    let run = bench.idcsync.run_json(&["sync"]).exits(0);
+    assert_eq!(run.json()["counts"]["recovered"], 0);
+    bench.assert_whole();
+    assert!(bench.sandbox.requests().iter().filter(|r| is_write(r)).all(|r| r["outcome"] == "ok"));
+}
+
+#[test]
+fn a_changed_config_is_taken_up_and_a_broken_one_is_not() {
+    let mut bench = Bench::new(&[]);
+    let service = bench.start();
+    service.wait_for(FINISHED, 1);
+
+    let whole = fs::read_to_string(bench.idcsync.path("idcsync.toml")).unwrap();
+    bench.idcsync.configure(&whole.replace("max-percent", "max-persent"));
+    service.server_signal("HUP");
+    service.until("the broken file", || service.status()["service"]["configProblem"].as_str().map(str::to_owned));
+    assert_eq!(service.metric("idcsync_config_loaded{profile=\"p\"}"), Some(0.0));
+    assert_eq!(service.post("/api/sync", "").0, 202);
+    service.wait_for(FINISHED, 2);
+    let text = service.status()["findings"].to_string();
+    assert!(text.contains("ConfigInvalid") && text.contains("max-persent"), "{text}");
+
+    // No signal: the file is looked at every few seconds.
+    bench.more = format!("{SELDOM}jitter = \"1s\"\n");
+    bench.export = Export::of(12).group("All", people(0..12)).group("Some", people(0..2)).group("New", people(3..6));
+    bench.publish();
+    bench.idcsync.configure(&whole.replace("\"Some\"", "\"Some\", \"New\""));
+    service.wait_for("the config file was taken up", 1);
+    assert_eq!(service.post("/api/sync", "").0, 202);
+    service.wait_for(FINISHED, 3);
+    bench.export.expected(&["All", "Some", "New"]).assert_same(&bench.sandbox.store().contents());
+    assert_eq!(service.status()["findings"].as_array().map(Vec::len), Some(0));
+    assert_eq!(service.metric("idcsync_config_loaded{profile=\"p\"}"), Some(1.0));
+
+    // Another profile is another sync.
+    bench.idcsync.configure(&whole.replace("profile = \"p\"", "profile = \"q\""));
+    service.server_signal("HUP");
+    let problem =
+        service.until("the refusal", || service.status()["service"]["configProblem"].as_str().map(str::to_owned));
+    assert!(problem.contains("start the service again"), "{problem}");
+}
+
+#[test]
+fn a_directory_that_is_away_is_tried_again_before_the_next_slot() {
+    let bench = Bench::new(&[]);
+    let file = bench.idcsync.path("directory.ldif");
+    let aside = bench.idcsync.path("aside.ldif");
+    fs::rename(&file, &aside).unwrap();
+    let service = bench.start();
+    service.until("the failure", || {
+        let last = service.status()["service"]["last"]["outcome"].clone();
+        (last == "unreachable").then_some(())
+    });
+    assert_eq!(service.get("/healthz").0, 200);
+    let text = service.status()["findings"].to_string();
+    assert!(text.contains("DirectoryUnavailable"), "{text}");
+    fs::rename(&aside, &file).unwrap();
+    // After 15 seconds, although the next slot is years away.
+    service.until("the second try", || {
+        (service.status()["service"]["last"]["outcome"] == "done").then_some(())
+    });
+    bench.assert_whole();
+    assert_eq!(service.logged("run begins").last().unwrap()["why"], "the last one failed");
+}
+
+#[test]
+fn a_directory_server_that_fails_over_is_left_for_the_next_one() {
+    let ldif = "dn: dc=ex,dc=test\nobjectClass: domain\ndc: ex\n\n\
+                dn: uid=ada,dc=ex,dc=test\nobjectClass: inetOrgPerson\nuid: ada\ncn: Ada\nsn: L\ngivenName: Ada\n\
+                displayName: Ada\nmail: ada@ex.test\n\n\
+                dn: cn=Crew,dc=ex,dc=test\nobjectClass: groupOfNames\ncn: Crew\nmember: uid=ada,dc=ex,dc=test\n";
+    let slapd = Slapd::start_ldif(ldif, "dc=ex,dc=test", &Options::default());
+    let nobody = Loopback::claim();
+    let bench = Bench::new(&[]);
+    bench.idcsync.write("password", slapd.password());
+    let config = format!(
+        "profile = \"p\"\n[directory]\nkind = \"ldap\"\nurls = [\"ldap://{}\", \"{}\"]\nbase-dn = \"dc=ex,dc=test\"\n\
+         bind = {{ dn = \"{}\", password-file = \"password\" }}\n\
+         tls = {{ starttls = true, ca-file = \"{}\" }}\ntimeout = \"5s\"\n[scope]\ngroups = [\"Crew\"]\n{}\n[state]\n\
+         url = \"sqlite:state.db\"\n{}{SELDOM}",
+        nobody.at(389),
+        slapd.ldap_url(),
+        slapd.reader_dn(),
+        slapd.ca_file().display(),
+        bench.sandbox.target(),
+        service::config(&bench.address),
+    );
+    bench.idcsync.configure(&config);
+    let service = bench.start();
+    let first = service.wait_for(FINISHED, 1);
+    assert_eq!(first[0]["outcome"], "done");
+    assert_eq!(bench.sandbox.store().contents().memberships(), 1);
+}
+
+#[test]
+fn the_state_database_goes_away_and_comes_back() {
+    let mut postgres = Postgres::start();
+    let mut bench = Bench::new(&[]);
+    bench.state = postgres.url();
+    bench.configure();
+    let service = bench.start();
+    service.wait_for(FINISHED, 1);
+    assert_eq!(service.get("/readyz").0, 200);
+    postgres.kill();
+    service.until("it is not ready", || (service.get("/readyz").0 == 503).then_some(()));
+    let (_, body) = service.get("/readyz");
+    assert!(body.contains("the state database"), "{body}");
+    assert_eq!(service.get("/healthz").0, 200);
+    postgres.restart();
+    service.until("it is ready", || (service.get("/readyz").0 == 200).then_some(()));
+    bench.export = Export::of(12).group("All", people(0..12)).group("Some", people(5..9));
+    bench.publish();
+    assert_eq!(service.post("/api/sync", "").0, 202);
+    service.wait_for(FINISHED, 2);
+    bench.assert_whole();
+}
+
+#[test]
+fn what_cannot_start_says_so_and_ends() {
+    let bench = Bench::new(&[]);
+    let _taken = std::net::TcpListener::bind(bench.address.at(8080)).unwrap();
+    bench.idcsync.run(&["run"]).exits(2).complains("cannot listen on").complains("[service] listen");
+    bench.idcsync.configure("profile = \"p\"\n");
+    bench.idcsync.run(&["run"]).exits(2);
+}
