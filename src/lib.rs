@@ -10,8 +10,9 @@
 //!   └────────────────────── outcome of each step, as it happens ───────────────────────┘
 //! ```
 //!
-//! `ids`, `model`, `scope`, `mapping` and `plan` are pure: no async, no clock, no I/O. `directory`, `target` and
-//! `state` know `model` and never each other; `apply` knows `plan` and the traits; only `cycle` knows the order.
+//! `ids`, `model`, `scope`, `mapping`, `plan` and `schedule` (when cycles run) are pure: no async, no clock, no I/O.
+//! `directory`, `target` and `state` know `model` and never each other; `apply` knows `plan` and the traits; only
+//! `cycle` knows the order.
 
 pub mod apply;
 pub mod cli;
@@ -24,6 +25,7 @@ pub mod model;
 pub mod plan;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
+pub mod schedule;
 pub mod scope;
 pub mod secret;
 pub mod state;
