@@ -10,9 +10,9 @@
 //!   └────────────────────── outcome of each step, as it happens ───────────────────────┘
 //! ```
 //!
-//! `ids`, `model`, `scope`, `mapping` and `plan` are pure: no async, no clock, no I/O. `directory`, `target` and
-//! `state` know `model` and never each other; `apply` knows `plan` and the traits; only `cycle` knows the order.
-//! `run` is what `cli` and `service` do with a profile.
+//! `ids`, `model`, `scope`, `mapping`, `plan` and `schedule` (when cycles run) are pure: no async, no clock, no I/O.
+//! `directory`, `target` and `state` know `model` and never each other; `apply` knows `plan` and the traits; only
+//! `cycle` knows the order. `run` is what `cli` and `service` do with a profile.
 
 pub mod apply;
 pub mod cli;
@@ -26,6 +26,7 @@ pub mod plan;
 pub mod run;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
+pub mod schedule;
 pub mod scope;
 pub mod secret;
 pub mod service;

@@ -14,12 +14,13 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("scope", &["ids", "model"]),
     ("mapping", &["ids", "model"]),
     ("plan", &["ids", "model", "scope", "mapping"]),
+    ("schedule", &[]),
     ("directory", &["ids", "model", "secret"]),
     ("target", &["ids", "model", "secret", "sandbox"]),
     ("state", &["ids", "model", "secret"]),
     ("sandbox", &["secret"]),
     ("apply", &["ids", "model", "plan", "target"]),
-    ("config", &["ids", "model", "secret", "directory", "mapping", "plan", "state", "target"]),
+    ("config", &["ids", "model", "secret", "directory", "mapping", "plan", "schedule", "state", "target"]),
     ("cycle", &["ids", "model", "scope", "mapping", "plan", "directory", "target", "state", "apply"]),
     ("telemetry", &["ids", "model", "plan", "directory", "state", "config"]),
     ("service", &["ids", "model", "plan", "state", "config", "cycle", "telemetry", "run", "schedule"]),
@@ -35,6 +36,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "scope",
             "mapping",
             "plan",
+            "schedule",
             "directory",
             "target",
             "state",
@@ -52,7 +54,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 ];
 
 /// No I/O, no clock, no randomness, no async.
-const PURE: &[&str] = &["ids", "model", "scope", "mapping", "plan"];
+const PURE: &[&str] = &["ids", "model", "scope", "mapping", "plan", "schedule"];
 const IMPURE: &[&str] = &[
     "ldap3",
     "aws_",

@@ -1,34 +1,19 @@
-//! Every key of the file: which table it belongs to, and whether this version can do what it asks for.
-
-/// One key of one table.
-pub(super) struct Key {
-    pub name: &'static str,
-    /// Known, and refused with this reason: it asks for something that this version cannot do.
-    pub later: Option<&'static str>,
-}
+//! Every key of the file, and which table it belongs to.
 
 /// The keys of one table.
 pub(super) struct Shape {
     /// Dotted, without what is an element of an array; empty for the file itself.
     pub path: &'static str,
-    pub keys: &'static [Key],
-}
-
-const fn key(name: &'static str) -> Key {
-    Key { name, later: None }
-}
-
-const fn later(name: &'static str, why: &'static str) -> Key {
-    Key { name, later: Some(why) }
+    pub keys: &'static [&'static str],
 }
 
 impl Shape {
-    pub fn key(&self, name: &str) -> Option<&'static Key> {
-        self.keys.iter().find(|k| k.name == name)
+    pub fn has(&self, name: &str) -> bool {
+        self.keys.contains(&name)
     }
 
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
-        self.keys.iter().map(|k| k.name)
+        self.keys.iter().copied()
     }
 
     /// The two keys by which a secret is found, where the table has them.
@@ -45,7 +30,7 @@ impl Shape {
         match self.path {
             "" => "the file".to_owned(),
             path @ ("directory" | "scope" | "mapping" | "target" | "lifecycle" | "guard" | "schedule"
-            | "state" | "log") => format!("[{path}]"),
+            | "state" | "service" | "metrics" | "log") => format!("[{path}]"),
             "mapping.jmespath" => "the table of a mapping".to_owned(),
             path => format!("`{path}`"),
         }
@@ -55,129 +40,117 @@ impl Shape {
 pub(super) const ROOT: Shape = Shape {
     path: "",
     keys: &[
-        key("profile"),
-        key("directory"),
-        key("scope"),
-        key("mapping"),
-        key("target"),
-        key("lifecycle"),
-        key("guard"),
-        key("schedule"),
-        key("state"),
-        later("service", "it belongs to `idcsync run`"),
-        key("log"),
+        "profile",
+        "directory",
+        "scope",
+        "mapping",
+        "target",
+        "lifecycle",
+        "guard",
+        "schedule",
+        "state",
+        "service",
+        "metrics",
+        "log",
     ],
 };
 
 pub(super) const DIRECTORY: Shape = Shape {
     path: "directory",
     keys: &[
-        key("kind"),
-        key("urls"),
-        key("discover"),
-        key("base-dn"),
-        key("bind"),
-        key("tls"),
-        key("allow-plaintext"),
-        key("page-size"),
-        key("timeout"),
-        key("file"),
-        key("schema"),
+        "kind",
+        "urls",
+        "discover",
+        "base-dn",
+        "bind",
+        "tls",
+        "allow-plaintext",
+        "page-size",
+        "timeout",
+        "file",
+        "schema",
     ],
 };
 
-pub(super) const BIND: Shape = Shape {
-    path: "directory.bind",
-    keys: &[key("dn"), key("password-file"), key("password-env"), key("external")],
-};
+pub(super) const BIND: Shape =
+    Shape { path: "directory.bind", keys: &["dn", "password-file", "password-env", "external"] };
 
 pub(super) const EXTERNAL: Shape =
-    Shape { path: "directory.bind.external", keys: &[key("cert-file"), key("key-file")] };
+    Shape { path: "directory.bind.external", keys: &["cert-file", "key-file"] };
 
-pub(super) const TLS: Shape = Shape { path: "directory.tls", keys: &[key("ca-file"), key("starttls")] };
+pub(super) const TLS: Shape = Shape { path: "directory.tls", keys: &["ca-file", "starttls"] };
 
 pub(super) const SCOPE: Shape = Shape {
     path: "scope",
     keys: &[
-        key("groups"),
-        key("users"),
-        key("nested-groups"),
-        key("user-filter"),
-        key("primary-group"),
-        key("include-distribution-groups"),
+        "groups",
+        "users",
+        "nested-groups",
+        "user-filter",
+        "primary-group",
+        "include-distribution-groups",
     ],
 };
 
-pub(super) const SCOPE_GROUP: Shape = Shape { path: "scope.groups", keys: &[key("group"), key("write")] };
+pub(super) const SCOPE_GROUP: Shape = Shape { path: "scope.groups", keys: &["group", "write"] };
 
-pub(super) const MAPPING: Shape = Shape { path: "mapping", keys: &[key("user"), key("group")] };
+pub(super) const MAPPING: Shape = Shape { path: "mapping", keys: &["user", "group"] };
 
 /// The right-hand side of a mapping that is not a template.
-pub(super) const EXPRESSION: Shape = Shape { path: "mapping.jmespath", keys: &[key("jmespath")] };
+pub(super) const EXPRESSION: Shape = Shape { path: "mapping.jmespath", keys: &["jmespath"] };
 
 pub(super) const TARGET: Shape = Shape {
     path: "target",
     keys: &[
-        key("kind"),
-        key("identity-store-id"),
-        key("region"),
-        key("endpoint-url"),
-        key("requests-per-second"),
-        key("scim"),
-        key("adopt"),
-        key("protect"),
-        key("assignments"),
-        key("max-apply"),
-        key("store"),
-        key("request-log"),
+        "kind",
+        "identity-store-id",
+        "region",
+        "endpoint-url",
+        "requests-per-second",
+        "scim",
+        "adopt",
+        "protect",
+        "assignments",
+        "max-apply",
+        "store",
+        "request-log",
     ],
 };
 
 pub(super) const LIFECYCLE: Shape = Shape {
     path: "lifecycle",
     keys: &[
-        key("disable-after"),
-        key("on-directory-delete"),
-        key("delete-after"),
-        key("delete-on-absence"),
-        key("trust-change-log"),
-        key("on-directory-disable"),
-        key("disable-method"),
-        key("on-group-out-of-scope"),
+        "disable-after",
+        "on-directory-delete",
+        "delete-after",
+        "delete-on-absence",
+        "trust-change-log",
+        "on-directory-disable",
+        "disable-method",
+        "on-group-out-of-scope",
     ],
 };
 
-pub(super) const SCIM: Shape = Shape {
-    path: "target.scim",
-    keys: &[key("url"), key("token-file"), key("token-env"), key("token-expires"), key("remove-form")],
-};
+pub(super) const SCIM: Shape =
+    Shape { path: "target.scim", keys: &["url", "token-file", "token-env", "token-expires", "remove-form"] };
 
 pub(super) const GUARD: Shape = Shape {
     path: "guard",
-    keys: &[
-        key("max-deletes"),
-        key("max-disables"),
-        key("max-removals"),
-        key("max-renames"),
-        key("max-growth"),
-        key("max-percent"),
-    ],
+    keys: &["max-deletes", "max-disables", "max-removals", "max-renames", "max-growth", "max-percent"],
 };
 
-/// Why a key of `[schedule]` has to wait.
-const FOR_RUN: &str = "it belongs to `idcsync run`; until then, start `idcsync sync` from cron or a CronJob";
+pub(super) const SCHEDULE: Shape =
+    Shape { path: "schedule", keys: &["cron", "timezone", "jitter", "drift-check"] };
 
-pub(super) const SCHEDULE: Shape = Shape {
-    path: "schedule",
-    keys: &[later("cron", FOR_RUN), later("timezone", FOR_RUN), later("jitter", FOR_RUN), key("drift-check")],
-};
+pub(super) const STATE: Shape =
+    Shape { path: "state", keys: &["url", "password-file", "password-env", "keep-history"] };
 
-pub(super) const STATE: Shape = Shape {
-    path: "state",
-    keys: &[key("url"), key("password-file"), key("password-env"), key("keep-history")],
-};
+pub(super) const SERVICE: Shape =
+    Shape { path: "service", keys: &["listen", "token-file", "token-env", "grace"] };
 
-pub(super) const LOG: Shape = Shape { path: "log", keys: &[key("format"), key("error-log")] };
+pub(super) const METRICS: Shape = Shape { path: "metrics", keys: &["textfile"] };
+
+pub(super) const LOG: Shape = Shape { path: "log", keys: &["format", "error-log"] };
 
 /// Every table with a fixed set of keys. Those of `[mapping.user]` are `UserAttribute::ALL`.
 pub(super) const ALL: &[&Shape] = &[
@@ -196,6 +169,8 @@ pub(super) const ALL: &[&Shape] = &[
     &GUARD,
     &SCHEDULE,
     &STATE,
+    &SERVICE,
+    &METRICS,
     &LOG,
 ];
 

@@ -19,7 +19,7 @@ mod values;
 use std::path::{Path, PathBuf};
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
-pub use settings::{Config, LogFormat, LogSettings, ScopeSettings, StateSettings};
+pub use settings::{Config, LogFormat, LogSettings, ScopeSettings, ServiceSettings, StateSettings};
 
 /// Why there is no config.
 #[derive(Debug, thiserror::Error)]

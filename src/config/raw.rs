@@ -64,20 +64,11 @@ impl<'t> Reader<'t> {
     pub fn section(&mut self, shape: &'static Shape, table: &'t DeTable<'t>, at: Span) -> Section<'t> {
         let mut meant = Vec::new();
         for name in table.keys() {
-            match shape.key(name.get_ref()) {
-                None => meant.extend(self.unknown_key(shape, name.get_ref(), name.span())),
-                Some(key) => {
-                    if let Some(why) = key.later {
-                        self.not_yet(name.span(), key.name, why);
-                    }
-                }
+            if !shape.has(name.get_ref()) {
+                meant.extend(self.unknown_key(shape, name.get_ref(), name.span()));
             }
         }
         Section { shape, table: Some(table), meant, at }
-    }
-
-    pub fn not_yet(&mut self, span: Span, what: &str, why: &str) {
-        self.error(span, format!("`{what}` is not supported yet")).label("not supported yet").help(why);
     }
 
     /// Gives the key that was most likely meant.
@@ -85,7 +76,7 @@ impl<'t> Reader<'t> {
         let near = nearest(name, shape.names());
         let title = shape.title();
         let secret = names_a_secret(name).then(|| shape.secret()).flatten();
-        let elsewhere = keys::ALL.iter().find(|s| s.key(name).is_some_and(|k| k.later.is_none()));
+        let elsewhere = keys::ALL.iter().find(|s| s.has(name));
         let help = if let Some((file, env)) = secret {
             format!("secrets are never written in this file: use `{file}` or `{env}`")
         } else if let Some(near) = near {
@@ -155,7 +146,7 @@ impl<'t> Section<'t> {
     }
 
     pub fn value(&self, key: &'static str) -> Option<Value<'t>> {
-        debug_assert!(self.shape.key(key).is_some(), "`{key}` is not in the shape of {}", self.shape.path);
+        debug_assert!(self.shape.has(key), "`{key}` is not in the shape of {}", self.shape.path);
         let value: &Spanned<DeValue<'_>> = self.table?.get(key)?;
         Some(Value { value: value.get_ref(), span: value.span() })
     }

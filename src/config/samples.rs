@@ -98,8 +98,8 @@ fn the_reference_has_every_key_and_no_other() {
 
     let mut known = BTreeSet::new();
     for shape in keys::ALL.iter().filter(|s| s.path != keys::EXPRESSION.path) {
-        for key in shape.keys.iter().filter(|k| k.later.is_none()) {
-            known.insert(format!("{}.{}", shape.path, key.name).trim_start_matches('.').to_owned());
+        for key in shape.names() {
+            known.insert(format!("{}.{key}", shape.path).trim_start_matches('.').to_owned());
         }
     }
     known.extend(UserAttribute::ALL.iter().map(|a| format!("mapping.user.\"{a}\"")));
@@ -140,6 +140,9 @@ const EXAMPLES: &[&str] = &[
     "request-log",
     "password-file",
     "password-env",
+    "token-file",
+    "token-env",
+    "textfile",
     "error-log",
     "scim",
 ];

@@ -1,6 +1,7 @@
 //! The checked config: nothing in it needs another look.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use crate::directory::DirectorySettings;
 use crate::mapping::Mapping;
 use crate::model::{ScopeEntry, Wanted};
 use crate::plan::Policy;
+use crate::schedule::Schedule;
 use crate::secret::SecretSource;
 use crate::target::TargetSettings;
 
@@ -28,6 +30,11 @@ pub struct Config {
     pub max_apply: Duration,
     /// How often a cycle also reads the target back.
     pub drift_check: Duration,
+    /// When the service runs cycles.
+    pub schedule: Schedule,
+    pub service: ServiceSettings,
+    /// Where `sync` leaves its metrics for a node exporter.
+    pub metrics_textfile: Option<PathBuf>,
     pub state: StateSettings,
     /// How long past cycles are kept.
     pub keep_history: Duration,
@@ -71,6 +78,17 @@ pub struct StateSettings {
     pub password: Option<SecretSource>,
     /// Where a relative SQLite path starts: the directory of the config file.
     pub base_dir: PathBuf,
+}
+
+/// What the service is to others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceSettings {
+    /// For health, metrics and the API.
+    pub listen: SocketAddr,
+    /// What a caller has to show who changes something; without it nobody can.
+    pub token: Option<SecretSource>,
+    /// How long a cycle may go on when the service is told to end.
+    pub grace: Duration,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! `[lifecycle]` and `[schedule]`: what becomes of those who leave, and how often a cycle looks at everything.
+//! `[lifecycle]`: what becomes of those who leave.
 
 use std::time::Duration;
 
@@ -9,8 +9,7 @@ use crate::config::values::{DAY, HOUR};
 use crate::plan::{DisableMethod, Lifecycle, OnDelete, OnDisable, OnGroupOut};
 use crate::target::TargetSettings;
 
-const LONGEST: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
-const DEFAULT_DRIFT_CHECK: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const LONGEST: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
 
 const ON_DELETE: &[(&str, OnDelete)] = &[("delete", OnDelete::Delete), ("disable", OnDelete::Disable)];
 const ON_DISABLE: &[(&str, OnDisable)] = &[("disable", OnDisable::Disable), ("ignore", OnDisable::Ignore)];
@@ -80,13 +79,8 @@ fn delete_on_absence<'t>(r: &mut Reader<'t>, section: &Section<'t>) -> Option<Si
     time
 }
 
-/// How often a cycle also reads the target back.
-pub(super) fn drift_check<'t>(r: &mut Reader<'t>, section: &Section<'t>) -> Duration {
-    section.duration(r, "drift-check", HOUR..=LONGEST).unwrap_or(DEFAULT_DRIFT_CHECK)
-}
-
 /// What the file can say is far from the limit.
-fn signed(time: Duration) -> SignedDuration {
+pub(super) fn signed(time: Duration) -> SignedDuration {
     SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX)
 }
 

@@ -3,8 +3,10 @@
 mod directory;
 mod lifecycle;
 mod mapping;
+mod schedule;
 mod scim;
 mod scope;
+mod service;
 mod state;
 mod target;
 
@@ -56,7 +58,12 @@ fn read<'t>(r: &mut Reader<'t>, tree: &'t DeTable<'t>) -> Option<Config> {
     let guard = optional(r, &root, "guard", &keys::GUARD);
     let guard = target::guard(r, &guard);
     let schedule = optional(r, &root, "schedule", &keys::SCHEDULE);
-    let drift_check = lifecycle::drift_check(r, &schedule);
+    let drift_check = schedule::drift_check(r, &schedule);
+    let schedule = schedule::read(r, &schedule, profile.as_deref().unwrap_or_default());
+    let service = optional(r, &root, "service", &keys::SERVICE);
+    let service = service::read(r, &service);
+    let metrics = optional(r, &root, "metrics", &keys::METRICS);
+    let metrics_textfile = service::textfile(r, &metrics);
     let state = optional(r, &root, "state", &keys::STATE);
     let state = state::read(r, &state);
     let log = optional(r, &root, "log", &keys::LOG);
@@ -73,6 +80,9 @@ fn read<'t>(r: &mut Reader<'t>, tree: &'t DeTable<'t>) -> Option<Config> {
         assignments: target.assignments,
         max_apply: target.max_apply,
         drift_check,
+        schedule: schedule?,
+        service: service?,
+        metrics_textfile,
         state: state.settings?,
         keep_history: state.keep_history,
         log,

@@ -3,6 +3,7 @@
 mod properties;
 mod scim;
 mod sections;
+mod service;
 
 use std::path::Path;
 use std::time::Duration;
@@ -81,6 +82,10 @@ fn a_small_file_has_the_defaults() {
     assert_eq!(config.policy.lifecycle, Lifecycle::default());
     assert_eq!(config.drift_check, Duration::from_secs(86_400));
     assert_eq!(config.max_apply, Duration::from_secs(3000));
+    assert_eq!(config.schedule.describe(), "0 * * * *, UTC");
+    let listen = "127.0.0.1:8080".parse().unwrap();
+    assert_eq!(config.service, ServiceSettings { listen, token: None, grace: Duration::from_secs(30) });
+    assert_eq!(config.metrics_textfile, None);
     assert_eq!(config.state.url, "sqlite:///var/lib/idcsync/state.db");
     assert_eq!(config.keep_history, Duration::from_secs(400 * 86_400));
     assert_eq!(config.log, LogSettings { format: LogFormat::Auto, error_log: None });
@@ -90,12 +95,15 @@ fn a_small_file_has_the_defaults() {
 #[test]
 fn relative_paths_start_where_the_file_is() {
     let text = with(&[("bind", r#"bind = { dn = "CN=svc", password-file = "secret/ldap" }"#)])
-        + "[log]\nerror-log = \"../errors.jsonl\"\n";
+        + "[log]\nerror-log = \"../errors.jsonl\"\n[service]\ntoken-file = \"secret/http\"\n\
+           [metrics]\ntextfile = \"idcsync.prom\"\n";
     let config = parse(&text).unwrap();
     let DirectorySettings::Ldap(ldap) = &config.directory else { panic!("no ldap") };
     assert!(matches!(&ldap.bind, Bind::Simple { password: SecretSource::File(path), .. }
         if path == Path::new("/etc/idcsync/secret/ldap")));
     assert_eq!(config.log.error_log.unwrap(), Path::new("/etc/idcsync/../errors.jsonl"));
+    assert_eq!(config.service.token, Some(SecretSource::File("/etc/idcsync/secret/http".into())));
+    assert_eq!(config.metrics_textfile.unwrap(), Path::new("/etc/idcsync/idcsync.prom"));
     assert_eq!(config.state.base_dir, Path::new("/etc/idcsync"));
     let here = Config::from_bytes(GOOD.as_bytes(), Path::new("corp.toml")).unwrap();
     assert_eq!(here.state.base_dir, Path::new("."));
@@ -122,7 +130,7 @@ requests-per-second = 100
 [guard]
 max-percent = 120
 [schedule]
-cron = "0 * * * *"
+cron = "0 24 * * *"
 "#), @r#"
      × "corp 1" cannot be the name of a profile
       ╭─[/etc/idcsync/corp.toml:2:11]
@@ -226,13 +234,14 @@ cron = "0 * * * *"
        ·                ╰── from 1 to 100
        ╰────
 
-     × `cron` is not supported yet
-       ╭─[/etc/idcsync/corp.toml:20:1]
-    20 │ cron = "0 * * * *"
-       · ──┬─
-       ·   ╰── not supported yet
+     × `cron` cannot be "0 24 * * *": the hour is wrong: value must be in range 0..=23; found 24
+       ╭─[/etc/idcsync/corp.toml:20:11]
+    20 │ cron = "0 24 * * *"
+       ·           ─┬
+       ·            ╰── the hour is wrong: value must be in range 0..=23; found 24
        ╰────
-     help: it belongs to `idcsync run`; until then, start `idcsync sync` from cron or a CronJob
+     help: five fields as in crontab(5), such as "0 * * * *" (hourly) or "30 2 * * mon-fri"; or
+           "@hourly"
     "#);
 }
 
@@ -280,32 +289,6 @@ ${givenname} \
      help: there are abs, avg, ceil, contains, ends_with, floor, join, keys, length, lower, map, max,
            max_by, merge, min, min_by, not_null, replace, reverse, sort, sort_by, split, starts_with,
            substring, sum, to_array, to_number, to_string, trim, type, upper, values
-    "#);
-}
-
-#[test]
-fn what_comes_later_is_refused_and_not_ignored() {
-    assert_snapshot!(lines(r#"
-profile = "corp"
-[directory]
-kind = "ldif"
-file = "export.ldif"
-base-dn = "DC=corp"
-[scope]
-users = ["alice"]
-[target]
-kind = "sandbox"
-store = "s"
-[schedule]
-cron = "0 * * * *"
-timezone = "Europe/Zurich"
-jitter = "2m"
-[service]
-"#), @r#"
-    corp.toml:13:1: `cron` is not supported yet; it belongs to `idcsync run`; until then, start `idcsync sync` from cron or a CronJob
-    corp.toml:14:1: `timezone` is not supported yet; it belongs to `idcsync run`; until then, start `idcsync sync` from cron or a CronJob
-    corp.toml:15:1: `jitter` is not supported yet; it belongs to `idcsync run`; until then, start `idcsync sync` from cron or a CronJob
-    corp.toml:16:2: `service` is not supported yet; it belongs to `idcsync run`
     "#);
 }
 
