@@ -11,12 +11,14 @@
 //! ```
 //!
 //! `ids`, `model`, `scope`, `mapping` and `plan` are pure: no async, no clock, no I/O. `directory`, `target` and
-//! `state` know `model` and never each other; `apply` knows `plan` and the traits; only `cycle` knows the order.
+//! `state` know `model` and never each other (`deadline` is what they share of a lease); `apply` knows `plan` and the
+//! traits; only `cycle` knows the order.
 
 pub mod apply;
 pub mod cli;
 pub mod config;
 pub mod cycle;
+pub mod deadline;
 pub mod directory;
 pub mod ids;
 pub mod mapping;

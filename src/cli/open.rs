@@ -10,7 +10,7 @@ use crate::cycle::{Profile, chain};
 use crate::directory::{self, Directory};
 use crate::scope::NestedGroups;
 use crate::state::{State, StateCopy, StateError, StateUrl};
-use crate::target::{self, Access, Target};
+use crate::target::{self, Access, Gate, Target};
 
 pub fn profile(config: &Config) -> Profile<'_> {
     Profile {
@@ -33,8 +33,13 @@ pub fn directory(config: &Config) -> Box<dyn Directory> {
     directory::open(config.directory.clone())
 }
 
-pub async fn target(context: &Context, config: &Config, access: Access) -> Result<Arc<dyn Target>, Exit> {
-    Box::pin(target::connect(&config.target, access)).await.map_err(|error| {
+pub async fn target(
+    context: &Context,
+    config: &Config,
+    access: Access,
+    gate: Gate,
+) -> Result<Arc<dyn Target>, Exit> {
+    Box::pin(target::connect(&config.target, access, gate)).await.map_err(|error| {
         context.complain(&format!("error: the target cannot be used: {}", chain(&error)));
         Exit::Unreachable
     })

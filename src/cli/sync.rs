@@ -4,7 +4,6 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::Args;
 use jiff::Timestamp;
@@ -24,8 +23,8 @@ use crate::cycle::{
 use crate::ids::IdentityStoreId;
 use crate::model::{Code, Finding, Severity};
 use crate::plan::{Action, PlanView, Sweep, render, shown};
-use crate::state::{CycleKind, Holder, LeaseAnswer, State};
-use crate::target::{Access, Target};
+use crate::state::{self, CycleKind, Holder, LEASE_TTL, Lease, LeaseAnswer, State};
+use crate::target::{Access, Gate, Target};
 use crate::telemetry;
 
 #[derive(Debug, Args)]
@@ -77,9 +76,6 @@ impl SyncArgs {
 
 /// Cycles of one run: the second repairs what the first did not find in the target.
 const MOST_ROUNDS: u32 = 3;
-
-/// How long a lease lasts if its holder falls silent.
-pub const LEASE: Duration = Duration::from_secs(60);
 
 pub async fn run(context: &Context, args: &SyncArgs) -> Exit {
     match sync(context, args).await {
@@ -149,7 +145,7 @@ async fn dry_run(context: &Context, args: &SyncArgs, config: &Config) -> Result<
 
 /// The plan that a cycle would make now. Writes nothing anywhere.
 pub async fn plan(context: &Context, config: &Config, profile: &Profile<'_>) -> Result<Prepared, Exit> {
-    let target = open::target(context, config, Access::ReadOnly).await?;
+    let target = open::target(context, config, Access::ReadOnly, Gate::Open).await?;
     let identity_store = identity_store(context, target.as_ref()).await?;
     let state = open::state_copy(context, config).await?;
     let directory = open::directory(config);
@@ -217,38 +213,38 @@ async fn with_state(
         }
     }
     // The lease first, where it can be told what it is of: an in-process sandbox is locked by whoever is at work.
-    let (store, opened) = match config.target.identity_store() {
-        Some(store) => (store, None),
+    let store = match config.target.identity_store() {
+        Some(store) => store,
         None => {
-            let target = open::target(context, config, Access::ReadWrite).await?;
-            (identity_store(context, target.as_ref()).await?, Some(target))
+            let target = open::target(context, config, Access::ReadOnly, Gate::Open).await?;
+            identity_store(context, target.as_ref()).await?
         }
     };
 
     let holder = Holder::current().map_err(state_failed)?;
-    let lease = state.acquire_lease(&store, &holder, clock(), LEASE).await.map_err(state_failed)?;
-    if let LeaseAnswer::HeldBy { holder, until } = lease {
-        context.say(&format!(
-            "Another cycle is at work on {store} ({holder}, until {until}): nothing was done."
-        ));
-        return Ok(if args.strict { Exit::LeaseElsewhere } else { Exit::Done });
-    }
+    let answer = state.acquire_lease(&store, &holder, LEASE_TTL).await.map_err(state_failed)?;
+    let lease = match answer {
+        LeaseAnswer::Acquired(lease) => lease,
+        LeaseAnswer::HeldBy { holder, until } => {
+            context.say(&format!(
+                "Another cycle is at work on {store} ({holder}, until {until}): nothing was done."
+            ));
+            return Ok(if args.strict { Exit::LeaseElsewhere } else { Exit::Done });
+        }
+    };
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let stop = Arc::new(stop);
-    let keeper = tokio::spawn(keep_lease(state.clone(), store.clone(), holder.clone(), Arc::clone(&stop)));
+    let keeper = tokio::spawn(keep_lease(state.clone(), lease.clone(), Arc::clone(&stop)));
     let signals = tokio::spawn(stop_on_signal(stop));
 
-    let target = match opened {
-        Some(target) => Ok(target),
-        None => open::target(context, config, Access::ReadWrite).await,
-    };
+    let target = open::target(context, config, Access::ReadWrite, Gate::Lease(lease.deadline())).await;
     let result = match target {
         Ok(target) => cycles(context, args, config, state, target, store.clone(), mode, &stopped).await,
         Err(exit) => Err(exit),
     };
     keeper.abort();
     signals.abort();
-    if let Err(error) = state.release_lease(&store, &holder).await {
+    if let Err(error) = state.release_lease(&lease).await {
         warn!("the lease could not be given back; it ends by itself: {}", chain(&error));
     }
     result
@@ -501,32 +497,11 @@ fn write_failed(context: &Context, error: &std::io::Error) -> Exit {
 }
 
 /// Prolongs the lease while the cycle runs; without it, no further step is begun.
-pub async fn keep_lease(
-    state: State,
-    store: IdentityStoreId,
-    holder: Holder,
-    stop: Arc<tokio::sync::watch::Sender<bool>>,
-) {
-    let mut failures = 0;
-    loop {
-        tokio::time::sleep(LEASE / 6).await;
-        match state.renew_lease(&store, &holder, clock(), LEASE).await {
-            Ok(true) => failures = 0,
-            Ok(false) => {
-                warn!("the lease was taken over by another cycle: no further step is begun");
-                let _ = stop.send(true);
-                return;
-            }
-            Err(error) => {
-                failures += 1;
-                warn!("the lease could not be prolonged: {}", chain(&error));
-                if failures >= 3 {
-                    let _ = stop.send(true);
-                    return;
-                }
-            }
-        }
-    }
+pub async fn keep_lease(state: State, lease: Lease, stop: Arc<tokio::sync::watch::Sender<bool>>) {
+    let lost = move || {
+        let _ = stop.send(true);
+    };
+    state::keep_lease(state, lease, lost).await;
 }
 
 /// The first SIGINT or SIGTERM ends the cycle between two steps, with everything journalled.

@@ -1,11 +1,12 @@
 //! When a request may be sent, and which requests are sent again.
 //!
 //! One rate limiter is passed by every attempt of every call, first ones and repeated ones alike, and one pause
-//! holds back all callers as soon as any of them was throttled: the quota belongs to the whole account.
+//! holds back all callers as soon as any of them was throttled: the quota belongs to the whole account. Behind it
+//! stands the gate: no attempt is begun that might outlive the lease under which it is made.
 
 use std::fmt;
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
@@ -14,9 +15,25 @@ use tracing::debug;
 use uuid::Uuid;
 
 use super::{TargetError, TargetErrorKind, Usage};
+use crate::deadline::LeaseDeadline;
 
-/// How fast, how often and how long requests are tried.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What of the lease must be left beyond the longest time that an attempt may take.
+const MARGIN: Duration = Duration::from_secs(2);
+
+/// So many attempts are enough to know a service that nobody has reached yet: a wrong address, no network.
+const UNREACHED_ATTEMPTS: u32 = 3;
+
+/// Under what requests are sent. A lease cannot recall a request, so none is begun shortly before it ends.
+#[derive(Clone, Debug, Default)]
+pub enum Gate {
+    /// No lease: of dry runs and checks, which write nothing.
+    #[default]
+    Open,
+    Lease(LeaseDeadline),
+}
+
+/// How fast, how often, how long and under which lease requests are tried.
+#[derive(Clone, Debug)]
 pub struct Pacing {
     /// For all attempts of all calls together; 0 is taken as 1.
     pub requests_per_second: u32,
@@ -30,6 +47,7 @@ pub struct Pacing {
     pub connect_timeout: Duration,
     /// For one attempt, connecting included.
     pub attempt_timeout: Duration,
+    pub gate: Gate,
 }
 
 impl Pacing {
@@ -41,10 +59,21 @@ impl Pacing {
             longest_pause: Duration::from_secs(20),
             total: Duration::from_secs(120),
             connect_timeout: Duration::from_secs(5),
-            attempt_timeout: Duration::from_secs(30),
+            // Short against a lease: requests go on while renewals fail for a while.
+            attempt_timeout: Duration::from_secs(20),
+            gate: Gate::Open,
         }
     }
+
+    /// The usual bounds, under a lease or none.
+    pub(super) fn under(gate: &Gate, requests_per_second: u32) -> Self {
+        Self { gate: gate.clone(), ..Self::new(requests_per_second) }
+    }
 }
+
+const LEASE_ENDING: &str = "LeaseEnding";
+const LEASE_ENDING_MESSAGE: &str = "not sent: the lease of this run is over or about to end, and was not renewed. The \
+    state database did not answer in time, or another run has taken over; the next cycle goes on from here";
 
 /// What it means to send a request twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,6 +147,8 @@ pub(super) struct Pacer {
     writes: AtomicU64,
     throttled: AtomicU64,
     retried: AtomicU64,
+    /// Some request has left this machine.
+    reached: AtomicBool,
 }
 
 impl Pacer {
@@ -132,6 +163,7 @@ impl Pacer {
             writes: AtomicU64::new(0),
             throttled: AtomicU64::new(0),
             retried: AtomicU64::new(0),
+            reached: AtomicBool::new(false),
         }
     }
 
@@ -160,7 +192,10 @@ impl Pacer {
         let mut attempt = 0;
         loop {
             attempt += 1;
-            self.admit().await;
+            if let Err(closed) = self.admit().await {
+                debug!(operation, attempt, code = closed.code, "request not begun");
+                return Err(closed.into_error(repeat, unknown_before));
+            }
             let begun = *begun.get_or_insert_with(Instant::now);
             debug!(operation, attempt, "request");
             let answer = send().await;
@@ -177,7 +212,7 @@ impl Pacer {
                 self.hold_everyone(pause);
             }
             let again = failure.may_repeat(repeat)
-                && attempt < self.pacing.attempts
+                && attempt < self.attempts()
                 && begun.elapsed() + pause <= self.pacing.total;
             // The service's message may name a person: only the code is logged here.
             debug!(operation, attempt, code = failure.code, again, ?pause, "request failed");
@@ -189,16 +224,30 @@ impl Pacer {
         }
     }
 
-    /// Waits until nobody is held back and the rate allows one more request.
-    async fn admit(&self) {
+    /// Waits until nobody is held back, the rate allows one more request, and the lease lasts longer than it can take.
+    async fn admit(&self) -> Result<(), Failure> {
         loop {
             tokio::time::sleep_until(self.resume()).await;
             self.limiter.until_ready().await;
             // Another caller may have been throttled while this one waited for its turn.
-            if self.resume() <= Instant::now() {
-                return;
+            if self.resume() > Instant::now() {
+                continue;
             }
+            let Gate::Lease(lease) = &self.pacing.gate else { return Ok(()) };
+            let needed = self.pacing.attempt_timeout + MARGIN;
+            if lease.remaining() >= needed {
+                return Ok(());
+            }
+            if !lease.reserve(needed).await {
+                return Err(Failure::new(Effect::Unsent, LEASE_ENDING, LEASE_ENDING_MESSAGE));
+            }
+            // Renewed. All who waited for that would go at once: each waits for its turn again.
         }
+    }
+
+    fn attempts(&self) -> u32 {
+        let most = self.pacing.attempts;
+        if self.reached.load(Relaxed) { most } else { most.min(UNREACHED_ATTEMPTS) }
     }
 
     fn resume(&self) -> Instant {
@@ -214,6 +263,7 @@ impl Pacer {
     fn count(&self, repeat: Repeat, attempt: u32, sent: bool) {
         if sent {
             self.requests.fetch_add(1, Relaxed);
+            self.reached.store(true, Relaxed);
         }
         if sent && repeat != Repeat::Read {
             self.writes.fetch_add(1, Relaxed);

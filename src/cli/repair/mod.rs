@@ -10,15 +10,15 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 use super::pause::login;
-use super::sync::{self, LEASE, clock, explain};
+use super::sync::{self, clock, explain};
 use super::{Context, Exit, open};
 use crate::config::Config;
 use crate::cycle::CycleError;
 use crate::ids::IdentityStoreId;
 use crate::model::{Binding, Code, Finding, Kind, Link};
 use crate::plan::Difference;
-use crate::state::{FindingChanges, Holder, LeaseAnswer, Repair, State};
-use crate::target::Access;
+use crate::state::{FindingChanges, Holder, LEASE_TTL, LeaseAnswer, Repair, State};
+use crate::target::{Access, Gate};
 use crate::telemetry;
 use propose::propose;
 use show::tell;
@@ -149,21 +149,24 @@ async fn under_lease(
     let store = match config.target.identity_store() {
         Some(store) => store,
         None => {
-            sync::identity_store(context, open::target(context, config, Access::ReadOnly).await?.as_ref())
-                .await?
+            let target = open::target(context, config, Access::ReadOnly, Gate::Open).await?;
+            sync::identity_store(context, target.as_ref()).await?
         }
     };
     let holder = Holder::current().map_err(failed)?;
-    let lease = state.acquire_lease(&store, &holder, clock(), LEASE).await.map_err(failed)?;
-    if let LeaseAnswer::HeldBy { holder, until } = lease {
-        context.complain(&format!(
-            "error: a cycle is at work on {store} ({holder}, until {until}), so nothing was changed: try again when it \
-             has ended"
-        ));
-        return Err(Exit::LeaseElsewhere);
-    }
+    let answer = state.acquire_lease(&store, &holder, LEASE_TTL).await.map_err(failed)?;
+    let lease = match answer {
+        LeaseAnswer::Acquired(lease) => lease,
+        LeaseAnswer::HeldBy { holder, until } => {
+            context.complain(&format!(
+                "error: a cycle is at work on {store} ({holder}, until {until}), so nothing was changed: try again when \
+                 it has ended"
+            ));
+            return Err(Exit::LeaseElsewhere);
+        }
+    };
     let (stop, lost) = tokio::sync::watch::channel(false);
-    let keeper = tokio::spawn(sync::keep_lease(state.clone(), store.clone(), holder.clone(), Arc::new(stop)));
+    let keeper = tokio::spawn(sync::keep_lease(state.clone(), lease.clone(), Arc::new(stop)));
     let work = async {
         let proposal = propose(context, config, state.reader(), task).await?;
         if proposal.idle {
@@ -178,7 +181,7 @@ async fn under_lease(
     };
     let result = work.await;
     keeper.abort();
-    if let Err(error) = state.release_lease(&store, &holder).await {
+    if let Err(error) = state.release_lease(&lease).await {
         tracing::warn!(
             "the lease could not be given back; it ends by itself: {}",
             crate::cycle::chain(&error)

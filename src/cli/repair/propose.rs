@@ -19,7 +19,7 @@ use crate::plan::{
     owner, shown, tied, untied, user_differences,
 };
 use crate::state::Reader;
-use crate::target::{Access, Target};
+use crate::target::{Access, Gate, Target};
 
 pub(super) async fn propose(
     context: &Context,
@@ -210,7 +210,7 @@ async fn propose_link(
 ) -> Result<Proposal, Exit> {
     let snapshot = read_one(context, config, known, kind, name).await?;
     let (_, found) = resolved(context, &snapshot, kind, name)?;
-    let target = open::target(context, config, Access::ReadOnly).await?;
+    let target = open::target(context, config, Access::ReadOnly, Gate::Open).await?;
     let store = sync::identity_store(context, target.as_ref()).await?;
     if let Some(bound) = known.binding.as_ref().map(|b| &b.identity_store).filter(|bound| **bound != store) {
         let (profile, bound, found) = (config.profile.clone(), bound.to_string(), store.to_string());
