@@ -17,11 +17,14 @@ mod keep;
 mod lease;
 mod links;
 mod load;
+mod mounts;
 mod open;
+mod percent;
 mod place;
 mod profile;
 mod repair;
 mod schema;
+mod transport;
 mod url;
 mod words;
 

@@ -205,6 +205,20 @@ fn state_urls() {
 }
 
 #[test]
+fn a_state_database_that_does_not_prove_who_it_is_is_a_warning() {
+    let warnings = |url: &str| {
+        let config = parse(&format!("{GOOD}[state]\nurl = \"{url}\"")).unwrap();
+        config.warnings.list().iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    for quiet in ["postgres://u@db.example/d", "postgres://u@127.0.0.1/d?sslmode=disable", "sqlite:state.db"]
+    {
+        assert!(warnings(quiet).is_empty(), "{quiet}");
+    }
+    assert_snapshot!(format!("{:?}", warnings("postgres://u@db.example/d?sslmode=prefer&dbname=x")), @"");
+    assert_snapshot!(format!("{:?}", warnings("postgres://u@db.example/d?sslmode=require")), @"");
+}
+
+#[test]
 fn the_life_of_an_identity() {
     let with_tables = |tables: &str| GOOD.to_owned() + tables;
     let config = parse(&with_tables(
