@@ -46,7 +46,7 @@ fn url<'t>(r: &mut Reader<'t>, text: &Text<'t>) -> Option<String> {
                 let at = text.value.find("sslmode=").unwrap_or(0);
                 let len = text.value[at..].find('&').unwrap_or(text.value.len() - at);
                 r.warn(r.within(text, at, len), warning.to_owned())
-                    .help("sslmode=verify-full, which holds where the url has no sslmode; sslrootcert=FILE names the CA");
+                    .help("without sslmode the server's certificate is checked; sslrootcert=FILE names its CA");
             }
             Ok(())
         }

@@ -214,8 +214,8 @@ fn a_state_database_that_does_not_prove_who_it_is_is_a_warning() {
     {
         assert!(warnings(quiet).is_empty(), "{quiet}");
     }
-    assert_snapshot!(format!("{:?}", warnings("postgres://u@db.example/d?sslmode=prefer&dbname=x")), @"");
-    assert_snapshot!(format!("{:?}", warnings("postgres://u@db.example/d?sslmode=require")), @"");
+    assert_snapshot!(format!("{:?}", warnings("postgres://u@db.example/d?sslmode=prefer&dbname=x")), @r#"["/etc/idcsync/corp.toml:12:34: warning: sslmode=prefer: the password and all names may go to the state database unencrypted; without sslmode the server's certificate is checked; sslrootcert=FILE names its CA"]"#);
+    assert_snapshot!(format!("{:?}", warnings("postgres://u@db.example/d?sslmode=require")), @r#"["/etc/idcsync/corp.toml:12:34: warning: sslmode=require: whoever answers in the state database's place is not found out; without sslmode the server's certificate is checked; sslrootcert=FILE names its CA"]"#);
 }
 
 #[test]
