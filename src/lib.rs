@@ -11,13 +11,15 @@
 //! ```
 //!
 //! `ids`, `model`, `scope`, `mapping`, `plan` and `schedule` (when cycles run) are pure: no async, no clock, no I/O.
-//! `directory`, `target` and `state` know `model` and never each other; `apply` knows `plan` and the traits; only
-//! `cycle` knows the order. `run` is what `cli` and `service` do with a profile.
+//! `directory`, `target` and `state` know `model` and never each other (`deadline` is what they share of a lease);
+//! `apply` knows `plan` and the traits; only `cycle` knows the order. `run` is what `cli` and `service` do with a
+//! profile.
 
 pub mod apply;
 pub mod cli;
 pub mod config;
 pub mod cycle;
+pub mod deadline;
 pub mod directory;
 pub mod ids;
 pub mod mapping;

@@ -9,6 +9,8 @@ mod bed;
 mod both;
 #[path = "state/copies.rs"]
 mod copies;
+#[path = "state/lease.rs"]
+mod lease;
 #[path = "state/refused.rs"]
 mod refused;
 #[path = "state/repair.rs"]

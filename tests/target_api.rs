@@ -13,8 +13,8 @@ use idcsync::model::{
 };
 use idcsync::sandbox::{self, InProcess, Sandbox};
 use idcsync::target::{
-    Access, IdentityStoreSettings, IdentityStoreTarget, Pacing, SandboxSettings, Target, TargetErrorKind,
-    TargetSettings,
+    Access, Gate, IdentityStoreSettings, IdentityStoreTarget, Pacing, SandboxSettings, Target,
+    TargetErrorKind, TargetSettings,
 };
 use serde_json::{Value, json};
 use support::store::call;
@@ -534,15 +534,15 @@ async fn the_sandbox_of_the_settings_keeps_its_file_and_a_reader_leaves_it_alone
         request_log: None,
         requests_per_second: 1_000,
     });
-    let target = idcsync::target::connect(&settings, Access::ReadWrite).await.unwrap();
+    let target = idcsync::target::connect(&settings, Access::ReadWrite, Gate::Open).await.unwrap();
     let id = target.create_user(&person("anna")).await.unwrap();
-    let error = idcsync::target::connect(&settings, Access::ReadWrite).await.err().unwrap();
+    let error = idcsync::target::connect(&settings, Access::ReadWrite, Gate::Open).await.err().unwrap();
     assert_eq!((error.kind, error.code.as_str()), (TargetErrorKind::Unavailable, "SandboxUnavailable"));
     drop(target);
 
     let content = std::fs::read_to_string(&store).unwrap();
     assert!(content.contains("anna@example.com"), "written when the client went");
-    let reader = idcsync::target::connect(&settings, Access::ReadOnly).await.unwrap();
+    let reader = idcsync::target::connect(&settings, Access::ReadOnly, Gate::Open).await.unwrap();
     assert_eq!(reader.find_user("anna@example.com").await.unwrap().unwrap().0, id);
     assert_eq!(reader.create_user(&person("bert")).await.unwrap_err().kind, TargetErrorKind::AccessDenied);
     drop(reader);

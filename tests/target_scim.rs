@@ -14,8 +14,8 @@ use idcsync::model::{CheckState, GroupAttributes, Kind, UserAttribute as A, User
 use idcsync::sandbox::{self, Sandbox, ScimPaging};
 use idcsync::secret::SecretSource;
 use idcsync::target::{
-    Access, IdentityStoreSettings, Pacing, ScimSettings, ScimTarget, Target, TargetErrorKind, TargetSettings,
-    connect,
+    Access, Gate, IdentityStoreSettings, Pacing, ScimSettings, ScimTarget, Target, TargetErrorKind,
+    TargetSettings, connect,
 };
 
 mod support;
@@ -480,7 +480,7 @@ async fn beside(api: &Served, scim: &Served) -> Arc<dyn Target> {
         requests_per_second: 5_000,
         scim: Some(scim.settings()),
     };
-    connect(&TargetSettings::IdentityStore(settings), Access::ReadWrite).await.unwrap()
+    connect(&TargetSettings::IdentityStore(settings), Access::ReadWrite, Gate::Open).await.unwrap()
 }
 
 #[tokio::test]

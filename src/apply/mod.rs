@@ -105,6 +105,7 @@ pub async fn apply(
     progress(0, total);
     let mut under_way = FuturesUnordered::new();
     let mut flushed = Instant::now();
+    let mut refused = None;
     loop {
         if run.applied.stop.is_none() {
             if *stop.borrow() {
@@ -114,8 +115,13 @@ pub async fn apply(
             }
         }
         if run.applied.stop.is_none() {
-            if run.armed.is_empty() && !run.ready.is_empty() {
-                run.arm(journal).await?;
+            if run.armed.is_empty()
+                && !run.ready.is_empty()
+                && let Err(error) = run.arm(journal).await
+            {
+                // What is under way is waited for: it is written down what became of it, if that can be.
+                refused = Some(error);
+                run.applied.stop = Some(Stop::Asked);
             }
             while under_way.len() < pace.in_flight {
                 let Some(batch) = run.armed.pop_front() else { break };
@@ -141,7 +147,8 @@ pub async fn apply(
             flushed = Instant::now();
         }
     }
-    run.finish(journal).await
+    let applied = run.finish(journal).await;
+    refused.map_or(applied, Err)
 }
 
 struct Run<'a> {

@@ -8,7 +8,7 @@ use crate::directory;
 use crate::model::{CheckLine, CheckState};
 use crate::plan::shown;
 use crate::run::open;
-use crate::target::{self, Access};
+use crate::target::{self, Access, Gate};
 
 pub async fn run(context: &Context) -> Exit {
     match check(context).await {
@@ -30,7 +30,7 @@ async fn check(context: &Context) -> Result<Exit, Exit> {
     sections.push(("Directory", directory::check(&config.directory, &wanted).await));
     sections.push((
         "Target",
-        match target::connect(&config.target, Access::ReadOnly).await {
+        match target::connect(&config.target, Access::ReadOnly, Gate::Open).await {
             Ok(target) => {
                 let mut lines = target.check().await;
                 // Where the target cannot be asked at all, that is what is to be mended first.

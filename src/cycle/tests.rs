@@ -14,7 +14,7 @@ use crate::model::{Absence, Fate, FateRequest, Fates, ReadRequest, Snapshot};
 use crate::plan::Sweep;
 use crate::plan::tests::world::{World, mapping};
 use crate::state::{State, StateUrl};
-use crate::target::{Access, SandboxSettings, TargetSettings, connect};
+use crate::target::{Access, Gate, SandboxSettings, TargetSettings, connect};
 
 /// Gives one prepared answer for each read; `None`: no server can be used.
 #[derive(Default)]
@@ -88,7 +88,7 @@ impl Bed {
             requests_per_second: 100_000,
         };
         let identity_store = settings.identity_store();
-        let target = connect(&TargetSettings::Sandbox(settings), Access::ReadWrite).await.unwrap();
+        let target = connect(&TargetSettings::Sandbox(settings), Access::ReadWrite, Gate::Open).await.unwrap();
         let now = self.now;
         let clock = move || now;
         let usage = Arc::clone(&target);

@@ -2,67 +2,42 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tracing::warn;
 
-use super::clock;
 use crate::cycle::chain;
 use crate::ids::IdentityStoreId;
-use crate::state::{Holder, LeaseAnswer, State, StateError};
-
-/// How long a lease lasts if its holder falls silent.
-const LEASE: Duration = Duration::from_secs(60);
+use crate::state::{self, Holder, LEASE_TTL, LeaseAnswer, State, StateError};
+use crate::target::Gate;
 
 pub enum Leased<T> {
     Elsewhere { holder: Holder, until: Timestamp },
     Done(T),
 }
 
-/// Does `work` while this process has the lease of `store`. `stop` is told as soon as the lease is lost.
-pub async fn under_lease<T>(
+/// Does `work` while this process has the lease of `store`; what it sends has to pass the gate. `stop` is told as soon
+/// as the lease is lost.
+pub async fn under_lease<T, F: Future<Output = T>>(
     state: &State,
     store: &IdentityStoreId,
     stop: Arc<watch::Sender<bool>>,
-    work: impl Future<Output = T>,
+    work: impl FnOnce(Gate) -> F,
 ) -> Result<Leased<T>, StateError> {
     let holder = Holder::current()?;
-    if let LeaseAnswer::HeldBy { holder, until } =
-        state.acquire_lease(store, &holder, clock::now(), LEASE).await?
-    {
-        return Ok(Leased::Elsewhere { holder, until });
-    }
-    let keeper = tokio::spawn(keep_lease(state.clone(), store.clone(), holder.clone(), stop));
-    let result = work.await;
+    let lease = match state.acquire_lease(store, &holder, LEASE_TTL).await? {
+        LeaseAnswer::Acquired(lease) => lease,
+        LeaseAnswer::HeldBy { holder, until } => return Ok(Leased::Elsewhere { holder, until }),
+    };
+    let lost = move || {
+        let _ = stop.send(true);
+    };
+    let keeper = tokio::spawn(state::keep_lease(state.clone(), lease.clone(), lost));
+    let result = work(Gate::Lease(lease.deadline())).await;
     keeper.abort();
-    if let Err(error) = state.release_lease(store, &holder).await {
+    if let Err(error) = state.release_lease(&lease).await {
         warn!("the lease could not be given back; it ends by itself: {}", chain(&error));
     }
     Ok(Leased::Done(result))
-}
-
-/// Prolongs the lease while the cycle runs; without it, no further step is begun.
-async fn keep_lease(state: State, store: IdentityStoreId, holder: Holder, stop: Arc<watch::Sender<bool>>) {
-    let mut failures = 0;
-    loop {
-        tokio::time::sleep(LEASE / 6).await;
-        match state.renew_lease(&store, &holder, clock::now(), LEASE).await {
-            Ok(true) => failures = 0,
-            Ok(false) => {
-                warn!("the lease was taken over by another cycle: no further step is begun");
-                let _ = stop.send(true);
-                return;
-            }
-            Err(error) => {
-                failures += 1;
-                warn!("the lease could not be prolonged: {}", chain(&error));
-                if failures >= 3 {
-                    let _ = stop.send(true);
-                    return;
-                }
-            }
-        }
-    }
 }

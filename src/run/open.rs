@@ -11,7 +11,7 @@ use crate::directory::{self, Directory};
 use crate::ids::IdentityStoreId;
 use crate::scope::NestedGroups;
 use crate::state::{State, StateCopy, StateError, StateUrl};
-use crate::target::{self, Access, Target};
+use crate::target::{self, Access, Gate, Target};
 
 pub fn profile(config: &Config) -> Profile<'_> {
     Profile {
@@ -35,8 +35,8 @@ pub fn directory(config: &Config) -> Box<dyn Directory> {
     directory::open(config.directory.clone())
 }
 
-pub async fn target(config: &Config, access: Access) -> Result<Arc<dyn Target>, RunError> {
-    Box::pin(target::connect(&config.target, access)).await.map_err(RunError::Target)
+pub async fn target(config: &Config, access: Access, gate: Gate) -> Result<Arc<dyn Target>, RunError> {
+    Box::pin(target::connect(&config.target, access, gate)).await.map_err(RunError::Target)
 }
 
 /// Which identity store the target writes to: configured, or asked for.

@@ -19,7 +19,7 @@ use crate::ids::{CycleId, Fingerprint, IdentityStoreId};
 use crate::model::Finding;
 use crate::plan::{Sort, Sweep};
 use crate::state::{CycleKind, CycleOutcome, CycleWord, Holder, Pause, State};
-use crate::target::{Access, Usage};
+use crate::target::{Access, Gate, Usage};
 use crate::telemetry;
 
 /// Cycles of one run: the second repairs what the first did not find in the target.
@@ -106,7 +106,7 @@ enum Mode {
 
 /// The plan that a cycle would make now. Writes nothing anywhere.
 pub async fn preview(config: &Config, profile: &Profile<'_>) -> Result<Prepared, RunError> {
-    let target = open::target(config, Access::ReadOnly).await?;
+    let target = open::target(config, Access::ReadOnly, Gate::Open).await?;
     let identity_store = open::identity_store(target.as_ref()).await?;
     let state = open::state_copy(config).await?;
     let directory = open::directory(config);
@@ -138,22 +138,19 @@ pub async fn perform(
             }
         }
     }
-    // The lease first, where it can be told what it is of: an in-process sandbox is locked by whoever is at work.
-    let (store, opened) = match config.target.identity_store() {
-        Some(store) => (store, None),
+    // The lease first: what is opened for writing sends nothing without it.
+    let store = match config.target.identity_store() {
+        Some(store) => store,
         None => {
-            let target = open::target(config, Access::ReadWrite).await?;
-            (open::identity_store(target.as_ref()).await?, Some(target))
+            let target = open::target(config, Access::ReadOnly, Gate::Open).await?;
+            open::identity_store(target.as_ref()).await?
         }
     };
     let (stop, stopped) = watch::channel(false);
     let stop = Arc::new(stop);
     let relay = tokio::spawn(relay(asked.clone(), Arc::clone(&stop)));
-    let work = async {
-        let target = match opened {
-            Some(target) => target,
-            None => open::target(config, Access::ReadWrite).await?,
-        };
+    let work = |gate| async {
+        let target = open::target(config, Access::ReadWrite, gate).await?;
         let directory = open::directory(config);
         let parts = Parts {
             directory: directory.as_ref(),

@@ -50,6 +50,7 @@ struct Seen {
     last_begun: Option<Timestamp>,
     open: bool,
     pause: Option<Pause>,
+    /// In force.
     lease: Option<(Holder, Timestamp)>,
 }
 
@@ -197,7 +198,7 @@ impl Worker {
         let last = state.cycles(LATELY).await?.into_iter().find(|cycle| cycle.kind != CycleKind::Repair);
         let store = config.target.identity_store().or_else(|| self.store.clone());
         let lease = match &store {
-            Some(store) => state.lease(store).await?,
+            Some(store) => state.lease_in_force(store).await?,
             None => None,
         };
         Ok(Seen {
@@ -213,8 +214,7 @@ impl Worker {
             info!("the state database can be used again");
         }
         self.state_failures = 0;
-        // By this machine's clock, which the lease itself does not rest on: a run that comes too early is refused.
-        let held = seen.lease.filter(|(_, until)| *until > Timestamp::now());
+        let held = seen.lease;
         let mine = |holder: &Holder| Holder::current().is_ok_and(|me| me == *holder);
         let gone = held.as_ref().is_none_or(|(holder, _)| mine(holder) || holder.has_ended());
         self.facts.last_begun = seen.last_begun;

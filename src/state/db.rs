@@ -20,6 +20,9 @@ use crate::ids::{Anchor, CycleId, LinkNo};
 /// A server that does not answer at all is given up after this.
 const SILENCE: Duration = Duration::from_secs(60);
 
+/// The moment itself, not the transaction's beginning.
+const NOW: &str = "SELECT ceil(extract(epoch FROM clock_timestamp()) * 1000)::BIGINT";
+
 /// Rows in one statement: 22 columns of so many rows stay below SQLite's 32,766 parameters and
 /// PostgreSQL's 65,535.
 const CHUNK: usize = 500;
@@ -125,12 +128,24 @@ impl Db {
         Ok(count)
     }
 
-    /// One reading statement.
+    /// One reading statement; once more if the connection broke.
     pub async fn fetch<T>(
         &self,
         sql: &'static str,
         args: Vec<Value<'_>>,
-        read: impl FnMut(&mut Row) -> Result<T>,
+        mut read: impl FnMut(&mut Row) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        match self.try_fetch(sql, args.clone(), &mut read).await {
+            Err(error) if error.is_cut() => self.try_fetch(sql, args, &mut read).await,
+            done => done,
+        }
+    }
+
+    async fn try_fetch<T>(
+        &self,
+        sql: &'static str,
+        args: Vec<Value<'_>>,
+        read: &mut impl FnMut(&mut Row) -> Result<T>,
     ) -> Result<Vec<T>> {
         let mut tx = self.begin_read().await?;
         let rows = tx.fetch(sql, args, read).await?;
@@ -156,6 +171,18 @@ impl Db {
 }
 
 impl Tx {
+    /// By the database's own clock; SQLite has this machine's. Not earlier than it is.
+    pub async fn now(&mut self) -> Result<Timestamp> {
+        if matches!(self, Self::Sqlite(..)) {
+            return Ok(Timestamp::now());
+        }
+        let now = self.fetch_one(NOW, args![], |row| row.time("clock_timestamp()")).await?;
+        now.ok_or_else(|| StateError::BadValue {
+            place: self.place().to_string(),
+            column: "clock_timestamp()",
+        })
+    }
+
     pub fn place(&self) -> &Arc<str> {
         match self {
             Self::Sqlite(_, place) | Self::Postgres(_, place) => place,

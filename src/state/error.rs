@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::ids::{CycleId, LinkNo, TargetId};
+use crate::ids::{CycleId, IdentityStoreId, LinkNo, TargetId};
 use crate::model::Kind;
 use crate::secret::SecretError;
 
@@ -70,7 +70,9 @@ pub enum StateError {
         "{place} did not answer for {seconds} seconds: check the network and what the server is busy with"
     )]
     Silent { place: String, seconds: u64 },
-    #[error("{place} did not give a safe connection: check sslmode and sslrootcert in the state url")]
+    #[error(
+        "{place} gives no safe connection: set up TLS in the server, with a certificate for the host name in the state url, and name its CA by sslrootcert=FILE there; an sslmode in that url asks for something else than verify-full"
+    )]
     Tls { place: String, source: sqlx::Error },
     #[error("{place} refused the login: check user, password and pg_hba.conf")]
     Login { place: String, source: sqlx::Error },
@@ -85,6 +87,10 @@ pub enum StateError {
     #[error("{} changed all the while it was being copied: try the dry run again when no cycle is running", path.display())]
     Busy { path: PathBuf },
 
+    #[error(
+        "the lease on {store} was lost: it ran out while the state database could not be reached or this process stood still, or another run has taken over; nothing more is begun, and the next run goes on from here"
+    )]
+    LeaseLost { store: IdentityStoreId },
     #[error("the {kind} {target} of the target belongs to the profile `{profile}` already (its {dn})")]
     Owned { kind: Kind, target: TargetId, profile: String, dn: String },
     #[error("the members of link {no} could not be encoded")]
@@ -117,6 +123,12 @@ impl StateError {
         )
     }
 
+    /// Whether the connection broke, and another one may be had at once: nobody waited for one in vain.
+    pub(super) fn is_cut(&self) -> bool {
+        matches!(self, Self::Unreachable { source, .. }
+            if !matches!(source, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed))
+    }
+
     /// Whether the error is that a row exists already.
     pub(super) fn is_duplicate(&self) -> bool {
         matches!(self, Self::Statement { source: sqlx::Error::Database(e), .. } if e.is_unique_violation())
@@ -142,6 +154,10 @@ impl StateError {
                     Trouble::Permission => Self::Permission { place, source },
                     Trouble::Other => Self::Statement { place, source },
                 }
+            }
+            // A handshake that failed.
+            sqlx::Error::Io(error) if error.get_ref().is_some_and(|e| e.is::<rustls::Error>()) => {
+                Self::Tls { place, source }
             }
             sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
                 Self::Unreachable { place, source }

@@ -37,7 +37,8 @@ pub struct JournalEntry {
 }
 
 impl State {
-    /// Writes the intents down, all or none; their numbers, in the same order. Only then may they be sent.
+    /// Writes the intents down, all or none; their numbers, in the same order. Only then may they be sent. Refused once
+    /// the lease is lost; outcomes are not, since they are what has happened.
     pub async fn intend(&self, cycle: CycleId, intents: &[Intent]) -> Result<Vec<i64>> {
         if intents.is_empty() {
             return Ok(Vec::new());
@@ -68,6 +69,8 @@ impl State {
             })
             .collect();
         tx.run_rows(INTEND, 9, values).await?;
+        // Last: the row is locked for as short a time as can be.
+        self.fence(&mut tx).await?;
         tx.commit().await?;
         Ok(numbers)
     }
@@ -75,7 +78,11 @@ impl State {
     /// Writes outcomes down together with the links that they changed, all or none. The same may be said
     /// twice: after a lost connection it is not known whether it was heard.
     pub async fn record(&self, outcomes: &[Outcome], links: &[&Link]) -> Result<()> {
-        match self.try_record(outcomes, links).await {
+        let done = match self.try_record(outcomes, links).await {
+            Err(error) if error.is_cut() => self.try_record(outcomes, links).await,
+            done => done,
+        };
+        match done {
             Err(error) => Err(self.name_owner(error, links).await),
             done => done,
         }

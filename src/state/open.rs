@@ -14,7 +14,7 @@ use super::db::{Db, Pool, args};
 use super::schema;
 use super::url::UrlKind;
 use super::words::Word;
-use super::{Result, StateError, StateUrl, place};
+use super::{Lease, Result, StateError, StateUrl, place};
 use crate::model::RenameSupport;
 
 /// How long to wait for another process' transaction, which are all short.
@@ -27,7 +27,7 @@ const POSTGRES_CONNECTIONS: u32 = 4;
 /// Per session: a stuck statement or a forgotten transaction must not block the others for ever. Set after
 /// connecting, because poolers refuse them as start-up parameters.
 const POSTGRES_TIMEOUTS: &str = "SET statement_timeout = '50s'; SET lock_timeout = '20s'; \
-    SET idle_in_transaction_session_timeout = '60s'";
+    SET idle_in_transaction_session_timeout = '30s'";
 const POSTGRES_READ_ONLY: &str = "SET default_transaction_read_only = on";
 
 const PROFILE_ID: &str = "SELECT id FROM profiles WHERE name = $1";
@@ -49,6 +49,8 @@ pub struct Reader {
 #[derive(Clone, Debug)]
 pub struct State {
     reader: Reader,
+    /// The one that was acquired last: what is begun is only taken while it is ours.
+    lease: Arc<Mutex<Option<Lease>>>,
     /// The last clone takes the file off the list.
     _open: Option<Arc<OpenFile>>,
 }
@@ -90,11 +92,20 @@ impl State {
                 find_profile(&db, profile).await?.unwrap_or(NO_PROFILE)
             }
         };
-        Ok(Self { reader: Reader { db, profile_id, profile: profile.to_owned() }, _open: open })
+        let reader = Reader { db, profile_id, profile: profile.to_owned() };
+        Ok(Self { reader, lease: Arc::default(), _open: open })
     }
 
     pub fn reader(&self) -> &Reader {
         &self.reader
+    }
+
+    pub(super) fn remember_lease(&self, lease: &Lease) {
+        *self.lease.lock().unwrap_or_else(PoisonError::into_inner) = Some(lease.clone());
+    }
+
+    pub(super) fn remembered_lease(&self) -> Option<Lease> {
+        self.lease.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Waits until everything is written and the connections are closed; SQLite's side files go with them.

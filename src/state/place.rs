@@ -5,11 +5,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::{Result, StateError};
-
-/// File systems whose locks another host does not see, or sees late.
-const NETWORK: &[&str] =
-    &["nfs", "nfs3", "nfs4", "cifs", "smb3", "smbfs", "afs", "fuse.sshfs", "fuse.glusterfs", "fuse.s3fs"];
+use super::{Result, StateError, mounts};
 
 /// Checks directory and file system; whether the file exists.
 pub(super) fn check(path: &Path) -> Result<bool> {
@@ -71,54 +67,18 @@ fn directory(path: &Path) -> &Path {
 fn refuse_network(path: &Path, dir: &Path) -> Result<()> {
     // The file itself may be a link to elsewhere.
     let real = std::fs::canonicalize(path).or_else(|_| std::fs::canonicalize(dir));
-    let (Ok(real), Ok(mounts)) = (real, std::fs::read_to_string("/proc/self/mounts")) else {
+    let (Ok(real), Ok(mounts)) = (real, std::fs::read("/proc/self/mountinfo")) else {
         return Ok(());
     };
-    match file_system(&mounts, &real) {
-        Some(kind) if NETWORK.contains(&kind) => {
-            Err(StateError::NetworkFileSystem { path: path.to_owned(), kind: kind.to_owned() })
-        }
-        _ => Ok(()),
+    match mounts::network_kind(&String::from_utf8_lossy(&mounts), &real) {
+        Some(kind) => Err(StateError::NetworkFileSystem { path: path.to_owned(), kind }),
+        None => Ok(()),
     }
-}
-
-/// The type of the file system that holds `path`, by the text of /proc/self/mounts (fstab(5)).
-fn file_system<'a>(mounts: &'a str, path: &Path) -> Option<&'a str> {
-    let mut best: Option<(usize, &str)> = None;
-    for line in mounts.lines() {
-        let mut fields = line.split(' ').skip(1);
-        let (Some(point), Some(kind)) = (fields.next(), fields.next()) else { continue };
-        let point = unescape(point);
-        // A later mount on the same point covers the earlier one.
-        if path.starts_with(&point) && best.is_none_or(|(length, _)| point.len() >= length) {
-            best = Some((point.len(), kind));
-        }
-    }
-    best.map(|(_, kind)| kind)
-}
-
-/// `\040` is a space; the same for tab, line end and backslash.
-fn unescape(field: &str) -> String {
-    field.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_longest_mount_point_counts_and_the_last_on_it() {
-        let mounts = "/dev/vda / ext4 rw 0 0\n\
-            fs:/x /var/lib/idcsync nfs4 rw 0 0\n\
-            //s/y /mnt/my\\040share cifs rw 0 0\n\
-            fs:/z /srv nfs4 rw 0 0\n\
-            tmpfs /srv tmpfs rw 0 0\n";
-        let kind = |path: &str| file_system(mounts, Path::new(path));
-        assert_eq!(kind("/var/lib/idcsync/state.db"), Some("nfs4"));
-        assert_eq!(kind("/var/lib/idcsync2/state.db"), Some("ext4"));
-        assert_eq!(kind("/mnt/my share/state.db"), Some("cifs"));
-        assert_eq!(kind("/srv/state.db"), Some("tmpfs"));
-    }
 
     #[test]
     fn a_new_file_is_its_owners_alone() {

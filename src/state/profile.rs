@@ -34,7 +34,6 @@ const SET_PINS: &str = "INSERT INTO pins (profile_id, kind, entry, anchor, objec
     ON CONFLICT (profile_id, kind, entry) DO UPDATE SET
         pinned_at = CASE WHEN pins.anchor = excluded.anchor THEN pins.pinned_at ELSE excluded.pinned_at END,
         anchor = excluded.anchor, object_name = excluded.object_name";
-const DATABASE_TIME: &str = "SELECT extract(epoch FROM clock_timestamp())::BIGINT";
 const PAUSE: &str = "UPDATE profiles
     SET paused_at = $2, pause_reason = $3, paused_by = $4, paused_until = $5, pause_warned_at = $6 WHERE id = $1";
 const WARNED: &str = "UPDATE profiles SET pause_warned_at = $2 WHERE id = $1 AND paused_at IS NOT NULL";
@@ -138,6 +137,7 @@ impl State {
             let bytes = Some(cookie.bytes.clone());
             tx.run(COOKIE, args![self.profile_id, cookie.server.as_str(), bytes]).await?;
         }
+        self.fence(&mut tx).await?;
         tx.commit().await
     }
 
@@ -222,8 +222,10 @@ impl Reader {
         if matches!(self.db.pool, Pool::Sqlite(_)) {
             return Ok(None);
         }
-        let there = self.db.fetch_one(DATABASE_TIME, args![], |row| row.next::<i64>()).await?;
-        Ok(there.map(|there| there - Timestamp::now().as_second()))
+        let mut tx = self.db.begin_read().await?;
+        let there = tx.now().await?;
+        tx.commit().await?;
+        Ok(Some(there.as_second() - Timestamp::now().as_second()))
     }
 }
 

@@ -58,6 +58,7 @@ impl State {
                 gone.push((standing.finding, standing.since));
             }
         }
+        self.fence(&mut tx).await?;
         tx.commit().await?;
         let bad = || StateError::BadValue { place: self.db.place.to_string(), column: "cycles.id" };
         Ok((id.map(CycleId).ok_or_else(bad)?, gone))

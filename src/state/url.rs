@@ -7,7 +7,9 @@ use std::str::FromStr;
 use secrecy::ExposeSecret;
 use sqlx::postgres::PgConnectOptions;
 
-use super::{Result, StateError};
+use super::percent::decode;
+use super::transport::{TlsFiles, protect};
+use super::{Result, StateError, place};
 use crate::secret::SecretSource;
 
 /// What may stand after the `?` of a PostgreSQL url. Anything else is refused: sqlx would put an unknown
@@ -32,6 +34,8 @@ pub struct StateUrl {
     shown: String,
     password: Option<SecretSource>,
     password_in_url: bool,
+    files: TlsFiles,
+    warning: Option<String>,
 }
 
 #[derive(Clone)]
@@ -49,7 +53,7 @@ impl StateUrl {
             text.split_once(':').ok_or_else(|| bad("it must begin with sqlite: or postgres://"))?;
         match scheme.to_ascii_lowercase().as_str() {
             "sqlite" => {
-                let path = decode(rest.strip_prefix("//").unwrap_or(rest)).map_err(bad)?;
+                let path = decode_path(rest.strip_prefix("//").unwrap_or(rest)).map_err(bad)?;
                 if path == ":memory:" {
                     return Err(bad("what is only in memory is lost when the program ends: give a path"));
                 }
@@ -58,14 +62,21 @@ impl StateUrl {
                 }
                 let path = base_dir.join(path);
                 let shown = format!("sqlite:{}", path.display());
-                Ok(Self { kind: UrlKind::Sqlite(path), shown, password: None, password_in_url: false })
+                Ok(Self {
+                    kind: UrlKind::Sqlite(path),
+                    shown,
+                    password: None,
+                    password_in_url: false,
+                    files: TlsFiles::default(),
+                    warning: None,
+                })
             }
-            "postgres" | "postgresql" => Self::parse_postgres(text, rest),
+            "postgres" | "postgresql" => Self::parse_postgres(text, rest, base_dir),
             _ => Err(bad("it must begin with sqlite: or postgres://")),
         }
     }
 
-    fn parse_postgres(text: &str, rest: &str) -> Result<Self> {
+    fn parse_postgres(text: &str, rest: &str, base_dir: &Path) -> Result<Self> {
         let bad = |problem: String| StateError::Url { url: shown_in_error(text), problem };
         let Some(rest) = rest.strip_prefix("//") else {
             return Err(bad("it must begin with postgres://".to_owned()));
@@ -86,8 +97,10 @@ impl StateUrl {
         let password_in_url = address.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'));
         // The error may quote a parameter, and these are no secrets; it never quotes the password.
         let options = PgConnectOptions::from_str(text).map_err(|e| bad(e.to_string()))?;
+        let (options, files, warning) = protect(options, query, base_dir);
         let shown = shown_postgres(&options);
-        Ok(Self { kind: UrlKind::Postgres(Box::new(options)), shown, password: None, password_in_url })
+        let kind = UrlKind::Postgres(Box::new(options));
+        Ok(Self { kind, shown, password: None, password_in_url, files, warning })
     }
 
     /// Takes the password from a file or from the environment, anew each time the database is opened. Without
@@ -112,6 +125,11 @@ impl StateUrl {
         self.password_in_url
     }
 
+    /// What is to be said of it although it can be used.
+    pub fn warning(&self) -> Option<&str> {
+        self.warning.as_deref()
+    }
+
     pub fn is_sqlite(&self) -> bool {
         matches!(self.kind, UrlKind::Sqlite(_))
     }
@@ -124,9 +142,12 @@ impl StateUrl {
         }
     }
 
-    /// The options with the password of now.
+    /// The options with the password of now. The files that they name must be there.
     pub(super) fn postgres_with_password(&self, options: &PgConnectOptions) -> Result<PgConnectOptions> {
         let options = options.clone();
+        for file in &self.files.0 {
+            std::fs::read(file).map_err(|source| place::file_error("read", file, source))?;
+        }
         match &self.password {
             Some(source) => {
                 let password = source.read().map_err(StateError::Password)?;
@@ -165,21 +186,12 @@ fn shown_in_error(text: &str) -> String {
     format!("{scheme}://…")
 }
 
-/// Undoes `%20`; a url's path may have no `?` or `#` of its own.
-fn decode(text: &str) -> Result<String, &'static str> {
+/// A url's path may have no `?` or `#` of its own.
+fn decode_path(text: &str) -> Result<String, &'static str> {
     if text.contains(['?', '#']) {
         return Err("SQLite takes no parameters; in a path, write %3F for `?` and %23 for `#`");
     }
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('%') {
-        bytes.extend_from_slice(before.as_bytes());
-        let byte = after.get(..2).and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        bytes.push(byte.ok_or("`%` must be followed by two hex digits; write %25 for `%` itself")?);
-        rest = &after[2..];
-    }
-    bytes.extend_from_slice(rest.as_bytes());
-    String::from_utf8(bytes).map_err(|_| "its path is not UTF-8")
+    decode(text)
 }
 
 #[cfg(test)]

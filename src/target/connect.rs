@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{IdentityStoreTarget, SandboxSettings, ScimTarget, Target, TargetError, TargetSettings};
+use super::{
+    Gate, IdentityStoreTarget, Pacing, SandboxSettings, ScimTarget, Target, TargetError, TargetSettings,
+};
 
 /// Whether anything is going to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,17 +14,29 @@ pub enum Access {
     ReadWrite,
 }
 
-/// The target that the settings name. Nothing is sent yet.
-pub async fn connect(settings: &TargetSettings, access: Access) -> Result<Arc<dyn Target>, TargetError> {
+/// The target that the settings name. Nothing is sent yet, and nothing is ever sent but through the gate.
+pub async fn connect(
+    settings: &TargetSettings,
+    access: Access,
+    gate: Gate,
+) -> Result<Arc<dyn Target>, TargetError> {
+    let pacing = |requests_per_second| Pacing::under(&gate, requests_per_second);
     Ok(match settings {
-        TargetSettings::IdentityStore(settings) => Arc::new(IdentityStoreTarget::connect(settings).await?),
-        TargetSettings::Scim(settings) => Arc::new(ScimTarget::connect(settings)?),
-        TargetSettings::Sandbox(settings) => Arc::new(open_sandbox(settings, access)?),
+        TargetSettings::IdentityStore(settings) => {
+            let pacing = pacing(settings.requests_per_second);
+            Arc::new(IdentityStoreTarget::connect_with(settings, pacing).await?)
+        }
+        TargetSettings::Scim(settings) => {
+            Arc::new(ScimTarget::connect_with(settings, pacing(settings.requests_per_second))?)
+        }
+        TargetSettings::Sandbox(settings) => {
+            Arc::new(open_sandbox(settings, access, pacing(settings.requests_per_second))?)
+        }
     })
 }
 
 #[cfg(not(feature = "sandbox"))]
-fn open_sandbox(_: &SandboxSettings, _: Access) -> Result<IdentityStoreTarget, TargetError> {
+fn open_sandbox(_: &SandboxSettings, _: Access, _: Pacing) -> Result<IdentityStoreTarget, TargetError> {
     Err(TargetError::new(
         super::TargetErrorKind::Validation,
         "SandboxMissing",
@@ -48,6 +62,7 @@ mod stand_in {
     pub(super) fn open_sandbox(
         settings: &SandboxSettings,
         access: Access,
+        pacing: Pacing,
     ) -> Result<IdentityStoreTarget, TargetError> {
         let id = settings.identity_store();
         let read_only = access == Access::ReadOnly;
@@ -59,7 +74,6 @@ mod stand_in {
             ..Settings::default()
         });
         let transport = Folding(InProcess::new(Arc::new(sandbox.map_err(unavailable)?)));
-        let pacing = Pacing::new(settings.requests_per_second);
         Ok(IdentityStoreTarget::with_http_client(transport, Some(id), pacing))
     }
 

@@ -25,7 +25,7 @@ use crate::model::{
 
 pub use connect::{Access, connect};
 pub use identity_store::IdentityStoreTarget;
-pub use pacing::Pacing;
+pub use pacing::{Gate, Pacing};
 pub use scim::ScimTarget;
 pub use settings::{IdentityStoreSettings, SandboxSettings, ScimSettings, TargetSettings};
 

@@ -1,11 +1,12 @@
 //! When a request may be sent, and which requests are sent again.
 //!
 //! One rate limiter is passed by every attempt of every call, first ones and repeated ones alike, and one pause
-//! holds back all callers as soon as any of them was throttled: the quota belongs to the whole account.
+//! holds back all callers as soon as any of them was throttled: the quota belongs to the whole account. Behind it
+//! stands the gate: no attempt is begun that might outlive the lease under which it is made.
 
 use std::fmt;
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
@@ -14,9 +15,25 @@ use tracing::debug;
 use uuid::Uuid;
 
 use super::{TargetError, TargetErrorKind, Usage};
+use crate::deadline::LeaseDeadline;
 
-/// How fast, how often and how long requests are tried.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What of the lease must be left beyond the longest time that an attempt may take.
+const MARGIN: Duration = Duration::from_secs(2);
+
+/// So many attempts are enough to know a service that nobody has reached yet: a wrong address, no network.
+const UNREACHED_ATTEMPTS: u32 = 3;
+
+/// Under what requests are sent. A lease cannot recall a request, so none is begun shortly before it ends.
+#[derive(Clone, Debug, Default)]
+pub enum Gate {
+    /// No lease: of dry runs and checks, which write nothing.
+    #[default]
+    Open,
+    Lease(LeaseDeadline),
+}
+
+/// How fast, how often, how long and under which lease requests are tried.
+#[derive(Clone, Debug)]
 pub struct Pacing {
     /// For all attempts of all calls together; 0 is taken as 1.
     pub requests_per_second: u32,
@@ -30,6 +47,7 @@ pub struct Pacing {
     pub connect_timeout: Duration,
     /// For one attempt, connecting included.
     pub attempt_timeout: Duration,
+    pub gate: Gate,
 }
 
 impl Pacing {
@@ -41,10 +59,21 @@ impl Pacing {
             longest_pause: Duration::from_secs(20),
             total: Duration::from_secs(120),
             connect_timeout: Duration::from_secs(5),
-            attempt_timeout: Duration::from_secs(30),
+            // Short against a lease: requests go on while renewals fail for a while.
+            attempt_timeout: Duration::from_secs(20),
+            gate: Gate::Open,
         }
     }
+
+    /// The usual bounds, under a lease or none.
+    pub(super) fn under(gate: &Gate, requests_per_second: u32) -> Self {
+        Self { gate: gate.clone(), ..Self::new(requests_per_second) }
+    }
 }
+
+const LEASE_ENDING: &str = "LeaseEnding";
+const LEASE_ENDING_MESSAGE: &str = "not sent: the lease of this run is over or about to end, and was not renewed. The \
+    state database did not answer in time, or another run has taken over; the next cycle goes on from here";
 
 /// What it means to send a request twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,6 +147,8 @@ pub(super) struct Pacer {
     writes: AtomicU64,
     throttled: AtomicU64,
     retried: AtomicU64,
+    /// Some request has left this machine.
+    reached: AtomicBool,
 }
 
 impl Pacer {
@@ -132,6 +163,7 @@ impl Pacer {
             writes: AtomicU64::new(0),
             throttled: AtomicU64::new(0),
             retried: AtomicU64::new(0),
+            reached: AtomicBool::new(false),
         }
     }
 
@@ -160,7 +192,10 @@ impl Pacer {
         let mut attempt = 0;
         loop {
             attempt += 1;
-            self.admit().await;
+            if let Err(closed) = self.admit().await {
+                debug!(operation, attempt, code = closed.code, "request not begun");
+                return Err(closed.into_error(repeat, unknown_before));
+            }
             let begun = *begun.get_or_insert_with(Instant::now);
             debug!(operation, attempt, "request");
             let answer = send().await;
@@ -177,7 +212,7 @@ impl Pacer {
                 self.hold_everyone(pause);
             }
             let again = failure.may_repeat(repeat)
-                && attempt < self.pacing.attempts
+                && attempt < self.attempts()
                 && begun.elapsed() + pause <= self.pacing.total;
             // The service's message may name a person: only the code is logged here.
             debug!(operation, attempt, code = failure.code, again, ?pause, "request failed");
@@ -189,16 +224,30 @@ impl Pacer {
         }
     }
 
-    /// Waits until nobody is held back and the rate allows one more request.
-    async fn admit(&self) {
+    /// Waits until nobody is held back, the rate allows one more request, and the lease lasts longer than it can take.
+    async fn admit(&self) -> Result<(), Failure> {
         loop {
             tokio::time::sleep_until(self.resume()).await;
             self.limiter.until_ready().await;
             // Another caller may have been throttled while this one waited for its turn.
-            if self.resume() <= Instant::now() {
-                return;
+            if self.resume() > Instant::now() {
+                continue;
             }
+            let Gate::Lease(lease) = &self.pacing.gate else { return Ok(()) };
+            let needed = self.pacing.attempt_timeout + MARGIN;
+            if lease.remaining() >= needed {
+                return Ok(());
+            }
+            if !lease.reserve(needed).await {
+                return Err(Failure::new(Effect::Unsent, LEASE_ENDING, LEASE_ENDING_MESSAGE));
+            }
+            // Renewed. All who waited for that would go at once: each waits for its turn again.
         }
+    }
+
+    fn attempts(&self) -> u32 {
+        let most = self.pacing.attempts;
+        if self.reached.load(Relaxed) { most } else { most.min(UNREACHED_ATTEMPTS) }
     }
 
     fn resume(&self) -> Instant {
@@ -214,6 +263,7 @@ impl Pacer {
     fn count(&self, repeat: Repeat, attempt: u32, sent: bool) {
         if sent {
             self.requests.fetch_add(1, Relaxed);
+            self.reached.store(true, Relaxed);
         }
         if sent && repeat != Repeat::Read {
             self.writes.fetch_add(1, Relaxed);
@@ -259,136 +309,4 @@ fn fraction() -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Mutex;
-
-    use super::*;
-
-    fn quick(requests_per_second: u32) -> Pacer {
-        Pacer::new(Pacing {
-            first_pause: Duration::from_millis(4),
-            longest_pause: Duration::from_millis(10),
-            attempts: 4,
-            ..Pacing::new(requests_per_second)
-        })
-    }
-
-    /// Gives the failures in turn, then success.
-    async fn outcome(pacer: &Pacer, repeat: Repeat, effects: &[Effect]) -> (u64, Option<TargetErrorKind>) {
-        let tries = Mutex::new(0);
-        let left = Mutex::new(effects.iter().copied());
-        let result = pacer
-            .call("Test", repeat, || {
-                *tries.lock().unwrap() += 1;
-                let next = left.lock().unwrap().next();
-                async move { next.map_or(Ok(()), |effect| Err(Failure::new(effect, "X", "x"))) }
-            })
-            .await;
-        (tries.into_inner().unwrap(), result.err().map(|e| e.kind))
-    }
-
-    #[tokio::test]
-    async fn only_what_is_safe_is_sent_again() {
-        use Effect::{Contended, Refused, Throttled, Unknown, Unsent};
-        let pacer = quick(10_000);
-        let conflict = Refused(TargetErrorKind::Conflict);
-        for repeat in [Repeat::Read, Repeat::Write, Repeat::Create] {
-            assert_eq!(outcome(&pacer, repeat, &[Throttled, Unsent]).await, (3, None));
-            assert_eq!(outcome(&pacer, repeat, &[conflict]).await, (1, Some(TargetErrorKind::Conflict)));
-            assert_eq!(outcome(&pacer, repeat, &[Throttled; 9]).await, (4, Some(TargetErrorKind::Throttled)));
-            assert_eq!(outcome(&pacer, repeat, &[Contended; 2]).await, (3, None));
-            let contended = outcome(&pacer, repeat, &[Contended; 9]).await;
-            assert_eq!(contended, (4, Some(TargetErrorKind::Unavailable)));
-            assert_eq!(outcome(&pacer, repeat, &[Unsent; 9]).await, (4, Some(TargetErrorKind::Unavailable)));
-        }
-        assert_eq!(outcome(&pacer, Repeat::Read, &[Unknown, Unknown]).await, (3, None));
-        assert_eq!(outcome(&pacer, Repeat::Write, &[Unknown, Unknown]).await, (3, None));
-        assert_eq!(outcome(&pacer, Repeat::Create, &[Unknown]).await, (1, Some(TargetErrorKind::Ambiguous)));
-        assert_eq!(
-            outcome(&pacer, Repeat::Create, &[Throttled, Unknown]).await,
-            (2, Some(TargetErrorKind::Ambiguous))
-        );
-    }
-
-    #[tokio::test]
-    async fn a_write_that_may_have_been_done_stays_ambiguous_whatever_follows() {
-        use Effect::{Throttled, Unknown, Unsent};
-        let pacer = quick(10_000);
-        for last in [Throttled, Unsent, Unknown] {
-            let effects = [Unknown, last, last, last];
-            assert_eq!(outcome(&pacer, Repeat::Write, &effects).await, (4, Some(TargetErrorKind::Ambiguous)));
-        }
-        assert_eq!(
-            outcome(&pacer, Repeat::Read, &[Unknown; 4]).await,
-            (4, Some(TargetErrorKind::Unavailable))
-        );
-    }
-
-    #[tokio::test]
-    async fn what_the_service_asks_for_is_waited_for_by_everyone() {
-        let pacer = quick(10_000);
-        let asked = Duration::from_millis(150);
-        let failed = Mutex::new(false);
-        let begun = Instant::now();
-        let throttled = pacer.call("A", Repeat::Read, || {
-            let first = !std::mem::replace(&mut *failed.lock().unwrap(), true);
-            async move {
-                let failure = Failure::new(Effect::Throttled, "ThrottlingException", "slow down");
-                if first { Err(Failure { retry_after: Some(asked), ..failure }) } else { Ok(()) }
-            }
-        });
-        let other = async {
-            tokio::time::sleep(Duration::from_millis(30)).await;
-            pacer.call("B", Repeat::Read, || async { Ok(Instant::now()) }).await
-        };
-        let (first, second) = tokio::join!(throttled, other);
-        first.unwrap();
-        assert!(begun.elapsed() >= asked);
-        assert!(second.unwrap() - begun >= asked, "the other caller was not held back");
-        assert_eq!(pacer.usage(), Usage { requests: 3, writes: 0, throttled: 1, retried: 1 });
-    }
-
-    #[tokio::test]
-    async fn a_pause_longer_than_patience_ends_the_call_at_once() {
-        let pacer = quick(10_000);
-        let begun = Instant::now();
-        let result: Result<(), _> = pacer
-            .call("A", Repeat::Create, || async {
-                let failure = Failure::new(Effect::Throttled, "ThrottlingException", "come back tomorrow");
-                Err(Failure { retry_after: Some(Duration::from_secs(86_400)), ..failure })
-            })
-            .await;
-        assert_eq!(result.unwrap_err().kind, TargetErrorKind::Throttled);
-        assert!(begun.elapsed() < Duration::from_secs(5));
-    }
-
-    #[tokio::test]
-    async fn no_second_sees_more_than_one_request_above_the_rate() {
-        let pacer = quick(40);
-        let sent = Mutex::new(Vec::new());
-        let calls = (0..60).map(|_| {
-            pacer.call("A", Repeat::Read, || {
-                sent.lock().unwrap().push(Instant::now());
-                async { Ok(()) }
-            })
-        });
-        futures::future::try_join_all(calls).await.unwrap();
-        let sent = sent.into_inner().unwrap();
-        // Timers may fire late but never early: a window of 1 s less a timer's grain is on the safe side.
-        for window in sent.windows(42) {
-            let took = window[41] - window[0];
-            assert!(took >= Duration::from_millis(950), "42 requests in {took:?}");
-        }
-    }
-
-    #[test]
-    fn pauses_grow_and_stay_in_bounds() {
-        let pacer = Pacer::new(Pacing::new(18));
-        let failure = Failure::new(Effect::Unknown, "X", "x");
-        for attempt in 1..=40 {
-            let bound =
-                Duration::from_millis(250 * (1 << (attempt - 1).min(10))).min(Duration::from_secs(20));
-            assert!(pacer.pause_after(&failure, attempt) <= bound, "{attempt}");
-        }
-    }
-}
+mod tests;

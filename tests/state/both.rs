@@ -1,7 +1,6 @@
 //! What holds on both engines.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use idcsync::ids::{Anchor, CycleId, Fingerprint, IdentityStoreId, LinkNo, PlanId, TargetId};
 use idcsync::model::{
@@ -9,8 +8,7 @@ use idcsync::model::{
     Subject,
 };
 use idcsync::state::{
-    Cycle, CycleKind, CycleOutcome, CycleWord, Holder, LeaseAnswer, Pause, Pruned, ReadRecord, State,
-    StateError,
+    Cycle, CycleKind, CycleOutcome, CycleWord, Pause, Pruned, ReadRecord, State, StateError,
 };
 use serde_json::json;
 
@@ -42,8 +40,6 @@ on_both! {
     thousands_of_steps_keep_their_order
     findings_are_intervals
     held_plans_and_approvals
-    the_lease_has_one_holder
-    of_many_who_want_the_lease_one_gets_it
     a_pause_is_kept_and_lifted
     old_history_goes_and_what_is_open_stays
     many_open_a_new_database_at_once
@@ -388,63 +384,6 @@ async fn held_plans_and_approvals(engine: Engine) {
     state.save_held(&PlanId::new("p3"), last, &[], at("03T00:00:00")).await.unwrap();
     assert_eq!(state.latest_held().await.unwrap(), None);
     assert!(state.held(&plan).await.unwrap().is_some());
-}
-
-/// Somebody on another host, of whom nobody here can say whether they are gone.
-fn elsewhere(pid: u32) -> Holder {
-    Holder { host: "elsewhere".to_owned(), space: "boot ns".to_owned(), pid, start: 5 }
-}
-
-const TTL: Duration = Duration::from_secs(120);
-
-async fn the_lease_has_one_holder(engine: Engine) {
-    let bed = Bed::new(engine);
-    let (one, two) = (bed.open().await, State::open(&bed.url, "other").await.unwrap());
-    let (a, b) = (elsewhere(1), elsewhere(2));
-    let ours = |until| LeaseAnswer::Acquired { until };
-    let (now, until) = (at("01T00:00:00"), at("01T00:02:00"));
-    assert_eq!(one.acquire_lease(&store(), &a, now, TTL).await.unwrap(), ours(until));
-    let answer = two.acquire_lease(&store(), &b, at("01T00:01:59.999"), TTL).await.unwrap();
-    assert_eq!(answer, LeaseAnswer::HeldBy { holder: a.clone(), until });
-    // Another store has its own lease; the holder may ask again.
-    let other_store = IdentityStoreId::new("d-0000000000");
-    assert_eq!(two.acquire_lease(&other_store, &b, now, TTL).await.unwrap(), ours(until));
-    let later = at("01T00:01:00");
-    assert_eq!(one.acquire_lease(&store(), &a, later, TTL).await.unwrap(), ours(at("01T00:03:00")));
-    assert!(one.renew_lease(&store(), &a, at("01T00:02:00"), TTL).await.unwrap());
-    assert!(!two.renew_lease(&store(), &b, at("01T00:02:00"), TTL).await.unwrap());
-    // Run out: taken over, and the former holder learns it.
-    let (late, until) = (at("01T00:04:00"), at("01T00:06:00"));
-    assert_eq!(two.acquire_lease(&store(), &b, late, TTL).await.unwrap(), ours(until));
-    assert!(!one.renew_lease(&store(), &a, late, TTL).await.unwrap());
-    one.release_lease(&store(), &a).await.unwrap();
-    assert_eq!(one.lease(&store()).await.unwrap(), Some((b.clone(), until)));
-    two.release_lease(&store(), &b).await.unwrap();
-    assert_eq!(one.lease(&store()).await.unwrap(), None);
-
-    // Of this host's processes it can be seen whether they live.
-    let me = Holder::current().unwrap();
-    let gone = Holder { start: me.start + 1, ..me.clone() };
-    one.acquire_lease(&store(), &gone, now, TTL).await.unwrap();
-    assert_eq!(two.acquire_lease(&store(), &me, now, TTL).await.unwrap(), ours(at("01T00:02:00")));
-    let stranger = Holder { pid: me.pid + 1, ..me.clone() };
-    let answer = one.acquire_lease(&store(), &stranger, now, TTL).await.unwrap();
-    assert_eq!(answer, LeaseAnswer::HeldBy { holder: me, until: at("01T00:02:00") });
-}
-
-async fn of_many_who_want_the_lease_one_gets_it(engine: Engine) {
-    let bed = Bed::new(engine);
-    let (one, two) = (bed.open().await, bed.open().await);
-    for round in 0..5_u32 {
-        let now = at(&format!("{:02}T00:00:00", round + 1));
-        let tries = (0..8).map(|n| {
-            let state = if n % 2 == 0 { one.clone() } else { two.clone() };
-            tokio::spawn(async move { state.acquire_lease(&store(), &elsewhere(n), now, TTL).await.unwrap() })
-        });
-        let answers = futures::future::join_all(tries).await;
-        let won = answers.iter().filter(|a| matches!(a, Ok(LeaseAnswer::Acquired { .. }))).count();
-        assert_eq!(won, 1, "{answers:?}");
-    }
 }
 
 async fn a_pause_is_kept_and_lifted(engine: Engine) {

@@ -171,7 +171,10 @@ async fn a_server_that_cannot_be_used_says_why_and_shows_no_password() {
     assert!(matches!(closed, StateError::Unreachable { .. }), "{closed:?}");
     let plain = open(format!("{start}/postgres?sslmode=require")).await;
     assert!(matches!(plain, StateError::Tls { .. }), "{plain:?}");
-    for error in [&wrong, &missing, &closed, &plain] {
+    let unproven = open(format!("{start}/postgres?sslmode=verify-full")).await;
+    assert!(matches!(unproven, StateError::Tls { .. }), "{unproven:?}");
+    assert!(chain(&unproven).contains("set up TLS in the server"), "{unproven}");
+    for error in [&wrong, &missing, &closed, &plain, &unproven] {
         let text = chain(error);
         assert!(!text.contains("geheim") && !text.contains(password), "{text}");
         assert!(error.is_unavailable() && text.contains(host), "{text}");
@@ -186,6 +189,23 @@ async fn a_server_that_cannot_be_used_says_why_and_shows_no_password() {
     assert!(matches!(error, StateError::Password(_)), "{error:?}");
     std::fs::write(&file, password).unwrap();
     State::open_copy(&url, "corp").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_must_prove_who_it_is_by_the_ca_that_the_url_names() {
+    let server = crate::support::postgres::Postgres::start_with_tls();
+    // As if the config file were there.
+    let open = async |query: &str| {
+        let url = StateUrl::parse(&format!("{}?{query}", server.url()), server.home()).unwrap();
+        State::open_copy(&url, "corp").await.map(|_| ())
+    };
+    open("sslmode=verify-full&sslrootcert=ca.pem").await.unwrap();
+    open("sslmode=require").await.unwrap();
+    let stranger = open("sslmode=verify-full").await.unwrap_err();
+    assert!(matches!(stranger, StateError::Tls { .. }), "{stranger:?}");
+    assert!(chain(&stranger).contains("sslrootcert=FILE"), "{stranger}");
+    let missing = open("sslmode=verify-full&sslrootcert=none.pem").await.unwrap_err();
+    assert!(matches!(&missing, StateError::File { path, .. } if *path == server.home().join("none.pem")));
 }
 
 #[tokio::test]

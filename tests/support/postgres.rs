@@ -1,6 +1,7 @@
 //! A private PostgreSQL cluster, with nothing in it.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -9,6 +10,7 @@ use tempfile::TempDir;
 use super::dirs;
 use super::ports::{Loopback, answers};
 use super::process::{Server, output, run};
+use super::tls::{Certificate, issue};
 
 const PORT: u16 = 5432;
 const USER: &str = "idcsync";
@@ -21,17 +23,33 @@ pub struct Postgres {
     address: Loopback,
     home: TempDir,
     programs: PathBuf,
+    certificate: Option<Certificate>,
 }
 
 impl Postgres {
     pub fn start() -> Self {
+        Self::start_with(|_, _| None)
+    }
+
+    /// With a certificate for its address, by an authority whose own is `ca.pem` in [`Self::home`].
+    pub fn start_with_tls() -> Self {
+        Self::start_with(|home, ip| Some(issue(home, ip, &["db.example"])))
+    }
+
+    /// Where its files are.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    fn start_with(certificate: impl FnOnce(&Path, Ipv4Addr) -> Option<Certificate>) -> Self {
         let programs = programs();
         let home = dirs::private();
         let address = Loopback::claim();
         dirs::copy(&cluster(&programs), home.path());
+        let certificate = certificate(home.path(), address.ip());
         give_away(home.path());
-        let server = spawn(&programs, home.path(), &address);
-        Self { server, address, home, programs }
+        let server = spawn(&programs, home.path(), &address, certificate.as_ref());
+        Self { server, address, home, programs, certificate }
     }
 
     /// Of an empty database, as its owner.
@@ -57,11 +75,11 @@ impl Postgres {
     /// Starts it again with the same content at the same address.
     pub fn restart(&mut self) {
         self.server.stop();
-        self.server = spawn(&self.programs, self.home.path(), &self.address);
+        self.server = spawn(&self.programs, self.home.path(), &self.address, self.certificate.as_ref());
     }
 }
 
-fn spawn(programs: &Path, dir: &Path, address: &Loopback) -> Server {
+fn spawn(programs: &Path, dir: &Path, address: &Loopback, certificate: Option<&Certificate>) -> Server {
     let mut command = as_owner(&programs.join("postgres"));
     command.current_dir(dir).env("LC_ALL", "C").arg("-D").arg(dir.join("data"));
     for setting in [
@@ -72,6 +90,11 @@ fn spawn(programs: &Path, dir: &Path, address: &Loopback) -> Server {
         "full_page_writes=off",
     ] {
         command.arg("-c").arg(setting);
+    }
+    if let Some(certificate) = certificate {
+        command.args(["-c", "ssl=on"]);
+        command.arg("-c").arg(format!("ssl_cert_file={}", certificate.certificate.display()));
+        command.arg("-c").arg(format!("ssl_key_file={}", certificate.key.display()));
     }
     let ready = programs.join("pg_isready");
     let server = Server::start("postgres", command, dir, || {

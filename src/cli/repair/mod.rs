@@ -20,7 +20,7 @@ use crate::model::{Binding, Code, Finding, Kind, Link};
 use crate::plan::Difference;
 use crate::run::{Leased, clock, open, under_lease};
 use crate::state::{FindingChanges, Repair, State};
-use crate::target::Access;
+use crate::target::{Access, Gate};
 use crate::telemetry;
 use propose::propose;
 use show::tell;
@@ -151,12 +151,12 @@ async fn alone(
     let store = match config.target.identity_store() {
         Some(store) => store,
         None => {
-            let target = open::target(config, Access::ReadOnly).await.map_err(|e| explain(context, e))?;
+            let target = open::target(config, Access::ReadOnly, Gate::Open).await.map_err(|e| explain(context, e))?;
             open::identity_store(target.as_ref()).await.map_err(|e| explain(context, e))?
         }
     };
     let (stop, lost) = watch::channel(false);
-    let work = async {
+    let work = |_| async {
         let proposal = propose(context, config, state.reader(), task).await?;
         if proposal.idle {
             return Ok((proposal, false));

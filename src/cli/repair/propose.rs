@@ -20,7 +20,7 @@ use crate::plan::{
 };
 use crate::run::{clock, open};
 use crate::state::Reader;
-use crate::target::{Access, Target};
+use crate::target::{Access, Gate, Target};
 
 pub(super) async fn propose(
     context: &Context,
@@ -211,7 +211,7 @@ async fn propose_link(
 ) -> Result<Proposal, Exit> {
     let snapshot = read_one(context, config, known, kind, name).await?;
     let (_, found) = resolved(context, &snapshot, kind, name)?;
-    let target = open::target(config, Access::ReadOnly).await.map_err(|e| explain(context, e))?;
+    let target = open::target(config, Access::ReadOnly, Gate::Open).await.map_err(|e| explain(context, e))?;
     let store = open::identity_store(target.as_ref()).await.map_err(|e| explain(context, e))?;
     if let Some(bound) = known.binding.as_ref().map(|b| &b.identity_store).filter(|bound| **bound != store) {
         let (profile, bound, found) = (config.profile.clone(), bound.to_string(), store.to_string());

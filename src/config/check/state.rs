@@ -41,7 +41,15 @@ fn url<'t>(r: &mut Reader<'t>, text: &Text<'t>) -> Option<String> {
     let checked = if text.value.starts_with("sqlite:") { sqlite(text.value) } else { postgres(text.value) };
     // What is said above has a place within the url; whoever opens the database knows the rest.
     let checked = checked.and_then(|()| match StateUrl::parse(text.value, r.base) {
-        Ok(_) => Ok(()),
+        Ok(url) => {
+            if let Some(warning) = url.warning() {
+                let at = text.value.find("sslmode=").unwrap_or(0);
+                let len = text.value[at..].find('&').unwrap_or(text.value.len() - at);
+                r.warn(r.within(text, at, len), warning.to_owned())
+                    .help("without sslmode the server's certificate is checked; sslrootcert=FILE names its CA");
+            }
+            Ok(())
+        }
         Err(StateError::Url { problem, .. }) => Err(Wrong::whole(text.value, problem)),
         Err(other) => Err(Wrong::whole(text.value, other.to_string())),
     });

@@ -205,6 +205,20 @@ fn state_urls() {
 }
 
 #[test]
+fn a_state_database_that_does_not_prove_who_it_is_is_a_warning() {
+    let warnings = |url: &str| {
+        let config = parse(&format!("{GOOD}[state]\nurl = \"{url}\"")).unwrap();
+        config.warnings.list().iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    for quiet in ["postgres://u@db.example/d", "postgres://u@127.0.0.1/d?sslmode=disable", "sqlite:state.db"]
+    {
+        assert!(warnings(quiet).is_empty(), "{quiet}");
+    }
+    assert_snapshot!(format!("{:?}", warnings("postgres://u@db.example/d?sslmode=prefer&dbname=x")), @r#"["/etc/idcsync/corp.toml:12:34: warning: sslmode=prefer: the password and all names may go to the state database unencrypted; without sslmode the server's certificate is checked; sslrootcert=FILE names its CA"]"#);
+    assert_snapshot!(format!("{:?}", warnings("postgres://u@db.example/d?sslmode=require")), @r#"["/etc/idcsync/corp.toml:12:34: warning: sslmode=require: whoever answers in the state database's place is not found out; without sslmode the server's certificate is checked; sslrootcert=FILE names its CA"]"#);
+}
+
+#[test]
 fn the_life_of_an_identity() {
     let with_tables = |tables: &str| GOOD.to_owned() + tables;
     let config = parse(&with_tables(

@@ -30,11 +30,6 @@ impl IdentityStoreTarget {
     /// Region and credentials come from the SDK's default chain where the settings do not say; a stand-in on this
     /// machine (`http://` and a loopback address) is never shown real credentials. Nothing is sent to the service
     /// before the first call.
-    pub async fn connect(settings: &IdentityStoreSettings) -> Result<Self, TargetError> {
-        Self::connect_with(settings, Pacing::new(settings.requests_per_second)).await
-    }
-
-    /// With other bounds than the usual ones.
     pub async fn connect_with(settings: &IdentityStoreSettings, pacing: Pacing) -> Result<Self, TargetError> {
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .retry_config(RetryConfig::disabled())

@@ -21,11 +21,6 @@ const IDLE: Duration = Duration::from_secs(15);
 
 impl ScimTarget {
     /// Nothing is sent yet, and the token is not read yet.
-    pub fn connect(settings: &ScimSettings) -> Result<Self, TargetError> {
-        Self::connect_with(settings, Pacing::new(settings.requests_per_second))
-    }
-
-    /// With other bounds than the usual ones.
     pub fn connect_with(settings: &ScimSettings, pacing: Pacing) -> Result<Self, TargetError> {
         let base = base(&settings.url)?;
         let mut builder = reqwest::Client::builder()
@@ -100,7 +95,7 @@ mod tests {
             rfc_remove: false,
             requests_per_second: 18,
         };
-        ScimTarget::connect(&settings).unwrap()
+        ScimTarget::connect_with(&settings, Pacing::new(18)).unwrap()
     }
 
     #[test]
