@@ -148,7 +148,9 @@ fn a_changed_config_is_taken_up_and_a_broken_one_is_not() {
     let whole = fs::read_to_string(bench.idcsync.path("idcsync.toml")).unwrap();
     bench.idcsync.configure(&whole.replace("max-percent", "max-persent"));
     service.server_signal("HUP");
-    service.until("the broken file", || service.status()["service"]["configProblem"].as_str().map(str::to_owned));
+    service.until("the broken file", || {
+        service.status()["service"]["configProblem"].as_str().map(str::to_owned)
+    });
     assert_eq!(service.metric("idcsync_config_loaded{profile=\"p\"}"), Some(0.0));
     assert_eq!(service.post("/api/sync", "").0, 202);
     service.wait_for(FINISHED, 2);
@@ -157,7 +159,8 @@ fn a_changed_config_is_taken_up_and_a_broken_one_is_not() {
 
     // No signal: the file is looked at every few seconds.
     bench.more = format!("{SELDOM}jitter = \"1s\"\n");
-    bench.export = Export::of(12).group("All", people(0..12)).group("Some", people(0..2)).group("New", people(3..6));
+    bench.export =
+        Export::of(12).group("All", people(0..12)).group("Some", people(0..2)).group("New", people(3..6));
     bench.publish();
     bench.idcsync.configure(&whole.replace("\"Some\"", "\"Some\", \"New\""));
     service.wait_for("the config file was taken up", 1);
@@ -170,8 +173,8 @@ fn a_changed_config_is_taken_up_and_a_broken_one_is_not() {
     // Another profile is another sync.
     bench.idcsync.configure(&whole.replace("profile = \"p\"", "profile = \"q\""));
     service.server_signal("HUP");
-    let problem =
-        service.until("the refusal", || service.status()["service"]["configProblem"].as_str().map(str::to_owned));
+    let problem = service
+        .until("the refusal", || service.status()["service"]["configProblem"].as_str().map(str::to_owned));
     assert!(problem.contains("start the service again"), "{problem}");
 }
 
@@ -191,9 +194,8 @@ fn a_directory_that_is_away_is_tried_again_before_the_next_slot() {
     assert!(text.contains("DirectoryUnavailable"), "{text}");
     fs::rename(&aside, &file).unwrap();
     // After 15 seconds, although the next slot is years away.
-    service.until("the second try", || {
-        (service.status()["service"]["last"]["outcome"] == "done").then_some(())
-    });
+    service
+        .until("the second try", || (service.status()["service"]["last"]["outcome"] == "done").then_some(()));
     bench.assert_whole();
     assert_eq!(service.logged("run begins").last().unwrap()["why"], "the last one failed");
 }

@@ -72,7 +72,7 @@ fn company(round: usize) -> Export {
     let odd = (0..24).filter(|n| n % 2 == 1 && !(n + round).is_multiple_of(5)).map(person);
     let mut export = Export::of(24).group("All", people(0..24)).group("Odd", odd).group("Some", some);
     for (n, one) in export.people.values_mut().enumerate() {
-        if (n + round) % 4 == 0 {
+        if (n + round).is_multiple_of(4) {
             one.display_name = format!("Person in round {}", round / 4);
         }
     }
@@ -155,7 +155,11 @@ fn killed_again_and_again_one_of_two_goes_on() {
     assert_nothing_twice(&writes);
     let by = |name: &str| writes.iter().filter(|w| w["caller"] == name).count();
     assert!(by("first") > 0 && by("second") > 0, "{} and {}", by("first"), by("second"));
-    println!("{CYCLES} rounds, {kills} kills; {} writes by the first, {} by the second", by("first"), by("second"));
+    println!(
+        "{CYCLES} rounds, {kills} kills; {} writes by the first, {} by the second",
+        by("first"),
+        by("second")
+    );
 }
 
 #[test]

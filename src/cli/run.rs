@@ -18,7 +18,10 @@ async fn start(context: &Context) -> Result<(), Exit> {
         context.complain(&format!("error: {}", chain(&error)));
         match error {
             ServiceError::Listen { .. } => Exit::Usage,
-            ServiceError::Signals(_) | ServiceError::Tick(_) | ServiceError::Worker(_) => Exit::Unexpected,
+            ServiceError::Signals(_)
+            | ServiceError::Tick(_)
+            | ServiceError::Metrics(_)
+            | ServiceError::Worker(_) => Exit::Unexpected,
         }
     })
 }

@@ -136,8 +136,12 @@ pub async fn real(context: &Context, args: &SyncArgs, config: &Config) -> Result
     let (stop, asked) = watch::channel(false);
     let signals = tokio::spawn(stop_on_signal(stop));
     let watcher = Watcher::new(context, config, args.only.clone());
-    let wish =
-        Wish { full: args.full, rebind: args.rebind, only: args.only.as_ref().map(PlanFile::fingerprints), ..Wish::default() };
+    let wish = Wish {
+        full: args.full,
+        rebind: args.rebind,
+        only: args.only.as_ref().map(PlanFile::fingerprints),
+        ..Wish::default()
+    };
     let result = Box::pin(run::perform(config, &state, &wish, &asked, &watcher)).await;
     signals.abort();
     state.close().await;

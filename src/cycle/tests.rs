@@ -88,7 +88,8 @@ impl Bed {
             requests_per_second: 100_000,
         };
         let identity_store = settings.identity_store();
-        let target = connect(&TargetSettings::Sandbox(settings), Access::ReadWrite, Gate::Open).await.unwrap();
+        let target =
+            connect(&TargetSettings::Sandbox(settings), Access::ReadWrite, Gate::Open).await.unwrap();
         let now = self.now;
         let clock = move || now;
         let usage = Arc::clone(&target);
@@ -114,6 +115,7 @@ impl Bed {
             drift_check: Duration::from_secs(365 * 86_400),
             rebind: false,
             only: None,
+            notes: Vec::new(),
             assignments: false,
         };
         let cycle = begin(&state, CycleKind::Normal, now).await.unwrap();

@@ -1,11 +1,11 @@
 //! `idcsync run`: cycles on the schedule, and what is shown of them over HTTP.
 //!
-//! One [`worker`] owns the runs; everything else reads the [`board`] or asks for something through it.
+//! One worker owns the runs; everything else reads the [`Board`] or asks for something through it.
 
 mod board;
 mod decide;
 mod file;
-mod http;
+pub mod http;
 mod serve;
 mod worker;
 

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -15,7 +14,7 @@ use super::board::{Ask, Board};
 use super::http;
 use super::worker::Worker;
 use crate::config::Config;
-use crate::run::Metrics;
+use crate::run::{Metrics, MetricsError, clock};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
@@ -25,6 +24,8 @@ pub enum ServiceError {
     Signals(#[source] std::io::Error),
     #[error("the tick of the schedule cannot be started")]
     Tick(#[from] JobSchedulerError),
+    #[error("the metrics cannot be set up")]
+    Metrics(#[from] MetricsError),
     #[error("the worker ended by itself, which is a defect: {0}")]
     Worker(String),
 }
@@ -36,15 +37,15 @@ const TICK: &str = "* * * * * *";
 pub async fn serve(path: PathBuf, config: Config) -> Result<(), ServiceError> {
     let mut signals = Signals::new().map_err(ServiceError::Signals)?;
     let address = config.service.listen;
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(|source| ServiceError::Listen { address, source })?;
+    let listener =
+        TcpListener::bind(address).await.map_err(|source| ServiceError::Listen { address, source })?;
     let address = listener.local_addr().unwrap_or(address);
 
     let (ask, asks) = mpsc::channel(8);
     let (tick, ticks) = mpsc::channel(1);
     let (stop, stopped) = watch::channel(false);
-    let metrics = Arc::new(Metrics::new(&config.profile));
+    let metrics = Arc::new(Metrics::new(&config.profile)?);
+    let token = config.service.token.clone();
     info!(
         version = env!("CARGO_PKG_VERSION"),
         profile = config.profile,
@@ -58,14 +59,14 @@ pub async fn serve(path: PathBuf, config: Config) -> Result<(), ServiceError> {
     let seen = Arc::clone(&board);
     scheduler
         .add(Job::new(TICK, move |_, _| {
-            seen.change(|view| view.alive = Some(Timestamp::now()));
+            seen.change(|view| view.alive = Some(clock::now()));
             // A tick that finds another one waiting is not needed.
             let _ = tick.try_send(());
         })?)
         .await?;
     scheduler.start().await?;
 
-    let router = http::router(Arc::clone(&board), Arc::clone(&metrics));
+    let router = http::router(Arc::clone(&board), Arc::clone(&metrics), token);
     let web = tokio::spawn(http::serve(listener, router, stopped.clone()));
     let worker = Worker::new(Arc::clone(&board), metrics, path);
     let mut work = tokio::spawn(worker.work(ticks, asks, stopped));
@@ -85,7 +86,10 @@ pub async fn serve(path: PathBuf, config: Config) -> Result<(), ServiceError> {
         Some(ended) => Err(ServiceError::Worker(ended.err().map_or_else(String::new, |e| e.to_string()))),
         None => {
             let grace = board.config().service.grace;
-            info!(grace_seconds = grace.as_secs(), "asked to stop: what is under way is finished, nothing new is begun");
+            info!(
+                grace_seconds = grace.as_secs(),
+                "asked to stop: what is under way is finished, nothing new is begun"
+            );
             let _ = stop.send(true);
             tokio::select! {
                 _ = &mut work => info!("service stopped"),

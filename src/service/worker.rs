@@ -1,6 +1,6 @@
 //! The one who runs: it owns the config, the state and every run, so that there are never two at once.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -135,7 +135,6 @@ impl Worker {
                 self.board.change(|view| view.config_problem = Some(why));
             }
         }
-        self.metrics.config_loaded(self.broken.is_none());
     }
 
     async fn turn(&mut self, stop: &watch::Receiver<bool>) {
@@ -222,9 +221,11 @@ impl Worker {
         self.board.change(|view| {
             view.waits_for = None;
             view.paused = seen.pause.is_some();
-            view.lease = held
-                .as_ref()
-                .map(|(holder, until)| Lease { holder: holder.to_string(), until: *until, mine: mine(holder) });
+            view.lease = held.as_ref().map(|(holder, until)| Lease {
+                holder: holder.to_string(),
+                until: *until,
+                mine: mine(holder),
+            });
         });
     }
 
@@ -339,7 +340,10 @@ impl Watcher {
 
 impl Observer for Watcher {
     fn sweeping(&self, pause: &Pause) {
-        warn!("the profile is {}, for longer than lifecycle.disable-after: all its users are put out of use", describe(pause));
+        warn!(
+            "the profile is {}, for longer than lifecycle.disable-after: all its users are put out of use",
+            describe(pause)
+        );
     }
 
     fn reading(&self) {

@@ -151,7 +151,8 @@ async fn alone(
     let store = match config.target.identity_store() {
         Some(store) => store,
         None => {
-            let target = open::target(config, Access::ReadOnly, Gate::Open).await.map_err(|e| explain(context, e))?;
+            let target =
+                open::target(config, Access::ReadOnly, Gate::Open).await.map_err(|e| explain(context, e))?;
             open::identity_store(target.as_ref()).await.map_err(|e| explain(context, e))?
         }
     };

@@ -45,8 +45,9 @@ fn url<'t>(r: &mut Reader<'t>, text: &Text<'t>) -> Option<String> {
             if let Some(warning) = url.warning() {
                 let at = text.value.find("sslmode=").unwrap_or(0);
                 let len = text.value[at..].find('&').unwrap_or(text.value.len() - at);
-                r.warn(r.within(text, at, len), warning.to_owned())
-                    .help("without sslmode the server's certificate is checked; sslrootcert=FILE names its CA");
+                r.warn(r.within(text, at, len), warning.to_owned()).help(
+                    "without sslmode the server's certificate is checked; sslrootcert=FILE names its CA",
+                );
             }
             Ok(())
         }

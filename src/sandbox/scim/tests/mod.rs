@@ -86,7 +86,7 @@ impl Bed {
             target: Some(format!("AWSIdentityStore.{operation}")),
             body: Bytes::from(body.to_string()),
             authorization: true,
-        agent: None,
+            agent: None,
         };
         read(&self.0.handle(request).await.unwrap())
     }
