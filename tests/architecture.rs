@@ -24,7 +24,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("config", &["ids", "model", "secret", "directory", "mapping", "plan", "schedule", "state", "target"]),
     ("cycle", &["ids", "model", "scope", "mapping", "plan", "directory", "target", "state", "apply"]),
     ("telemetry", &["ids", "model", "plan", "directory", "state", "config"]),
-    ("service", &["ids", "model", "plan", "state", "config", "cycle", "telemetry", "run", "schedule"]),
+    (
+        "service",
+        &["ids", "secret", "model", "plan", "state", "config", "cycle", "telemetry", "run", "schedule"],
+    ),
     (
         "run",
         &["ids", "model", "scope", "plan", "directory", "target", "state", "config", "cycle", "telemetry"],

@@ -4,6 +4,7 @@ mod apply;
 mod approve;
 mod check;
 mod exit;
+mod health;
 mod pause;
 mod planfile;
 mod progress;
@@ -111,6 +112,8 @@ enum Command {
     /// A strict local stand-in for the Identity Store API, to rehearse against
     #[cfg(feature = "sandbox")]
     Sandbox(Box<crate::sandbox::SandboxArgs>),
+    /// Ask the service whether it is alive: exit code 0 or 1 (for containers)
+    Health(health::HealthArgs),
     /// Print the completions of a shell
     Completions {
         #[arg(value_enum)]
@@ -277,6 +280,7 @@ async fn run(context: &Context, command: Command) -> Exit {
                 }
             }
         }
+        Command::Health(args) => health::run(context, &args).await,
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "idcsync", &mut text);

@@ -3,15 +3,12 @@
 use std::fmt::Write as _;
 
 use clap::Args;
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp};
-use serde_json::{Value, json};
+use jiff::Timestamp;
 
 use super::sync::explain;
 use super::{Context, Exit};
-use crate::config::{Config, parse_duration};
-use crate::run::{begin_pause, clock, consequence, describe, end_pause, open, pause_view};
+use crate::config::Config;
+use crate::run::{PauseEnd, begin_pause, clock, consequence, describe, end_pause, open, pause_json};
 use crate::state::Pause;
 
 #[derive(Debug, Args)]
@@ -21,42 +18,12 @@ pub struct PauseArgs {
     reason: Option<String>,
 
     /// When it ends by itself: 2026-12-24T08:00:00Z, 2026-12-24 (its first moment here), or from now on, as in 4h or 2d
-    #[arg(long, value_name = "TIME", value_parser = until)]
-    until: Option<Until>,
+    #[arg(long, value_name = "TIME", value_parser = PauseEnd::parse)]
+    until: Option<PauseEnd>,
 
     /// Who pauses, if not the user that is logged in
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Until {
-    At(Timestamp),
-    In(SignedDuration),
-}
-
-fn until(text: &str) -> Result<Until, String> {
-    if let Ok(at) = text.parse::<Timestamp>() {
-        return Ok(Until::At(at));
-    }
-    if let Ok(date) = text.parse::<Date>() {
-        let start = date.to_zoned(TimeZone::system()).map_err(|error| error.to_string())?;
-        return Ok(Until::At(start.timestamp()));
-    }
-    let time = parse_duration(text).map_err(|why| {
-        format!("neither a time (2026-12-24T08:00:00Z), nor a date, nor a span such as 4h or 2d: {why}")
-    })?;
-    SignedDuration::try_from(time).map(Until::In).map_err(|_| "this is too long".to_owned())
-}
-
-impl Until {
-    fn from(self, now: Timestamp) -> Result<Timestamp, String> {
-        let at = match self {
-            Self::At(at) => at,
-            Self::In(time) => now.checked_add(time).map_err(|_| "this is too far away".to_owned())?,
-        };
-        if at <= now { Err(format!("{at} has gone by")) } else { Ok(at) }
-    }
 }
 
 /// The name that the user is logged in with, else the number.
@@ -91,7 +58,7 @@ async fn try_pause(context: &Context, args: &PauseArgs) -> Result<(), Exit> {
     context.start_log(&config);
     // To the second, as people say it.
     let now = Timestamp::from_second(clock::now().as_second()).unwrap_or_else(|_| clock::now());
-    let until = args.until.map(|until| until.from(now)).transpose().map_err(|why| {
+    let until = args.until.map(|until| until.after(now)).transpose().map_err(|why| {
         context.complain(&format!("error: --until: {why}; leave it out to pause until `idcsync resume`"));
         Exit::Usage
     })?;
@@ -101,7 +68,7 @@ async fn try_pause(context: &Context, args: &PauseArgs) -> Result<(), Exit> {
     state.close().await;
     let (pause, before) = result.map_err(|error| explain(context, error))?;
     context.give(
-        || view(&config, Some(&pause), before.as_ref()),
+        || pause_json(&config, Some(&pause), before.as_ref()),
         || paused_text(&config, &pause, before.as_ref()),
     )
 }
@@ -115,7 +82,7 @@ async fn try_resume(context: &Context) -> Result<(), Exit> {
     state.close().await;
     let before = result.map_err(|error| explain(context, error))?;
     context.give(
-        || view(&config, None, before.as_ref()),
+        || pause_json(&config, None, before.as_ref()),
         || match &before {
             Some(pause) => format!("Profile {} runs again; it was {}.\n", config.profile, describe(pause)),
             None => format!("Profile {} is not paused: nothing to do.\n", config.profile),
@@ -134,32 +101,4 @@ fn paused_text(config: &Config, pause: &Pause, before: Option<&Pause>) -> String
     }
     let _ = writeln!(text, "End it with: idcsync resume");
     text
-}
-
-fn view(config: &Config, pause: Option<&Pause>, before: Option<&Pause>) -> Value {
-    json!({
-        "schema": "idcsync/pause/v1",
-        "profile": config.profile,
-        "paused": pause.map(|p| pause_view(p, config)),
-        "before": before.map(|p| pause_view(p, config)),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_time_a_date_or_a_span() {
-        let now: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
-        let at = |text: &str| until(text).and_then(|u| u.from(now));
-        assert_eq!(at("2026-03-01T14:00:00+01:00").unwrap().to_string(), "2026-03-01T13:00:00Z");
-        assert_eq!(at("4h").unwrap().to_string(), "2026-03-01T16:00:00Z");
-        assert_eq!(at("2d").unwrap().to_string(), "2026-03-03T12:00:00Z");
-        assert!(at("2026-03-04").unwrap() > now);
-        assert_eq!(at("2026-03-01T12:00:00Z").unwrap_err(), "2026-03-01T12:00:00Z has gone by");
-        assert_eq!(at("0s").unwrap_err(), "2026-03-01T12:00:00Z has gone by");
-        assert!(at("tomorrow").unwrap_err().contains("nor a span"));
-        assert!(at("99999999w").is_err());
-    }
 }

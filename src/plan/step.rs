@@ -282,6 +282,25 @@ pub enum Sort {
 }
 
 impl Sort {
+    pub const ALL: &'static [Self] = &[
+        Self::DeleteUser,
+        Self::DeleteGroup,
+        Self::DisableUser,
+        Self::RevokeUser,
+        Self::ReportUser,
+        Self::RemoveMember,
+        Self::RebindEntry,
+        Self::AdoptUser,
+        Self::AdoptGroup,
+        Self::EnableUser,
+        Self::RestoreUser,
+        Self::UpdateUser,
+        Self::UpdateGroup,
+        Self::CreateUser,
+        Self::CreateGroup,
+        Self::AddMember,
+    ];
+
     pub fn word(self) -> &'static str {
         match self {
             Self::DeleteUser => "delete-user",

@@ -1,4 +1,4 @@
-//! What is done with a profile: one run of it (pause, lease, cycles), what is known of it, and the clock.
+//! What is done with a profile: one run of it (pause, lease, cycles), what is known of it, metrics, and the clock.
 //!
 //! The command line and the service come through here, so that a run is the same whoever asks for it: they see it by
 //! an [`Observer`] and tell of it in their own way.
@@ -6,13 +6,17 @@
 pub mod clock;
 mod error;
 mod lease;
+mod metrics;
 pub mod open;
 mod pauses;
 mod perform;
 mod status;
+mod textfile;
 
 pub use error::RunError;
 pub use lease::{Leased, under_lease};
-pub use pauses::{begin_pause, consequence, describe, end_pause, pause_view, put_out};
+pub use metrics::{Metrics, MetricsError, ServiceState, TEXT_FORMAT};
+pub use pauses::{PauseEnd, begin_pause, consequence, describe, end_pause, pause_json, pause_view, put_out};
 pub use perform::{CycleStats, Done, Ending, Observer, Silent, Wish, perform, preview};
 pub use status::{Status, object_name};
+pub use textfile::{TextfileError, write_textfile};

@@ -2,12 +2,45 @@
 
 use std::fmt::Write as _;
 
-use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::config::Config;
+use crate::config::{Config, parse_duration};
 use crate::plan::{DisableMethod, pause_disables_at, shown};
 use crate::state::{Pause, State, StateError};
+
+/// When a pause ends by itself, as people say it.
+#[derive(Clone, Copy, Debug)]
+pub enum PauseEnd {
+    At(Timestamp),
+    In(SignedDuration),
+}
+
+impl PauseEnd {
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if let Ok(at) = text.parse::<Timestamp>() {
+            return Ok(Self::At(at));
+        }
+        if let Ok(date) = text.parse::<Date>() {
+            let start = date.to_zoned(TimeZone::system()).map_err(|error| error.to_string())?;
+            return Ok(Self::At(start.timestamp()));
+        }
+        let time = parse_duration(text).map_err(|why| {
+            format!("neither a time (2026-12-24T08:00:00Z), nor a date, nor a span such as 4h or 2d: {why}")
+        })?;
+        SignedDuration::try_from(time).map(Self::In).map_err(|_| "this is too long".to_owned())
+    }
+
+    pub fn after(self, now: Timestamp) -> Result<Timestamp, String> {
+        let at = match self {
+            Self::At(at) => at,
+            Self::In(time) => now.checked_add(time).map_err(|_| "this is too far away".to_owned())?,
+        };
+        if at <= now { Err(format!("{at} has gone by")) } else { Ok(at) }
+    }
+}
 
 /// A pause that goes on keeps its beginning: by it everybody is disabled one day.
 pub async fn begin_pause(
@@ -77,4 +110,33 @@ pub fn pause_view(pause: &Pause, config: &Config) -> Value {
         "warned": pause.warned,
         "disablesAt": pause_disables_at(pause.at, pause.until, &config.policy.lifecycle),
     })
+}
+
+/// What `pause` and `resume` answer.
+pub fn pause_json(config: &Config, pause: Option<&Pause>, before: Option<&Pause>) -> Value {
+    json!({
+        "schema": "idcsync/pause/v1",
+        "profile": config.profile,
+        "paused": pause.map(|p| pause_view(p, config)),
+        "before": before.map(|p| pause_view(p, config)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_a_date_or_a_span() {
+        let now: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
+        let at = |text: &str| PauseEnd::parse(text).and_then(|end| end.after(now));
+        assert_eq!(at("2026-03-01T14:00:00+01:00").unwrap().to_string(), "2026-03-01T13:00:00Z");
+        assert_eq!(at("4h").unwrap().to_string(), "2026-03-01T16:00:00Z");
+        assert_eq!(at("2d").unwrap().to_string(), "2026-03-03T12:00:00Z");
+        assert!(at("2026-03-04").unwrap() > now);
+        assert_eq!(at("2026-03-01T12:00:00Z").unwrap_err(), "2026-03-01T12:00:00Z has gone by");
+        assert_eq!(at("0s").unwrap_err(), "2026-03-01T12:00:00Z has gone by");
+        assert!(at("tomorrow").unwrap_err().contains("nor a span"));
+        assert!(at("99999999w").is_err());
+    }
 }

@@ -67,6 +67,8 @@ pub struct CycleStats {
     pub failed: BTreeMap<Sort, u64>,
     /// Of the target, in this cycle alone.
     pub usage: Usage,
+    /// The part of it that was sent since the plan was made.
+    pub usage_of_apply: Usage,
 }
 
 /// How a run ended.
@@ -237,6 +239,7 @@ async fn one(
     observer.reading();
     let before = parts.target.usage();
     let begun = Instant::now();
+    let mut planned = None;
     let journal = StateJournal { state, cycle };
     let plan = async {
         match mode {
@@ -253,17 +256,20 @@ async fn one(
             prepared = plan => prepared?,
         };
         observer.planned(&prepared, matches!(mode, Mode::Sweep(_)));
+        planned = Some(parts.target.usage());
         let progress = |done, total| observer.applying(done, total);
         carry_out(profile, parts, state, cycle, prepared, stopped, &progress).await.map(Some)
     };
     let result = Box::pin(run).await;
+    let usage = parts.target.usage();
     let stats = |word, report: Option<&CycleReport>| CycleStats {
         cycle,
         word,
         times: report.map_or(Times { read: begun.elapsed(), ..Times::default() }, |r| r.times),
         done: report.map(|r| r.applied.done.clone()).unwrap_or_default(),
         failed: report.map(|r| r.applied.failed.clone()).unwrap_or_default(),
-        usage: parts.target.usage().since(before),
+        usage: usage.since(before),
+        usage_of_apply: planned.map(|planned| usage.since(planned)).unwrap_or_default(),
     };
     match result {
         Ok(Some(report)) => {

@@ -18,6 +18,10 @@ pub struct Status {
     pub database: String,
     pub pause: Option<Pause>,
     pub last: Option<Cycle>,
+    /// When the last cycle ended that is not running.
+    pub last_ended: Option<Timestamp>,
+    /// When the last cycle ended that ended well.
+    pub last_success: Option<Timestamp>,
     pub known: Known,
     pub countdowns: Vec<Countdown>,
     pub held: Option<HeldPlan>,
@@ -38,11 +42,15 @@ impl Status {
         now: Timestamp,
     ) -> Result<Self, StateError> {
         let known = state.load(now).await?;
+        let mut cycles = state.cycles(LATELY).await?;
+        cycles.retain(|cycle| cycle.kind != CycleKind::Repair);
         Ok(Self {
             now,
             database: place.to_owned(),
             pause: state.pause().await?.filter(|pause| !pause.is_over(now)),
-            last: state.cycles(LATELY).await?.into_iter().find(|cycle| cycle.kind != CycleKind::Repair),
+            last_ended: cycles.iter().find_map(|cycle| cycle.outcome.as_ref().map(|o| o.finished)),
+            last_success: state.last_success().await?,
+            last: cycles.into_iter().next(),
             countdowns: countdowns(known.links.values(), &config.policy.lifecycle, now),
             known,
             held: state.latest_held().await?.filter(|h| !h.steps.is_empty()),
@@ -89,6 +97,7 @@ impl Status {
                 "outcome": c.outcome.as_ref().map(|o| o.word.word()),
                 "counts": c.outcome.as_ref().map(|o| &o.counts),
             })),
+            "lastSuccess": self.last_success,
             "lastCompleteRead": self.known.last_complete_read,
             "lastFullRead": self.known.last_full,
             "binding": self.known.binding,

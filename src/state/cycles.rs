@@ -14,6 +14,9 @@ const FINISH: &str = "UPDATE cycles SET finished_at = $3, word = $4, counts = $5
 const RUNNING: &str = "SELECT id FROM cycles WHERE id = $2 AND profile_id = $1 AND finished_at IS NULL";
 const LIST: &str = "SELECT id, kind, started_at, finished_at, word, counts FROM cycles
     WHERE profile_id = $1 ORDER BY id DESC LIMIT $2";
+/// The words are those of `CycleWord::is_well`. By the hand of a person is no cycle.
+const LAST_WELL: &str = "SELECT finished_at FROM cycles WHERE profile_id = $1 AND kind <> 'repair'
+    AND word IN ('nothing', 'done', 'held') ORDER BY id DESC LIMIT 1";
 
 const PRUNE_JOURNAL: &str = "DELETE FROM journal
     WHERE profile_id = $1 AND intended_at < $2 AND result IS NOT NULL";
@@ -71,9 +74,24 @@ impl CycleKind {
 }
 
 impl CycleWord {
+    pub const ALL: &'static [Self] = &[
+        Self::Nothing,
+        Self::Done,
+        Self::Held,
+        Self::Unsettled,
+        Self::Stopped,
+        Self::Unreachable,
+        Self::Failed,
+    ];
+
     /// As stored and as in JSON.
     pub fn word(self) -> &'static str {
         Word::word(self)
+    }
+
+    /// All that could be done was done: what the guard holds waits for a person, not for another cycle.
+    pub fn is_well(self) -> bool {
+        matches!(self, Self::Nothing | Self::Done | Self::Held)
     }
 }
 
@@ -150,6 +168,13 @@ impl Reader {
     pub async fn cycles(&self, limit: u32) -> Result<Vec<Cycle>> {
         self.db.fetch(LIST, args![self.profile_id, limit], read).await
     }
+
+    /// When the last cycle ended that ended well.
+    pub async fn last_success(&self) -> Result<Option<Timestamp>> {
+        let found =
+            self.db.fetch_one(LAST_WELL, args![self.profile_id], |row| row.opt_time("cycles.finished_at"));
+        Ok(found.await?.flatten())
+    }
 }
 
 fn read(row: &mut Row) -> Result<Cycle> {
@@ -165,4 +190,18 @@ fn read(row: &mut Row) -> Result<Cycle> {
         None => None,
     };
     Ok(Cycle { id, kind, started, outcome })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_query_asks_for_the_words_that_are_well() {
+        assert_eq!(CycleWord::ALL.len(), 7);
+        for word in CycleWord::ALL {
+            let quoted = format!("'{}'", word.word());
+            assert_eq!(LAST_WELL.contains(&quoted), word.is_well(), "{quoted}");
+        }
+    }
 }
