@@ -39,7 +39,7 @@ async fn scrape(dir: &Path) -> String {
         view.next = Some(now);
         view.lease = Some(Lease {
             holder: "host \"a\\b\"\nführung".to_owned(),
-            until: now.checked_add(SignedDuration::from_hours(1)).unwrap(),
+            until: now.checked_add(SignedDuration::from_hours(1)).ok(),
             mine: true,
         });
     });
@@ -47,7 +47,7 @@ async fn scrape(dir: &Path) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/metrics", listener.local_addr().unwrap());
     let (stop, stopped) = watch::channel(false);
-    let server = tokio::spawn(serve(listener, router(board, metrics, None), stopped));
+    let server = tokio::spawn(serve(listener, router(board, metrics), stopped));
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let response = client.get(url).send().await.unwrap();
     assert_eq!(response.headers()["content-type"], "text/plain; version=0.0.4");

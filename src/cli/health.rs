@@ -57,9 +57,9 @@ pub async fn run(context: &Context, args: &HealthArgs) -> Exit {
     }
 }
 
-/// `[service] listen`.
-fn configured_listen(_context: &Context) -> Result<SocketAddr, Exit> {
-    Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)))
+/// `[service] listen`. A file that has become wrong since the service took it up says nothing of the service.
+fn configured_listen(context: &Context) -> Result<SocketAddr, Exit> {
+    context.load_config().map(|config| config.service.listen)
 }
 
 fn place(text: &str) -> Result<Place, String> {

@@ -2,24 +2,26 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use clap::Args;
 use serde_json::json;
 use tokio::sync::watch;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use super::planfile::{self, PlanFile};
 use super::progress::Progress;
 use super::{Context, Exit};
 use crate::apply::Stop;
 use crate::config::Config;
-use crate::cycle::{CycleReport, Outcome, Prepared, Profile};
+use crate::cycle::{CycleReport, Outcome, Prepared, Profile, chain};
 use crate::model::{Code, Finding, Severity};
 use crate::plan::{Action, PlanView, render, shown};
-use crate::run::{self, CycleStats, Ending, Observer, RunError, Wish, open, put_out};
-use crate::state::Pause;
+use crate::run::{
+    self, CycleStats, Ending, Metrics, Observer, RunError, Status, Wish, clock, open, put_out, write_textfile,
+};
+use crate::state::{Pause, State};
 
 #[derive(Debug, Args)]
 pub struct SyncArgs {
@@ -144,6 +146,9 @@ pub async fn real(context: &Context, args: &SyncArgs, config: &Config) -> Result
     };
     let result = Box::pin(run::perform(config, &state, &wish, &asked, &watcher)).await;
     signals.abort();
+    if let Some(path) = &config.metrics_textfile {
+        watcher.write_metrics(path, &state).await;
+    }
     state.close().await;
     match result {
         Ok(ending) => ended(context, args, config, ending, watcher),
@@ -211,12 +216,29 @@ struct Watcher<'a> {
     /// The steps by which scope entries were rebound in a cycle before the last one.
     followed: Mutex<Vec<serde_json::Value>>,
     file: Mutex<Option<PlanFile>>,
+    cycles: Mutex<Vec<CycleStats>>,
 }
 
 impl<'a> Watcher<'a> {
     fn new(context: &'a Context, config: &'a Config, file: Option<PlanFile>) -> Self {
-        let (bar, followed) = (Mutex::default(), Mutex::default());
-        Self { context, config, bar, followed, file: Mutex::new(file) }
+        let (bar, followed, cycles) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { context, config, bar, followed, file: Mutex::new(file), cycles }
+    }
+
+    /// Of this run, for node-exporter.
+    async fn write_metrics(&self, path: &Path, state: &State) {
+        let write = async {
+            let metrics = Metrics::new(&self.config.profile).map_err(|e| chain(&e))?;
+            for stats in lock(&self.cycles).iter() {
+                metrics.cycle(stats, self.config.target.requests_per_second());
+            }
+            let status = Status::read(self.config.clone(), state.reader(), state.place(), clock::now());
+            metrics.status(&status.await.map_err(|e| chain(&e))?);
+            write_textfile(path, &metrics).map_err(|e| chain(&e))
+        };
+        if let Err(why) = write.await {
+            warn!("the metrics of this run are not written: {why}");
+        }
     }
 
     fn tell_last(&self, report: &CycleReport) -> Result<(), Exit> {
@@ -260,7 +282,8 @@ impl Observer for Watcher<'_> {
         }
     }
 
-    fn ended(&self, _: &CycleStats) {
+    fn ended(&self, stats: &CycleStats) {
+        lock(&self.cycles).push(stats.clone());
         if let Some(bar) = lock(&self.bar).take() {
             bar.end();
         }

@@ -199,14 +199,13 @@ async fn cycles(
     stopped: &watch::Receiver<bool>,
     observer: &dyn Observer,
 ) -> Result<Ending, RunError> {
-    let profile =
-        Profile {
-            full: wish.full,
-            rebind: wish.rebind,
-            only: wish.only.clone(),
-            notes: wish.notes.clone(),
-            ..open::profile(config)
-        };
+    let profile = Profile {
+        full: wish.full,
+        rebind: wish.rebind,
+        only: wish.only.clone(),
+        notes: wish.notes.clone(),
+        ..open::profile(config)
+    };
     let mut rounds = 0;
     loop {
         let Some(report) = one(config, state, &profile, parts, mode, stopped, observer).await? else {

@@ -46,7 +46,8 @@ pub struct LastRun {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Lease {
     pub holder: String,
-    pub until: Timestamp,
+    /// By the database's clock; it is prolonged while the holder works. `None` of this process's own.
+    pub until: Option<Timestamp>,
     /// It is this process.
     pub mine: bool,
 }

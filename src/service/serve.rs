@@ -45,7 +45,6 @@ pub async fn serve(path: PathBuf, config: Config) -> Result<(), ServiceError> {
     let (tick, ticks) = mpsc::channel(1);
     let (stop, stopped) = watch::channel(false);
     let metrics = Arc::new(Metrics::new(&config.profile)?);
-    let token = config.service.token.clone();
     info!(
         version = env!("CARGO_PKG_VERSION"),
         profile = config.profile,
@@ -66,7 +65,7 @@ pub async fn serve(path: PathBuf, config: Config) -> Result<(), ServiceError> {
         .await?;
     scheduler.start().await?;
 
-    let router = http::router(Arc::clone(&board), Arc::clone(&metrics), token);
+    let router = http::router(Arc::clone(&board), Arc::clone(&metrics));
     let web = tokio::spawn(http::serve(listener, router, stopped.clone()));
     let worker = Worker::new(Arc::clone(&board), metrics, path);
     let mut work = tokio::spawn(worker.work(ticks, asks, stopped));

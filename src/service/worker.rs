@@ -223,7 +223,7 @@ impl Worker {
             view.paused = seen.pause.is_some();
             view.lease = held.as_ref().map(|(holder, until)| Lease {
                 holder: holder.to_string(),
-                until: *until,
+                until: Some(*until),
                 mine: mine(holder),
             });
         });
@@ -245,6 +245,7 @@ impl Worker {
         let last = self.conclude(config, result, now);
         self.board.change(|view| {
             view.running = None;
+            view.lease = None;
             view.last = Some(last);
         });
     }
@@ -347,6 +348,11 @@ impl Observer for Watcher {
     }
 
     fn reading(&self) {
+        // Nobody reads for a cycle without it.
+        if let Ok(me) = Holder::current() {
+            let lease = Lease { holder: me.to_string(), until: None, mine: true };
+            self.board.change(|view| view.lease = Some(lease));
+        }
         self.show("reading", 0, 0);
     }
 

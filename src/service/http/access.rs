@@ -27,7 +27,9 @@ enum Borne {
 
 /// Lets pass what bears the token. Asked before anything of the body is read.
 pub async fn token(Shared(web): Shared<Arc<Web>>, request: Request, next: Next) -> Response {
-    let Some(source) = &web.token else {
+    // Of the config in force.
+    let config = web.board.config();
+    let Some(source) = &config.service.token else {
         let why = "changes over HTTP are off: name a file that holds a token in [service] token-file to switch them \
                    on, or use the commands `idcsync pause`, `resume` and `sync`";
         return refuse(StatusCode::FORBIDDEN, why);
@@ -60,7 +62,7 @@ pub async fn host(Shared(web): Shared<Arc<Web>>, request: Request, next: Next) -
     let remote = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
     let is_near = remote.is_none_or(|ip| ip.to_canonical().is_loopback());
     if is_near && names_somebody_else(request.headers()) {
-        let right = match &web.token {
+        let right = match &web.board.config().service.token {
             Some(source) => borne(request.headers(), source).await == Borne::Right,
             None => false,
         };

@@ -26,7 +26,6 @@ use tracing::debug;
 use super::{Board, LastRun};
 use crate::cycle::chain;
 use crate::run::{Metrics, Status, clock};
-use crate::secret::SecretSource;
 use crate::state::{State, StateError};
 pub use serve::serve;
 
@@ -40,7 +39,6 @@ const TIME_LIMIT: Duration = Duration::from_secs(30);
 struct Web {
     board: Arc<Board>,
     metrics: Arc<Metrics>,
-    token: Option<SecretSource>,
     /// The worker counts as alive from here on.
     begun: Timestamp,
     /// Held by the one who reads the state database: the worker shares its connections, and must not have to queue
@@ -50,9 +48,8 @@ struct Web {
 
 type FromWeb = Shared<Arc<Web>>;
 
-/// `token`: what a request that changes something must bear; without it there are none.
-pub fn router(board: Arc<Board>, metrics: Arc<Metrics>, token: Option<SecretSource>) -> Router {
-    routes(Arc::new(Web { board, metrics, token, begun: clock::now(), reading: Arc::default() }))
+pub fn router(board: Arc<Board>, metrics: Arc<Metrics>) -> Router {
+    routes(Arc::new(Web { board, metrics, begun: clock::now(), reading: Arc::default() }))
 }
 
 fn routes(web: Arc<Web>) -> Router {

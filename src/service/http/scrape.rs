@@ -11,7 +11,7 @@ use tracing::{debug, error};
 
 use super::{FromWeb, Web, read_status, refuse, unreadable};
 use crate::cycle::chain;
-use crate::run::{ServiceState, TEXT_FORMAT, clock};
+use crate::run::{ServiceState, TEXT_FORMAT};
 
 /// As often as anybody scrapes.
 pub(super) const FRESH: Duration = Duration::from_secs(15);
@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub async fn metrics(Shared(web): FromWeb) -> Response {
     refresh(&web).await;
     let view = web.board.view();
-    let lease = view.lease.filter(|lease| lease.until > clock::now());
+    let lease = view.lease;
     web.metrics.service(&ServiceState {
         next: view.next,
         lease_holder: lease.as_ref().map(|lease| lease.holder.as_str()),

@@ -12,6 +12,7 @@ use tower::ServiceExt as _;
 use super::*;
 use crate::config::Config;
 use crate::model::{Code, Finding, Subject};
+use crate::secret::SecretSource;
 use crate::service::{Ask, Lease, Running};
 use crate::state::StateUrl;
 
@@ -45,15 +46,16 @@ impl Answer {
 impl Service {
     fn new(with_token: bool) -> Self {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/quickstart.toml");
-        let config = Arc::new(Config::load(&path).unwrap());
+        let mut config = Config::load(&path).unwrap();
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("token"), format!("{TOKEN}\n")).unwrap();
+        config.service.token = with_token.then(|| SecretSource::File(dir.path().join("token")));
+        let config = Arc::new(config);
         let (sender, asks) = mpsc::channel(2);
         let board = Arc::new(Board::new(Arc::clone(&config), sender));
         let metrics = Arc::new(Metrics::new(&config.profile).unwrap());
-        let token = with_token.then(|| SecretSource::File(dir.path().join("token")));
         let begun = clock::now();
-        let web = Arc::new(Web { board: Arc::clone(&board), metrics, token, begun, reading: Arc::default() });
+        let web = Arc::new(Web { board: Arc::clone(&board), metrics, begun, reading: Arc::default() });
         Self { board, asks, router: routes(Arc::clone(&web)), web, dir }
     }
 
@@ -344,16 +346,12 @@ async fn the_state_is_read_now_and_then_for_the_metrics() {
 #[tokio::test]
 async fn the_lease_is_shown_while_it_lasts() {
     let (service, _state) = Service::ready().await;
-    let lease = |minutes: i64| Lease {
-        holder: "host-7".to_owned(),
-        until: clock::now().checked_add(SignedDuration::from_mins(minutes)).unwrap(),
-        mine: true,
-    };
-    service.board.change(|view| view.lease = Some(lease(5)));
+    let lease = Lease { holder: "host-7".to_owned(), until: None, mine: true };
+    service.board.change(|view| view.lease = Some(lease));
     let text = service.get("/metrics").await.text;
     assert!(text.contains("idcsync_lease_held{profile=\"quickstart\"} 1\n"), "{text}");
     assert!(text.contains("holder=\"host-7\""));
-    service.board.change(|view| view.lease = Some(lease(-5)));
+    service.board.change(|view| view.lease = None);
     let text = service.get("/metrics").await.text;
     assert!(text.contains("idcsync_lease_held{profile=\"quickstart\"} 0\n"), "{text}");
     assert!(!text.contains("host-7"));
