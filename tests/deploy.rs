@@ -125,7 +125,7 @@ const MISTAKES: &[Mistake] = &[
         file: "prometheus/idcsync.rules.yml",
         from: "> 24 * 3600",
         to: ">= 24 * 3600",
-        said: "1d0h10m",
+        said: "1d10m",
     },
     Mistake {
         what: "rules",
@@ -224,23 +224,34 @@ fn alerts_rest_on_metrics_that_there_are() {
     }
 }
 
-/// `identitystore:ListUsers` and so on, by the calls of the SDK; `from`: which files.
+/// `identitystore:ListUsers` and so on: what passes the pacer, as every request does. `from`: of which files.
 fn called(from: impl Fn(&Path) -> bool) -> BTreeSet<String> {
-    let mut actions = BTreeSet::new();
+    let (mut paced, mut methods, mut built) = (BTreeSet::new(), BTreeSet::new(), 0);
     let here = |path: &Path| path.to_str().unwrap().contains("/target/identity_store/");
     for (path, text) in sources().into_iter().filter(|(path, _)| here(path) && from(path)) {
-        for (client, service) in [("self.client", "identitystore"), ("self.sso_admin", "sso")] {
-            // The call may stand on the next line.
-            let text: String = text.split_whitespace().collect();
-            for (at, _) in text.match_indices(&format!("{client}.")) {
-                let method = word(&text[at + client.len() + 1..]);
-                let name: String = method.split('_').map(capital).collect();
-                assert!(!name.is_empty(), "{}", path.display());
-                actions.insert(format!("{service}:{name}"));
+        // A call may go on in the next line.
+        let text: String = text.split_whitespace().collect();
+        paced.extend(
+            text.match_indices(".call(\"").map(|(at, start)| word(&text[at + start.len()..]).to_owned()),
+        );
+        for (client, service) in [("self.client.", "identitystore"), ("self.sso_admin.", "sso")] {
+            for (at, _) in text.match_indices(client) {
+                let name: String = word(&text[at + client.len()..]).split('_').map(capital).collect();
+                assert!(
+                    paced.contains(&name),
+                    "{}: {name} does not pass the pacer by its name",
+                    path.display()
+                );
+                methods.insert((name, service));
             }
         }
+        built += text.matches(".send_with(&self.client)").count();
     }
-    actions
+    let of_sso: BTreeSet<&String> =
+        methods.iter().filter(|(_, s)| *s == "sso").map(|(name, _)| name).collect();
+    assert_eq!(paced.len(), methods.len() + built, "{paced:?} {methods:?}");
+    let service = |name: &String| if of_sso.contains(name) { "sso" } else { "identitystore" };
+    paced.iter().map(|name| format!("{}:{name}", service(name))).collect()
 }
 
 fn capital(part: &str) -> String {
@@ -344,8 +355,10 @@ fn commands(text: &str) -> BTreeSet<(String, BTreeSet<String>)> {
     for line in text.lines() {
         for (at, name) in line.match_indices("idcsync ") {
             let before = line[..at].chars().next_back();
-            // `/idcsync sync` in a container, `idcsync sync` on a machine; not `deploy/idcsync -- …`.
-            if !matches!(before, None | Some('`' | ' ' | '/')) || line[..at].ends_with("deploy/") {
+            // `/idcsync sync` in a container, `idcsync sync` on a machine; not a namespace, a user or an object of that name.
+            let of_another = ["deploy/", "-n ", "-u ", "-o ", "-g ", "--name "];
+            if !matches!(before, None | Some(' ' | '/')) || of_another.iter().any(|w| line[..at].ends_with(w))
+            {
                 continue;
             }
             let rest = line[at + name.len()..].split(['`', '|', '#', ';', '>']).next().unwrap();

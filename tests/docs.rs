@@ -31,7 +31,15 @@ fn every_code_has_its_cause_and_remedy_and_no_other_has() {
 #[test]
 fn links_lead_somewhere() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for name in ["README.md", "CHANGELOG.md", "docs/ARCHITECTURE.md", "docs/errors.md", "docs/output.md"] {
+    for name in [
+        "README.md",
+        "CHANGELOG.md",
+        "docs/ARCHITECTURE.md",
+        "docs/errors.md",
+        "docs/output.md",
+        "docs/operations.md",
+        "deploy/README.md",
+    ] {
         let text = read(name);
         let here = root.join(name).parent().unwrap().to_owned();
         for (at, _) in text.match_indices("](") {
