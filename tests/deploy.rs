@@ -374,20 +374,18 @@ fn commands(text: &str) -> BTreeSet<(String, BTreeSet<String>)> {
     found
 }
 
-/// A prose sentence has no command in it: those stand between backticks or in blocks.
+/// What stands in blocks and between backticks: prose says "idcsync does" without meaning a command.
 fn code(text: &str) -> String {
-    let (mut block, mut out) = (false, String::new());
-    for line in text.lines() {
-        if line.starts_with("```") {
-            block = !block;
-        } else if block {
-            out.push_str(line);
+    let mut out = String::new();
+    for (at, part) in text.split("```").enumerate() {
+        if at % 2 == 1 {
+            out.push_str(part);
+            continue;
+        }
+        // A span may go on in the next line.
+        for span in part.split('`').skip(1).step_by(2) {
+            out.push_str(&span.replace('\n', " "));
             out.push('\n');
-        } else {
-            for span in line.split('`').skip(1).step_by(2) {
-                out.push_str(span);
-                out.push('\n');
-            }
         }
     }
     out
