@@ -30,7 +30,7 @@ RUN set -eu; \
     grep -o '/[^ ]*' /tmp/linked >/tmp/libraries; \
     xargs --arg-file=/tmp/libraries cp --parents --dereference --target-directory=.; \
     cp --parents --dereference /etc/ssl/certs/ca-certificates.crt /etc/os-release .; \
-    mkdir -p etc/idcsync licenses usr/share/doc var/lib/dpkg/status.d var/lib/idcsync; \
+    mkdir -p etc/idcsync licenses usr/share/doc var/lib/dpkg/status.d /volume/idcsync; \
     for package in libc6 libgcc-s1 ca-certificates; do \
         dpkg-query --status "$package" >"var/lib/dpkg/status.d/$package"; \
         cp --parents --recursive --dereference "/usr/share/doc/$package/copyright" .; \
@@ -51,8 +51,9 @@ LABEL org.opencontainers.image.title="idcsync" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION"
 COPY --from=build /image/ /
-# The only place that is written to, and only with the state in SQLite; the rest may be mounted read-only.
-COPY --from=build --chown=65532:65532 /image/var/lib/idcsync /var/lib/idcsync
+# The only place that is written to, and only with the state in SQLite; the rest may be mounted read-only. Its parent is
+# what is copied: not every builder gives a directory that it copies, or finds there, to somebody else.
+COPY --from=build --chown=65532:65532 /volume/ /var/lib/
 VOLUME ["/var/lib/idcsync"]
 WORKDIR /var/lib/idcsync
 # A number, so that Kubernetes can see that it is not root.

@@ -17,14 +17,14 @@ free_port() {
 	/usr/bin/python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
 
-# Tries a command until it succeeds, for a minute.
+# Tries a command until it succeeds, for a minute, or as many as $minutes says.
 await() {
 	local tries
-	for ((tries = 0; tries < 600; tries++)); do
+	for ((tries = 0; tries < 600 * ${minutes:-1}; tries++)); do
 		if "$@" >/dev/null 2>&1; then return; fi
 		sleep 0.1
 	done
-	echo "not in a minute: $*" >&2
+	echo "not in ${minutes:-1} min: $*" >&2
 	return 1
 }
 

@@ -82,7 +82,7 @@ fn the_image_runs_the_service_as_a_number() {
     let ids: Vec<u32> = user.last().unwrap().split(':').map(|id| id.parse().unwrap()).collect();
     assert!(ids.len() == 2 && ids.iter().all(|id| *id != 0), "{user:?}");
     // The volume is the user's own.
-    let volume = format!("--chown={} /image/var/lib/idcsync /var/lib/idcsync", user[0]);
+    let volume = format!("--chown={} /volume/ /var/lib/", user[0]);
     assert!(all(last, "COPY").iter().any(|c| c.ends_with(&volume)), "{volume}");
     // The database that the config has by default is in the volume.
     assert!(read("config/reference.toml").contains("sqlite:///var/lib/idcsync/state.db"));
