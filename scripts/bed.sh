@@ -29,11 +29,12 @@ await() {
 }
 
 # start_slapd URLS PEOPLE GROUPS [LINE...]: the urls are one word with spaces; the lines go into slapd.conf. The first
-# url becomes $ldap. Binds as cn=admin,$base with "secret".
+# url becomes $ldap, the process $slapd. Binds as cn=admin,$base with "secret".
 start_slapd() {
 	local urls=$1 people=$2 groups=$3
 	shift 3
 	ldap=${urls%% *}
+	rm -rf "$home/db"
 	mkdir "$home/db"
 	cat >"$home/slapd.conf" <<-CONF
 		include /etc/ldap/schema/core.schema
@@ -59,7 +60,8 @@ start_slapd() {
 	target/debug/examples/company --people "$people" --groups "$groups" --flavour openldap >"$home/company.ldif"
 	/usr/sbin/slapadd -q -f "$home/slapd.conf" -l "$home/company.ldif"
 	/usr/sbin/slapd -d 0 -h "$urls" -f "$home/slapd.conf" >"$home/slapd.log" 2>&1 &
-	pids+=($!)
+	slapd=$!
+	pids+=("$slapd")
 	await ldapsearch -x -H "$ldap" -b "$base" -s base 1.1
 }
 
