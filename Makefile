@@ -9,7 +9,7 @@ SETUP := target/rig/.setup
 # Real servers are started by the tests, several at a time would crowd a small machine.
 TEST_THREADS ?= 2
 
-.PHONY: help setup fmt lint test quickstart measure
+.PHONY: help setup fmt lint test quickstart measure base-image image test-image
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,3 +44,12 @@ quickstart: ## Run the main job twice on the embedded defaults; the second run m
 
 measure: ## Time and memory against slapd with 20,000 people (release build)
 	scripts/measure.sh
+
+base-image: ## Make the image that the Dockerfile starts from, where no registry can be reached (as root)
+	scripts/base-image.sh
+
+image: ## Build the container image
+	scripts/image.sh
+
+test-image: ## Build the container image and use it against slapd and the sandbox (as root)
+	scripts/test-image.sh

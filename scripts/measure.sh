@@ -10,78 +10,16 @@ set -euo pipefail
 people=${1:-20000}
 groups=${2:-2000}
 root=$(cd "$(dirname "$0")/.." && pwd)
-home=$(mktemp -d)
-pids=()
-clean() {
-	for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
-	wait
-	rm -rf -- "$home"
-}
-trap clean EXIT
-
 cd "$root"
+. scripts/bed.sh
+
 cargo build --locked --release --quiet
-cargo build --locked --quiet --example company
 program=$root/target/release/idcsync
-ldap=ldap://127.0.0.1:13890
-base=dc=corp,dc=example,dc=com
-
-# A server with this company.
-mkdir "$home/db"
-cat >"$home/slapd.conf" <<CONF
-include /etc/ldap/schema/core.schema
-include /etc/ldap/schema/cosine.schema
-include /etc/ldap/schema/inetorgperson.schema
-modulepath /usr/lib/ldap
-moduleload back_mdb
-pidfile $home/slapd.pid
-threads 4
-sizelimit unlimited
-database mdb
-suffix "$base"
-directory $home/db
-maxsize 8589934592
-dbnosync
-rootdn "cn=admin,$base"
-rootpw secret
-index objectClass,entryUUID,member eq
-index uid,cn,mail eq
-CONF
-"$root/target/debug/examples/company" --people "$people" --groups "$groups" --flavour openldap >"$home/company.ldif"
-/usr/sbin/slapadd -q -f "$home/slapd.conf" -l "$home/company.ldif"
-/usr/sbin/slapd -d 0 -h "$ldap" -f "$home/slapd.conf" >"$home/slapd.log" 2>&1 &
-pids+=($!)
-
+start_slapd "ldap://127.0.0.1:$(free_port)" "$people" "$groups"
+start_sandbox "$program"
 export AWS_ACCESS_KEY_ID=none AWS_SECRET_ACCESS_KEY=none AWS_EC2_METADATA_DISABLED=true
-"$program" sandbox --listen 127.0.0.1:0 --store "$home/store.json" >"$home/sandbox.log" 2>&1 &
-sandbox=$!
-pids+=("$sandbox")
-until grep -q listening "$home/sandbox.log" && ldapsearch -x -H "$ldap" -b "$base" -s base 1.1 >/dev/null 2>&1; do
-	sleep 0.1
-done
-endpoint=$(sed -n 's/^sandbox listening on //p' "$home/sandbox.log")
-
 printf secret >"$home/password"
-cat >"$home/idcsync.toml" <<CONF
-profile = "measure"
-[directory]
-kind = "ldap"
-urls = ["$ldap"]
-base-dn = "$base"
-bind = { dn = "cn=admin,$base", password-file = "password" }
-allow-plaintext = true
-[scope]
-groups = [{ group = "AWS-All", write = false }, "AWS-Admins", "AWS-Contractors"]
-[target]
-kind = "identity-store"
-identity-store-id = "d-1234567890"
-region = "eu-west-1"
-endpoint-url = "$endpoint"
-requests-per-second = 1000000
-max-apply = "1d"
-[state]
-url = "sqlite:state.db"
-CONF
+write_config "$home/idcsync.toml" password sqlite:state.db
 
 # What a run's process took: the kernel keeps the peak of resident memory until the process is gone.
 first=

@@ -37,11 +37,11 @@ impl Bench {
         for (idcsync, address) in bench.idcsync.iter().zip(&bench.addresses) {
             idcsync.write("http-token", "opensesame-opensesame");
             idcsync.configure(&format!(
-                "profile = \"p\"\n{}\n{}\n[state]\nurl = \"{}\"\n[guard]\nmax-percent = 100\n{}\n[schedule]\n\
+                "profile = \"p\"\n{}\n{}\n{}[guard]\nmax-percent = 100\n{}\n[schedule]\n\
                  cron = \"0 0 29 2 *\"\n",
                 Export::config(&SCOPE),
                 bench.sandbox.target(),
-                bench._postgres.url(),
+                bench._postgres.state(&idcsync.path("")),
                 service::config(address),
             ));
         }

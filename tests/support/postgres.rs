@@ -1,6 +1,7 @@
 //! A private PostgreSQL cluster, with nothing in it.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -55,6 +56,17 @@ impl Postgres {
     /// Of an empty database, as its owner.
     pub fn url(&self) -> String {
         format!("postgres://{USER}:{PASSWORD}@{}/postgres", self.address.at(PORT))
+    }
+
+    /// The `[state]` table of a config that means it; the password is put into a file in `home`.
+    pub fn state(&self, home: &Path) -> String {
+        let file = home.join("postgres-password");
+        fs::write(&file, PASSWORD).expect("write the password");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("make the password private");
+        format!(
+            "[state]\nurl = \"postgres://{USER}@{}/postgres\"\npassword-file = \"postgres-password\"\n",
+            self.address.at(PORT)
+        )
     }
 
     /// What `psql` answers, unaligned and without headers.
