@@ -104,7 +104,7 @@ fn a_pause_holds_all_cycles_until_it_is_ended() {
     service.wait_for(FINISHED, 1);
     let (code, body) = service.post("/api/pause", r#"{"reason": "a change freeze", "by": "ada"}"#);
     assert_eq!(code, 200, "{body}");
-    bench.export = Export::of(12).group("All", people(0..11)).group("Some", people(0..4));
+    bench.export = Export::of(12).group("All", people(0..12)).group("Some", people(7..9));
     bench.publish();
     let (code, body) = service.post("/api/sync", "");
     assert_eq!(code, 409, "{body}");

@@ -1,8 +1,8 @@
 //! A private PostgreSQL cluster, with nothing in it.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::net::Ipv4Addr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

@@ -91,11 +91,20 @@ impl Service {
         (status, String::from_utf8(body).expect("UTF-8"))
     }
 
+    /// As soon as the state database can be asked.
     #[track_caller]
     pub fn status(&self) -> Value {
-        let (status, body) = self.get("/api/status");
-        assert_eq!(status, 200, "{body}");
+        let body = self.until("the status", || {
+            let (status, body) = self.get("/api/status");
+            (status == 200).then_some(body)
+        });
         serde_json::from_str(&body).expect("JSON")
+    }
+
+    /// Asks for a run, as soon as somebody listens.
+    #[track_caller]
+    pub fn sync_now(&self) {
+        self.until("the run to be taken on", || (self.post("/api/sync", "").0 == 202).then_some(()));
     }
 
     /// With the token of the config's file.
