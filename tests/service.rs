@@ -251,6 +251,53 @@ fn the_state_database_goes_away_and_comes_back() {
     bench.assert_whole();
 }
 
+/// How far this is from now, as IDCSYNC_CLOCK_SHIFT has it.
+fn shift_to(time: &str) -> String {
+    let there: jiff::Timestamp = time.parse().unwrap();
+    format!("{}s", there.duration_since(jiff::Timestamp::now()).as_secs())
+}
+
+/// Begins of runs, without the date.
+fn begins(service: &Service) -> Vec<String> {
+    service.logged("run begins").iter().map(|l| l["why"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_slot_that_the_clocks_skip_runs_once_and_one_that_comes_twice_runs_once() {
+    let mut bench = Bench::new(&[]);
+    bench.more = "[schedule]\ncron = \"30 2 * * *\"\ntimezone = \"Europe/Zurich\"\n".to_owned();
+    bench.configure();
+    let at = |time: &str| {
+        let mut command = bench.idcsync.command(&["run"]);
+        command.env("IDCSYNC_CLOCK_SHIFT", shift_to(time));
+        Service::start_as(command, &bench.idcsync, &bench.address, "service")
+    };
+    // At 01:59:5x; the clocks go from 02:00 to 03:00, and 02:30 is not there.
+    let mut spring = at("2027-03-28T00:59:48Z");
+    spring.wait_for(FINISHED, 2);
+    assert_eq!(begins(&spring), ["due", "due"]);
+    let begun = spring.status()["lastCycle"]["started"].as_str().unwrap().to_owned();
+    assert!(begun.starts_with("2027-03-28T01:00:0"), "{begun}");
+    let next = spring.status()["service"]["next"].as_str().unwrap().to_owned();
+    assert_eq!(next, "2027-03-29T00:30:00Z");
+    spring.server().stop();
+
+    // In summer time 02:30 is 00:30 UTC; an hour later it is 02:30 again.
+    let mut first = at("2027-10-31T00:29:50Z");
+    // What went by since the spring is made up for once.
+    first.wait_for(FINISHED, 2);
+    let begun = first.status()["lastCycle"]["started"].as_str().unwrap().to_owned();
+    assert!(begun.starts_with("2027-10-31T00:30:0"), "{begun}");
+    first.server().stop();
+    let second = at("2027-10-31T01:29:58Z");
+    second.until("02:30 to have passed for the second time", || {
+        let alive = second.status()["service"]["alive"].as_str().map(str::to_owned);
+        alive.filter(|at| at.as_str() > "2027-10-31T01:30:06Z")
+    });
+    assert!(begins(&second).is_empty());
+    assert_eq!(second.status()["service"]["next"], "2027-11-01T01:30:00Z");
+}
+
 #[test]
 fn what_cannot_start_says_so_and_ends() {
     let bench = Bench::new(&[]);

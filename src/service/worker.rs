@@ -22,7 +22,7 @@ use crate::state::{CycleKind, CycleWord, Holder, Pause, State, StateError};
 /// The state database is asked this often what others do.
 const LOOK: Duration = Duration::from_secs(5);
 /// A holder is left alone for so long before it is looked for again.
-const BUSY: SignedDuration = SignedDuration::from_secs(15);
+const BUSY: SignedDuration = SignedDuration::from_secs(5);
 /// The last cycle is looked for among so many, the others being repairs by hand.
 const LATELY: u32 = 100;
 
@@ -149,15 +149,19 @@ impl Worker {
         }
         let now = clock::now();
         match decide(&config.schedule, &self.facts, now) {
-            Decision::Wait(at) => {
-                let paused = self.board.view().paused;
-                self.board.change(|view| view.next = (!paused).then_some(at));
-            }
+            Decision::Wait(at) => self.show_next(at),
             Decision::Run(why) => {
                 self.run(&config, &state, why, stop).await;
+                if let Decision::Wait(at) = decide(&config.schedule, &self.facts, clock::now()) {
+                    self.show_next(at);
+                }
                 self.looked = None;
             }
         }
+    }
+
+    fn show_next(&self, at: Timestamp) {
+        self.board.change(|view| view.next = (!view.paused).then_some(at));
     }
 
     async fn state(&mut self, config: &Config) -> Option<State> {

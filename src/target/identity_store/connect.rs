@@ -35,7 +35,10 @@ impl IdentityStoreTarget {
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts(&pacing))
             .stalled_stream_protection(StalledStreamProtectionConfig::enabled().build());
-        if let Ok(name) = AppName::new(env!("CARGO_PKG_NAME")) {
+        // Who gave the process a name of its own keeps it.
+        if std::env::var_os("AWS_SDK_UA_APP_ID").is_none()
+            && let Ok(name) = AppName::new(env!("CARGO_PKG_NAME"))
+        {
             loader = loader.app_name(name);
         }
         let region = settings.region.clone().map(Region::new);
