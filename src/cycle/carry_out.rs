@@ -65,6 +65,7 @@ pub async fn carry_out(
         apply(&approved, Arc::clone(&parts.target), &journal, &mut links, pace, clock, stop, progress)
             .instrument(info_span!("apply"))
             .await?;
+    state.make_sure_of_lease().await?;
     if !rebound.is_empty() {
         applied.done.insert(Sort::RebindEntry, rebound.len() as u64);
     }

@@ -38,7 +38,7 @@ pub struct JournalEntry {
 
 impl State {
     /// Writes the intents down, all or none; their numbers, in the same order. Only then may they be sent. Refused once
-    /// the lease is lost; outcomes are not, since they are what has happened.
+    /// the lease is lost.
     pub async fn intend(&self, cycle: CycleId, intents: &[Intent]) -> Result<Vec<i64>> {
         if intents.is_empty() {
             return Ok(Vec::new());
@@ -76,7 +76,8 @@ impl State {
     }
 
     /// Writes outcomes down together with the links that they changed, all or none. The same may be said
-    /// twice: after a lost connection it is not known whether it was heard.
+    /// twice: after a lost connection it is not known whether it was heard. Refused once the lease is lost: whoever has it
+    /// then looks up what has no outcome, and knows the links better.
     pub async fn record(&self, outcomes: &[Outcome], links: &[&Link]) -> Result<()> {
         let done = match self.try_record(outcomes, links).await {
             Err(error) if error.is_cut() => self.try_record(outcomes, links).await,
@@ -114,6 +115,7 @@ impl State {
                 }
             }
         }
+        self.fence(&mut tx).await?;
         tx.commit().await
     }
 }

@@ -150,6 +150,13 @@ impl State {
         Ok(())
     }
 
+    /// That the lease is ours still, before more is concluded from what was done under it.
+    pub async fn make_sure_of_lease(&self) -> Result<()> {
+        let mut tx = self.db.begin().await?;
+        self.fence(&mut tx).await?;
+        tx.commit().await
+    }
+
     /// That the lease is ours until this transaction has ended, where this state has ever acquired one.
     pub(super) async fn fence(&self, tx: &mut Tx) -> Result<()> {
         let Some(lease) = self.remembered_lease() else { return Ok(()) };
