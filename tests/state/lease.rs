@@ -99,10 +99,14 @@ async fn who_has_lost_it_learns_so_and_begins_nothing_more() {
         assert!(!one.renew_lease(&lease).await.unwrap());
         assert_eq!(one.steps(cycle).await.unwrap().len(), 1, "nothing of it was written");
 
-        // What has happened is written down all the same.
+        // Whoever has it now looks up what became of that, and knows the links better.
         let outcome = Outcome { seq: before[0], result: StepResult::Done, at: at("01T00:00:01") };
-        one.record(&[outcome], &[]).await.unwrap();
-        assert_eq!(one.unfinished().await.unwrap(), []);
+        let refused = one.record(std::slice::from_ref(&outcome), &[]).await.unwrap_err();
+        assert!(matches!(refused, StateError::LeaseLost { .. }), "{refused:?}");
+        assert!(matches!(one.make_sure_of_lease().await, Err(StateError::LeaseLost { .. })));
+        assert_eq!(two.unfinished().await.unwrap().len(), 1);
+        two.record(&[outcome], &[]).await.unwrap();
+        assert_eq!(two.unfinished().await.unwrap(), []);
         // Theirs is not touched by what the first does.
         one.release_lease(&lease).await.unwrap();
         assert!(two.renew_lease(&theirs).await.unwrap());
