@@ -104,7 +104,8 @@ impl Text<'_> {
             self.0.memberships()
         )?;
         if let Some(held) = &self.0.held {
-            writeln!(text, "  {} steps of plan {} held since {}", held.steps.len(), held.plan, held.held_at)?;
+            let since = self.0.held_since().unwrap_or(held.held_at);
+            writeln!(text, "  {} steps of plan {} held since {since}", held.steps.len(), held.plan)?;
             writeln!(text, "    look: idcsync approve {} --show", held.plan)?;
         }
         self.write_leavers(text)?;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::pause_view;
 use crate::config::Config;
-use crate::model::{Finding, Kind, Known, Link};
+use crate::model::{Code, Finding, Kind, Known, Link};
 use crate::plan::{Countdown, countdowns};
 use crate::state::{Cycle, CycleKind, HeldPlan, Pause, Reader, StateError};
 
@@ -59,6 +59,14 @@ impl Status {
         })
     }
 
+    /// Since when steps are held; each cycle holds them anew.
+    pub fn held_since(&self) -> Option<Timestamp> {
+        let held = self.held.as_ref()?.held_at;
+        let standing =
+            self.findings.iter().filter(|(f, _)| f.code == Code::StepsHeld).map(|(_, since)| *since);
+        Some(standing.min().map_or(held, |since| since.min(held)))
+    }
+
     pub fn linked(&self, kind: Kind) -> usize {
         self.known.links.values().filter(|l| l.kind == kind && l.target_id.is_some()).count()
     }
@@ -106,7 +114,7 @@ impl Status {
             "memberships": self.memberships(),
             "held": self.held.as_ref().map(|h| json!({
                 "plan": h.plan,
-                "since": h.held_at,
+                "since": self.held_since(),
                 "steps": h.steps.iter().map(|(_, s)| s).collect::<Vec<_>>(),
             })),
             "approvals": self.known.approvals.len(),

@@ -98,9 +98,7 @@ impl OfState {
         }
         self.memberships.set(int(status.memberships()));
         self.held.set(int(status.held.as_ref().map_or(0, |h| h.steps.len())));
-        // A held plan is written anew by each cycle; the finding stands since the first.
-        let held_at = status.held.as_ref().map(|h| h.held_at);
-        let held_since = oldest(status, Code::StepsHeld).map_or(held_at, |f| held_at.map(|h| h.min(f)));
+        let held_since = status.held_since();
         self.held_since.set(seconds(held_since));
         self.withheld_since.set(seconds(oldest(status, Code::RemovalWithheld)));
         for (within, days) in WITHIN {
