@@ -36,6 +36,7 @@ fn links_lead_somewhere() {
         "CHANGELOG.md",
         "docs/ARCHITECTURE.md",
         "docs/errors.md",
+        "docs/getting-started.md",
         "docs/metrics.md",
         "docs/output.md",
         "docs/operations.md",
