@@ -78,7 +78,7 @@ async fn an_independent_parser_finds_all_that_is_documented() {
     let line = "idcsync_paused{profile=\"quickstart\"} 0\n";
     let wrong = [
         (text.replace(line, &format!("{line}{line}")), "twice"),
-        (text.replace("# TYPE idcsync_paused gauge", "# TYPE idcsync_paused counter"), "documented as gauge"),
+        (text.replace("# TYPE idcsync_paused gauge", "# TYPE idcsync_paused untyped"), "documented as gauge"),
         (text.replace("outcome=\"held\"", "outcome=\"other\""), "documented as one of"),
         (
             text.lines().filter(|l| !l.contains("idcsync_memberships")).map(|l| format!("{l}\n")).collect(),

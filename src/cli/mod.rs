@@ -252,7 +252,10 @@ pub fn main() -> ExitCode {
             return Exit::Unexpected.into();
         }
     };
-    runtime.block_on(run(&context, cli.command)).into()
+    let exit = runtime.block_on(run(&context, cli.command));
+    // A file that cannot be read, a name that cannot be resolved: nobody waits for their threads.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    exit.into()
 }
 
 async fn run(context: &Context, command: Command) -> Exit {

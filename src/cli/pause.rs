@@ -97,7 +97,8 @@ fn paused_text(config: &Config, pause: &Pause, before: Option<&Pause>) -> String
             writeln!(text, "It was {} already: its beginning stays, the rest is replaced.", describe(before));
     }
     if let Some(consequence) = consequence(pause, config) {
-        let _ = writeln!(text, "No cycle is run; {consequence}.");
+        let _ =
+            writeln!(text, "No cycle is run, and one that is under way ends within seconds; {consequence}.");
     }
     let _ = writeln!(text, "End it with: idcsync resume");
     text

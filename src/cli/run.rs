@@ -18,10 +18,7 @@ async fn start(context: &Context) -> Result<(), Exit> {
         context.complain(&format!("error: {}", chain(&error)));
         match error {
             ServiceError::Listen { .. } => Exit::Usage,
-            ServiceError::Signals(_)
-            | ServiceError::Tick(_)
-            | ServiceError::Metrics(_)
-            | ServiceError::Worker(_) => Exit::Unexpected,
+            ServiceError::Signals(_) | ServiceError::Metrics(_) | ServiceError::Worker(_) => Exit::Unexpected,
         }
     })
 }

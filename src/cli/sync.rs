@@ -187,6 +187,10 @@ fn ended(
             context.say("Stopped as asked: nothing was begun.");
             Ok(Exit::Done)
         }
+        Ending::PausedMeanwhile => {
+            context.say("The profile was paused meanwhile: nothing was begun.");
+            Ok(paused)
+        }
         Ending::Done(done) => {
             watcher.tell_last(&done.report)?;
             Ok(match (done.swept, Exit::of_cycle(&done.report.outcome, args.strict, false)) {

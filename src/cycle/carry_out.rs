@@ -7,7 +7,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 use tracing::{Instrument as _, info_span, warn};
 
-use super::{CycleError, CycleReport, Outcome, Parts, Prepared, Profile, StateJournal, findings};
+use super::{CycleError, CycleReport, Outcome, Parts, Prepared, Profile, StateJournal, chain, findings};
 use crate::apply::{Applied, Journal, JournalError, Links, Pace, apply};
 use crate::ids::{CycleId, Fingerprint};
 use crate::model::{Code, Kind, Link, Pin};
@@ -113,7 +113,10 @@ pub async fn carry_out(
     if let Ok(keep) = jiff::SignedDuration::try_from(profile.keep_history)
         && let Ok(oldest) = clock().checked_sub(keep)
     {
-        state.prune(oldest).await?;
+        // The cycle itself has ended well.
+        if let Err(error) = state.prune(oldest).await {
+            warn!("what is older than state.keep-history could not be removed: {}", chain(&error));
+        }
     }
     Ok(report)
 }

@@ -117,6 +117,18 @@ pub enum CycleError {
 }
 
 impl CycleError {
+    /// Another run is at work by now, or may be.
+    pub fn is_of_a_lost_lease(&self) -> bool {
+        let in_journal = |error: &JournalError| {
+            error.0.downcast_ref::<StateError>().is_some_and(StateError::is_of_a_lost_lease)
+        };
+        match self {
+            Self::State(error) => error.is_of_a_lost_lease(),
+            Self::Journal(error) | Self::Recover(RecoverError::Journal(error)) => in_journal(error),
+            _ => false,
+        }
+    }
+
     /// The error with its causes, and what to do about it where they do not say.
     pub fn with_remedy(&self) -> String {
         let denied = TargetError::is_of_permissions;
@@ -193,6 +205,24 @@ pub async fn failed(
     error: &CycleError,
     now: Timestamp,
 ) -> Result<FindingChanges, StateError> {
+    let changes = if error.is_of_a_lost_lease() {
+        // What stands is for the run to say that has it now.
+        FindingChanges::default()
+    } else {
+        stand(state, profile, error, now).await?
+    };
+    let word = outcome::failed_word(error);
+    let counts = serde_json::json!({ "error": chain(error) });
+    state.finish_cycle(cycle, &CycleOutcome { word, counts, finished: now }).await?;
+    Ok(changes)
+}
+
+async fn stand(
+    state: &State,
+    profile: &Profile<'_>,
+    error: &CycleError,
+    now: Timestamp,
+) -> Result<FindingChanges, StateError> {
     let standing: Vec<Finding> = state.standing_findings().await?.into_iter().map(|(f, _)| f).collect();
     let code = match error {
         CycleError::Directory(e) => Some(e.code()),
@@ -207,11 +237,7 @@ pub async fn failed(
         now_standing.retain(|f| f.code != code);
         now_standing.push(Finding::new(code, findings::of_profile(profile.name), error.with_remedy()));
     }
-    let changes = state.replace_findings(now, &now_standing).await?;
-    let word = outcome::failed_word(error);
-    let counts = serde_json::json!({ "error": chain(error) });
-    state.finish_cycle(cycle, &CycleOutcome { word, counts, finished: now }).await?;
-    Ok(changes)
+    state.replace_findings(now, &now_standing).await
 }
 
 /// An error with what caused it, in one line; what only repeats is left out.

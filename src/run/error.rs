@@ -1,6 +1,7 @@
 //! Why a run could not be carried out.
 
 use crate::cycle::{CycleError, chain};
+use crate::directory::DirectoryError;
 use crate::state::StateError;
 use crate::target::TargetError;
 
@@ -30,6 +31,16 @@ impl RunError {
 }
 
 impl RunError {
+    /// Whether the same may go well in a minute, with nothing changed by anybody. A refused password is none of these:
+    /// each try would count towards a lockout of the account.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Cycle(CycleError::Directory(DirectoryError::Credentials { .. })) => false,
+            Self::Cycle(CycleError::Directory(DirectoryError::Secret(_))) => true,
+            _ => !self.lies_with_the_config(),
+        }
+    }
+
     /// Nothing but another config can mend it.
     pub fn lies_with_the_config(&self) -> bool {
         match self {

@@ -1,10 +1,8 @@
 //! Work that nobody else does at the same time.
 
 use std::future::Future;
-use std::sync::Arc;
 
 use jiff::Timestamp;
-use tokio::sync::watch;
 use tracing::warn;
 
 use crate::cycle::chain;
@@ -17,21 +15,18 @@ pub enum Leased<T> {
     Done(T),
 }
 
-/// Does `work` while this process has the lease of `store`; what it sends has to pass the gate. `stop` is told as soon
-/// as the lease is lost.
+/// Does `work` while this process has the lease of `store`; what it sends has to pass the gate. `lost` is called as soon
+/// as the lease is.
 pub async fn under_lease<T, F: Future<Output = T>>(
     state: &State,
     store: &IdentityStoreId,
-    stop: Arc<watch::Sender<bool>>,
+    lost: impl FnOnce() + Send + 'static,
     work: impl FnOnce(Gate) -> F,
 ) -> Result<Leased<T>, StateError> {
     let holder = Holder::current()?;
     let lease = match state.acquire_lease(store, &holder, LEASE_TTL).await? {
         LeaseAnswer::Acquired(lease) => lease,
         LeaseAnswer::HeldBy { holder, until } => return Ok(Leased::Elsewhere { holder, until }),
-    };
-    let lost = move || {
-        let _ = stop.send(true);
     };
     let keeper = tokio::spawn(state::keep_lease(state.clone(), lease.clone(), lost));
     let result = work(Gate::Lease(lease.deadline())).await;

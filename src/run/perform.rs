@@ -1,13 +1,13 @@
 //! One run: nothing while the profile is paused, the lease, and as many cycles as it takes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{Leased, RunError, clock, open, put_out, under_lease};
 use crate::config::Config;
@@ -18,12 +18,15 @@ use crate::cycle::{
 use crate::ids::{CycleId, Fingerprint, IdentityStoreId};
 use crate::model::Finding;
 use crate::plan::{Sort, Sweep};
-use crate::state::{CycleKind, CycleOutcome, CycleWord, Holder, Pause, State};
+use crate::state::{CycleKind, CycleOutcome, CycleWord, Holder, Pause, State, StateError};
 use crate::target::{Access, Gate, Usage};
 use crate::telemetry;
 
 /// Cycles of one run: the second repairs what the first did not find in the target.
 const MOST_ROUNDS: u32 = 3;
+
+/// How often it is looked whether the profile was paused meanwhile.
+const HEED: Duration = Duration::from_secs(3);
 
 /// What is wanted of a run.
 #[derive(Clone, Debug, Default)]
@@ -88,6 +91,8 @@ pub enum Ending {
     },
     /// Asked to stop before anything was begun.
     Stopped,
+    /// The profile was paused before anything was begun.
+    PausedMeanwhile,
     Done(Box<Done>),
 }
 
@@ -96,6 +101,29 @@ pub struct Done {
     pub report: CycleReport,
     /// Everybody was to be put out of use, as the profile is paused for too long.
     pub swept: bool,
+    pub store: IdentityStoreId,
+}
+
+/// Why a run ends before its time; the first reason counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    Asked,
+    Paused,
+    LeaseLost,
+}
+
+/// Ends a run between two steps.
+#[derive(Clone)]
+struct Brake {
+    stop: Arc<watch::Sender<bool>>,
+    why: Arc<OnceLock<Why>>,
+}
+
+impl Brake {
+    fn pull(&self, why: Why) {
+        let _ = self.why.set(why);
+        let _ = self.stop.send(true);
+    }
 }
 
 /// What a run is for.
@@ -149,8 +177,10 @@ pub async fn perform(
         }
     };
     let (stop, stopped) = watch::channel(false);
-    let stop = Arc::new(stop);
-    let relay = tokio::spawn(relay(asked.clone(), Arc::clone(&stop)));
+    let brake = Brake { stop: Arc::new(stop), why: Arc::default() };
+    let relay = tokio::spawn(relay(asked.clone(), brake.clone()));
+    let pauses =
+        matches!(mode, Mode::Normal).then(|| tokio::spawn(heed_pauses(state.clone(), brake.clone())));
     let work = |gate| async {
         let target = open::target(config, Access::ReadWrite, gate).await?;
         let directory = open::directory(config);
@@ -162,17 +192,40 @@ pub async fn perform(
         };
         cycles(config, state, wish, &parts, mode, &stopped, observer).await
     };
-    let leased = Box::pin(under_lease(state, &store, stop, work)).await;
+    let lost = brake.clone();
+    let leased = Box::pin(under_lease(state, &store, move || lost.pull(Why::LeaseLost), work)).await;
     relay.abort();
-    match leased? {
-        Leased::Elsewhere { holder, until } => Ok(Ending::LeaseElsewhere { store, holder, until }),
-        Leased::Done(result) => result,
+    if let Some(pauses) = pauses {
+        pauses.abort();
+    }
+    match (leased?, brake.why.get()) {
+        (Leased::Elsewhere { holder, until }, _) => Ok(Ending::LeaseElsewhere { store, holder, until }),
+        // Whatever it says of itself: another run goes on from here, this one or somebody else's.
+        (Leased::Done(Ok(_)), Some(Why::LeaseLost)) => Err(StateError::LeaseLost { store }.into()),
+        (Leased::Done(Ok(Ending::Stopped)), Some(Why::Paused)) => Ok(Ending::PausedMeanwhile),
+        (Leased::Done(result), _) => result,
     }
 }
 
-async fn relay(mut asked: watch::Receiver<bool>, stop: Arc<watch::Sender<bool>>) {
+async fn relay(mut asked: watch::Receiver<bool>, brake: Brake) {
     if asked.wait_for(|asked| *asked).await.is_ok() {
-        let _ = stop.send(true);
+        brake.pull(Why::Asked);
+    }
+}
+
+/// Whoever pauses means the cycle that is under way too.
+async fn heed_pauses(state: State, brake: Brake) {
+    loop {
+        tokio::time::sleep(HEED).await;
+        match state.pause().await {
+            Ok(Some(pause)) if !pause.is_over(clock::now()) => {
+                warn!("the profile was paused: what is under way is finished, nothing new is begun");
+                return brake.pull(Why::Paused);
+            }
+            Ok(_) => {}
+            // Whether the run can go on without its database is seen where it writes.
+            Err(error) => debug!("whether the profile is paused could not be read: {}", chain(&error)),
+        }
     }
 }
 
@@ -207,15 +260,24 @@ async fn cycles(
         ..open::profile(config)
     };
     let mut rounds = 0;
+    let mut last = None;
     loop {
-        let Some(report) = one(config, state, &profile, parts, mode, stopped, observer).await? else {
-            return Ok(Ending::Stopped);
+        let done = |report| {
+            let (swept, store) = (matches!(mode, Mode::Sweep(_)), parts.identity_store.clone());
+            Ok(Ending::Done(Box::new(Done { report, swept, store })))
+        };
+        let report = match (one(config, state, &profile, parts, mode, stopped, observer).await?, last) {
+            (Some(report), _) => report,
+            // What the round before has done and found is to be told all the same.
+            (None, Some(last)) => return done(last),
+            (None, None) => return Ok(Ending::Stopped),
         };
         rounds += 1;
         if !report.again || rounds >= MOST_ROUNDS {
-            return Ok(Ending::Done(Box::new(Done { report, swept: matches!(mode, Mode::Sweep(_)) })));
+            return done(report);
         }
         observer.again(&report);
+        last = Some(report);
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::config::Config;
 use crate::state::State;
@@ -66,8 +67,9 @@ pub struct View {
     pub lease: Option<Lease>,
     /// Why a changed config file was not taken up: the one before it is in force.
     pub config_problem: Option<String>,
-    /// When the worker last showed that it is alive.
-    pub alive: Option<Timestamp>,
+    /// When the worker last showed that it is alive, by a clock that nobody can set.
+    #[serde(skip)]
+    pub alive: Option<Instant>,
 }
 
 pub struct Board {

@@ -52,30 +52,33 @@ pub struct Facts {
     /// Another process was at work; until then it is left alone.
     pub busy_until: Option<Timestamp>,
     pub asked: bool,
+    pub paused: bool,
 }
 
 pub fn decide(schedule: &Schedule, facts: &Facts, now: Timestamp) -> Decision {
+    // A time that lies ahead was written by a clock that was wrong, or is now.
+    let believed = |at: &Timestamp| at.duration_since(now) <= CLOCK_TOLERANCE;
+    let ahead = |at: Option<Timestamp>| at.filter(|at| *at > now).filter(believed);
+    if let Some(at) = ahead(facts.busy_until) {
+        return Decision::Wait(at);
+    }
     if facts.asked {
         return Decision::Run(Why::Asked);
     }
-    if let Some(at) = facts.busy_until.filter(|at| *at > now) {
-        return Decision::Wait(at);
-    }
-    let resting = facts.not_before.filter(|at| *at > now);
-    if facts.interrupted && resting.is_none() {
+    let resting = ahead(facts.not_before);
+    // A paused profile is looked at by the schedule alone: nothing else is to be done for it.
+    if facts.interrupted && !facts.paused && resting.is_none() {
         return Decision::Run(Why::Interrupted);
     }
-    // A time that lies ahead was written by a clock that was wrong, or is now.
-    let believed = |at: &Timestamp| at.duration_since(now) <= CLOCK_TOLERANCE;
     let last = [facts.last_begun, facts.last_try].into_iter().flatten().filter(believed).max();
     match schedule.due(last, now) {
         Due::Now { missed, .. } => Decision::Run(Why::Due { missed }),
-        Due::At(_) if facts.failed && resting.is_none() => Decision::Run(Why::Again),
+        Due::At(_) if facts.failed && !facts.paused && resting.is_none() => Decision::Run(Why::Again),
         Due::At(at) => Decision::Wait(resting.map_or(at, |resting| resting.min(at))),
     }
 }
 
-/// So far ahead a time may lie, for the clocks of two machines.
+/// So far ahead a time may lie: for the clocks of two machines, and the longest pause.
 const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
 
 /// The pause after the `failures`-th failure in a row: 15 s, doubled up to five minutes.
@@ -147,7 +150,8 @@ mod tests {
         let facts = Facts { busy_until: Some(at("11:00:15")), ..begun("10:00:00") };
         assert_eq!(decided(facts, "11:00:14"), Decision::Wait(at("11:00:15")));
         assert_eq!(decided(facts, "11:00:15"), Decision::Run(Why::Due { missed: 0 }));
-        assert_eq!(decided(Facts { asked: true, ..facts }, "11:00:01"), Decision::Run(Why::Asked));
+        assert_eq!(decided(Facts { asked: true, ..facts }, "11:00:01"), Decision::Wait(at("11:00:15")));
+        assert_eq!(decided(Facts { asked: true, ..facts }, "11:00:15"), Decision::Run(Why::Asked));
     }
 
     #[test]
@@ -155,6 +159,21 @@ mod tests {
         assert_eq!(decided(begun("23:00:00"), "10:00:00"), Decision::Run(Why::Due { missed: 0 }));
         let paused = Facts { last_try: Some(at("10:00:00")), ..begun("23:00:00") };
         assert_eq!(decided(paused, "10:00:01"), Decision::Wait(at("11:00:00")));
+    }
+
+    #[test]
+    fn a_paused_profile_is_looked_at_by_the_schedule_alone() {
+        let facts = Facts { interrupted: true, failed: true, paused: true, ..begun("10:00:00") };
+        assert_eq!(decided(facts, "10:00:01"), Decision::Wait(at("11:00:00")));
+        assert_eq!(decided(facts, "11:00:00"), Decision::Run(Why::Due { missed: 0 }));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_makes_no_pause_longer() {
+        let busy = Facts { busy_until: Some(at("13:00:00")), ..begun("10:00:00") };
+        assert_eq!(decided(busy, "10:00:01"), Decision::Wait(at("11:00:00")));
+        let failed = Facts { failed: true, not_before: Some(at("13:00:00")), ..begun("10:00:00") };
+        assert_eq!(decided(failed, "10:00:01"), Decision::Run(Why::Again));
     }
 
     #[test]

@@ -7,14 +7,13 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
-use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use super::board::{Ask, Board};
 use super::http;
 use super::worker::Worker;
 use crate::config::Config;
-use crate::run::{Metrics, MetricsError, clock};
+use crate::run::{Metrics, MetricsError};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
@@ -22,16 +21,11 @@ pub enum ServiceError {
     Listen { address: SocketAddr, source: std::io::Error },
     #[error("signals cannot be handled")]
     Signals(#[source] std::io::Error),
-    #[error("the tick of the schedule cannot be started")]
-    Tick(#[from] JobSchedulerError),
     #[error("the metrics cannot be set up")]
     Metrics(#[from] MetricsError),
     #[error("the worker ended by itself, which is a defect: {0}")]
     Worker(String),
 }
-
-/// Every second. What is due is decided by whoever takes the tick: the scheduler's own times of day know no zones.
-const TICK: &str = "* * * * * *";
 
 /// Runs until a SIGTERM or SIGINT. `path`: of the config file, which is read again when it changes.
 pub async fn serve(path: PathBuf, config: Config) -> Result<(), ServiceError> {
@@ -42,7 +36,6 @@ pub async fn serve(path: PathBuf, config: Config) -> Result<(), ServiceError> {
     let address = listener.local_addr().unwrap_or(address);
 
     let (ask, asks) = mpsc::channel(8);
-    let (tick, ticks) = mpsc::channel(1);
     let (stop, stopped) = watch::channel(false);
     let metrics = Arc::new(Metrics::new(&config.profile)?);
     info!(
@@ -54,21 +47,10 @@ pub async fn serve(path: PathBuf, config: Config) -> Result<(), ServiceError> {
     );
     let board = Arc::new(Board::new(Arc::new(config), ask));
 
-    let mut scheduler = JobScheduler::new().await?;
-    let seen = Arc::clone(&board);
-    scheduler
-        .add(Job::new(TICK, move |_, _| {
-            seen.change(|view| view.alive = Some(clock::now()));
-            // A tick that finds another one waiting is not needed.
-            let _ = tick.try_send(());
-        })?)
-        .await?;
-    scheduler.start().await?;
-
     let router = http::router(Arc::clone(&board), Arc::clone(&metrics));
     let web = tokio::spawn(http::serve(listener, router, stopped.clone()));
     let worker = Worker::new(Arc::clone(&board), metrics, path);
-    let mut work = tokio::spawn(worker.work(ticks, asks, stopped));
+    let mut work = tokio::spawn(worker.work(asks, stopped));
 
     let ended = loop {
         tokio::select! {
@@ -106,9 +88,6 @@ pub async fn serve(path: PathBuf, config: Config) -> Result<(), ServiceError> {
     };
     let _ = stop.send(true);
     web.abort();
-    if let Err(error) = scheduler.shutdown().await {
-        error!("the tick of the schedule did not end: {error}");
-    }
     result
 }
 

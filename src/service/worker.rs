@@ -1,12 +1,13 @@
 //! The one who runs: it owns the config, the state and every run, so that there are never two at once.
 
+use std::future::Future;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{mpsc, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{error, info, warn};
 
 use super::board::{Ask, Board, LastRun, Lease, Running};
@@ -17,8 +18,14 @@ use crate::cycle::{CycleError, Prepared, chain};
 use crate::ids::IdentityStoreId;
 use crate::model::Finding;
 use crate::run::{CycleStats, Ending, Metrics, Observer, RunError, Wish, clock, describe, open, perform};
-use crate::state::{CycleKind, CycleWord, Holder, Pause, State, StateError};
+use crate::state::{Cycle, CycleKind, CycleWord, Holder, Pause, State, StateError};
 
+/// How often it is looked whether something is due.
+const TICK: Duration = Duration::from_secs(1);
+/// Beside what [target] max-apply allows, a run may take so long before it counts as hung.
+const LONGEST_READ: Duration = Duration::from_secs(3 * 3600);
+/// Reads that were cut short may be cut short for months: so often they are tried again before the next slot.
+const MOST_CUT_SHORT: u32 = 3;
 /// The state database is asked this often what others do.
 const LOOK: Duration = Duration::from_secs(5);
 /// A holder is left alone for so long before it is looked for again.
@@ -37,6 +44,8 @@ pub(super) struct Worker {
     store: Option<IdentityStoreId>,
     facts: Facts,
     failures: u32,
+    /// The last run failed for what only another config can mend.
+    waits_for_config: bool,
     looked: Option<Instant>,
     /// The state database is not asked before then.
     state_not_before: Option<Instant>,
@@ -49,6 +58,8 @@ pub(super) struct Worker {
 struct Seen {
     last_begun: Option<Timestamp>,
     open: bool,
+    /// It ended well.
+    well: bool,
     pause: Option<Pause>,
     /// In force.
     lease: Option<(Holder, Timestamp)>,
@@ -65,6 +76,7 @@ impl Worker {
             store: None,
             facts: Facts::default(),
             failures: 0,
+            waits_for_config: false,
             looked: None,
             state_not_before: None,
             state_failures: 0,
@@ -72,32 +84,31 @@ impl Worker {
         }
     }
 
-    /// Until it is asked to stop. `ticks`: one a second, of which those that come while a run goes on are lost.
-    pub async fn work(
-        mut self,
-        mut ticks: mpsc::Receiver<()>,
-        mut asks: mpsc::Receiver<Ask>,
-        stop: watch::Receiver<bool>,
-    ) {
+    /// Until it is asked to stop.
+    pub async fn work(mut self, mut asks: mpsc::Receiver<Ask>, stop: watch::Receiver<bool>) {
         let mut stopped = stop.clone();
+        // By the monotonic clock: one that is set back must not stop it.
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
-            let asked = tokio::select! {
+            self.beat();
+            let mut reload = false;
+            tokio::select! {
                 biased;
                 _ = stopped.wait_for(|stop| *stop) => break,
-                ask = asks.recv() => ask,
-                tick = ticks.recv() => {
-                    if tick.is_none() {
-                        error!("the clock of the service has ended");
-                        break;
+                ask = asks.recv() => {
+                    // Whatever waits is served by one run.
+                    let mut next = ask;
+                    while let Some(ask) = next {
+                        self.facts.asked |= ask == Ask::SyncNow;
+                        reload |= ask == Ask::Reload;
+                        next = asks.try_recv().ok();
                     }
-                    None
+                    self.looked = None;
                 }
-            };
-            if let Some(ask) = asked {
-                self.facts.asked |= ask == Ask::SyncNow;
-                self.looked = None;
+                _ = ticks.tick() => {}
             }
-            self.take_up_config(asked == Some(Ask::Reload)).await;
+            self.take_up_config(reload).await;
             self.turn(&stop).await;
         }
         if let Some(state) = self.state.take() {
@@ -124,6 +135,8 @@ impl Worker {
                 }
                 info!(schedule = config.schedule.describe(), "the config file was taken up");
                 self.facts.not_before = None;
+                // It may be what the last run failed for.
+                self.facts.failed |= self.waits_for_config;
                 self.broken = None;
                 self.looked = None;
                 self.board.set_config(Arc::new(config));
@@ -135,6 +148,10 @@ impl Worker {
                 self.board.change(|view| view.config_problem = Some(why));
             }
         }
+    }
+
+    fn beat(&self) {
+        self.board.change(|view| view.alive = Some(Instant::now()));
     }
 
     async fn turn(&mut self, stop: &watch::Receiver<bool>) {
@@ -188,7 +205,11 @@ impl Worker {
         self.state_failures += 1;
         let pause = Duration::from_secs(1 << self.state_failures.min(5)).min(Duration::from_secs(30));
         self.state_not_before = Some(Instant::now() + pause);
-        self.looked = Some(Instant::now());
+        // Its connections may be dead, or its password another one by now: opened anew, it may be there.
+        if let Some(state) = self.state.take() {
+            self.board.set_state(None);
+            tokio::spawn(state.close());
+        }
         if self.said.as_ref() != Some(&why) {
             error!("the state database cannot be used; it is tried again: {why}");
             self.said = Some(why.clone());
@@ -197,17 +218,22 @@ impl Worker {
     }
 
     async fn look(&self, config: &Config, state: &State) -> Result<Seen, StateError> {
-        let now = clock::now();
-        let last = state.cycles(LATELY).await?.into_iter().find(|cycle| cycle.kind != CycleKind::Repair);
+        let mut last = last_cycle(state).await?;
         let store = config.target.identity_store().or_else(|| self.store.clone());
         let lease = match &store {
             Some(store) => state.lease_in_force(store).await?,
             None => None,
         };
+        if lease.is_none() && last.as_ref().is_some_and(|cycle| cycle.outcome.is_none()) {
+            // It may have ended, and its lease with it, between the two questions.
+            last = last_cycle(state).await?;
+        }
+        let well = last.as_ref().and_then(|c| c.outcome.as_ref()).is_some_and(|o| o.word.is_well());
         Ok(Seen {
             last_begun: last.as_ref().map(|cycle| cycle.started),
             open: last.is_some_and(|cycle| cycle.outcome.is_none()),
-            pause: state.pause().await?.filter(|pause| !pause.is_over(now)),
+            well,
+            pause: state.pause().await?.filter(|pause| !pause.is_over(clock::now())),
             lease,
         })
     }
@@ -220,7 +246,13 @@ impl Worker {
         let held = seen.lease;
         let mine = |holder: &Holder| Holder::current().is_ok_and(|me| me == *holder);
         let gone = held.as_ref().is_none_or(|(holder, _)| mine(holder) || holder.has_ended());
+        if seen.well && seen.last_begun > self.facts.last_try {
+            // Somebody else has done since what failed here.
+            self.facts.failed = false;
+            self.failures = 0;
+        }
         self.facts.last_begun = seen.last_begun;
+        self.facts.paused = seen.pause.is_some();
         self.facts.interrupted = seen.open && gone;
         self.board.change(|view| {
             view.waits_for = None;
@@ -243,10 +275,10 @@ impl Worker {
         self.facts.asked = false;
         let wish = Wish { notes: self.broken.iter().cloned().collect(), ..Wish::default() };
         let watcher = Watcher::new(Arc::clone(&self.board), Arc::clone(&self.metrics), config);
-        let result = Box::pin(perform(config, state, &wish, stop, &watcher)).await;
+        let result = self.watched(config, perform(config, state, &wish, stop, &watcher)).await;
         watcher.over();
         let now = clock::now();
-        let last = self.conclude(config, result, now);
+        let last = self.conclude(why == Why::Asked, result, now);
         self.board.change(|view| {
             view.running = None;
             view.lease = None;
@@ -254,8 +286,25 @@ impl Worker {
         });
     }
 
+    /// Gives signs of life meanwhile, unless it takes so long that it cannot be but hung.
+    async fn watched<T>(&self, config: &Config, run: impl Future<Output = T>) -> T {
+        let mut run = Box::pin(run);
+        let begun = Instant::now();
+        let mut ticks = tokio::time::interval(TICK);
+        loop {
+            tokio::select! {
+                done = &mut run => return done,
+                _ = ticks.tick() => {
+                    if begun.elapsed() < config.max_apply + LONGEST_READ {
+                        self.beat();
+                    }
+                }
+            }
+        }
+    }
+
     /// What the next decision rests on, and what is told of this run.
-    fn conclude(&mut self, config: &Config, result: Result<Ending, RunError>, now: Timestamp) -> LastRun {
+    fn conclude(&mut self, asked: bool, result: Result<Ending, RunError>, now: Timestamp) -> LastRun {
         let word = |outcome: CycleWord| outcome.word();
         self.facts.busy_until = None;
         let (outcome, error, retry) = match result {
@@ -271,12 +320,20 @@ impl Worker {
                 info!(%until, "another cycle is at work on {store}: {holder}");
                 self.facts.busy_until = Some(now.saturating_add(BUSY).unwrap_or(now));
                 self.store = Some(store);
+                // Whoever is at work may have read before the change that the asker has in mind.
+                self.facts.asked |= asked;
                 return LastRun { ended: now, outcome: "lease-elsewhere", error: None };
             }
             Ok(Ending::Stopped) => (word(CycleWord::Stopped), None, false),
+            Ok(Ending::PausedMeanwhile) => {
+                info!("the profile was paused while it was read: nothing was begun");
+                ("paused", None, false)
+            }
             Ok(Ending::Done(done)) => {
+                self.store = Some(done.store);
                 let outcome = &done.report.outcome;
-                let retry = outcome.cut_short || outcome.target_unavailable;
+                let retry =
+                    outcome.target_unavailable || (outcome.cut_short && self.failures < MOST_CUT_SHORT);
                 (word(outcome.word()), None, retry)
             }
             Err(error) => {
@@ -287,11 +344,12 @@ impl Worker {
                     RunError::Cycle(CycleError::OtherBinding { .. }) => CycleWord::Failed,
                     _ => CycleWord::Unreachable,
                 };
-                (word.word(), Some(why), !error.lies_with_the_config())
+                (word.word(), Some(why), error.may_pass())
             }
         };
         self.facts.last_try = Some(now);
         self.facts.failed = retry;
+        self.waits_for_config = error.is_some() && !retry;
         if retry {
             self.failures += 1;
             let pause = backoff(self.failures);
@@ -301,11 +359,12 @@ impl Worker {
             self.failures = 0;
             self.facts.not_before = None;
         }
-        if self.store.is_none() {
-            self.store = config.target.identity_store();
-        }
         LastRun { ended: now, outcome, error }
     }
+}
+
+async fn last_cycle(state: &State) -> Result<Option<Cycle>, StateError> {
+    Ok(state.cycles(LATELY).await?.into_iter().find(|cycle| cycle.kind != CycleKind::Repair))
 }
 
 /// What can be changed while the service runs: all but what the state of a profile hangs on.

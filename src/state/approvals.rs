@@ -52,6 +52,7 @@ impl State {
     ) -> Result<()> {
         let mut tx = self.db.begin().await?;
         self.check_running(&mut tx, cycle).await?;
+        self.fence(&mut tx).await?;
         tx.run(HOLD, args![self.profile_id, plan.as_str(), cycle, now]).await?;
         tx.run(FORGET_STEPS, args![self.profile_id, plan.as_str()]).await?;
         let steps: Vec<Value<'_>> = (0_u32..)
@@ -85,7 +86,11 @@ impl State {
 
     /// The approved step has been done: the approval does not count again. Whether there was one.
     pub async fn consume_approval(&self, fingerprint: &Fingerprint, now: Timestamp) -> Result<bool> {
-        Ok(self.db.run(CONSUME, args![self.profile_id, fingerprint.as_str(), now]).await? > 0)
+        let mut tx = self.db.begin().await?;
+        self.fence(&mut tx).await?;
+        let there = tx.run(CONSUME, args![self.profile_id, fingerprint.as_str(), now]).await? > 0;
+        tx.commit().await?;
+        Ok(there)
     }
 }
 

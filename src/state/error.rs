@@ -108,6 +108,11 @@ pub enum StateError {
 }
 
 impl StateError {
+    /// Another run is at work by now, or may be.
+    pub fn is_of_a_lost_lease(&self) -> bool {
+        matches!(self, Self::LeaseLost { .. })
+    }
+
     /// Whether the database itself could not be read or reached, rather than having refused what was asked.
     pub fn is_unavailable(&self) -> bool {
         !matches!(

@@ -36,11 +36,13 @@ pub(super) struct Standing {
 }
 
 impl State {
-    /// Makes `findings` the ones that stand. Two of the same code and subject count as one; the last is kept.
+    /// Makes `findings` the ones that stand. Two of the same code and subject count as one; the last is kept. Refused once
+    /// the lease is lost: another run says then what stands.
     pub async fn replace_findings(&self, now: Timestamp, findings: &[Finding]) -> Result<FindingChanges> {
         let mut wanted: BTreeMap<(Code, String), &Finding> =
             findings.iter().map(|f| ((f.code, f.subject.id.clone()), f)).collect();
         let mut tx = self.db.begin().await?;
+        self.fence(&mut tx).await?;
         let mut changes = FindingChanges::default();
         let mut gone = Vec::new();
         for old in load(&mut tx, self.profile_id).await? {

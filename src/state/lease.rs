@@ -146,6 +146,7 @@ impl State {
     /// Gives the lease back; nothing happens if it is not ours any more.
     pub async fn release_lease(&self, lease: &Lease) -> Result<()> {
         lease.deadline.end();
+        self.forget_lease();
         self.db.run(RELEASE, lease.args()).await?;
         Ok(())
     }

@@ -104,13 +104,19 @@ impl State {
         *self.lease.lock().unwrap_or_else(PoisonError::into_inner) = Some(lease.clone());
     }
 
+    pub(super) fn forget_lease(&self) {
+        *self.lease.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     pub(super) fn remembered_lease(&self) -> Option<Lease> {
         self.lease.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Waits until everything is written and the connections are closed; SQLite's side files go with them.
+    /// Waits until everything is written and the connections are closed; SQLite's side files go with them. A server that
+    /// does not answer is not waited for.
     pub async fn close(self) {
-        self.reader.db.close().await;
+        const PATIENCE: Duration = Duration::from_secs(5);
+        let _ = tokio::time::timeout(PATIENCE, self.reader.db.close()).await;
     }
 }
 

@@ -166,6 +166,7 @@ impl State {
     /// Pins an entry, or pins it anew where that was approved.
     pub async fn set_pin(&self, kind: Kind, entry: &str, pin: &Pin, now: Timestamp) -> Result<()> {
         let mut tx = self.db.begin().await?;
+        self.fence(&mut tx).await?;
         let key = (kind, entry.to_owned());
         write_pins(&mut tx, self.profile_id, std::iter::once((&key, pin)), now).await?;
         tx.commit().await
@@ -173,8 +174,10 @@ impl State {
 
     /// A full cycle has found nothing, or done all that it found.
     pub async fn set_last_full(&self, at: Timestamp) -> Result<()> {
-        self.db.run(LAST_FULL, args![self.profile_id, at]).await?;
-        Ok(())
+        let mut tx = self.db.begin().await?;
+        self.fence(&mut tx).await?;
+        tx.run(LAST_FULL, args![self.profile_id, at]).await?;
+        tx.commit().await
     }
 
     pub async fn set_rename_support(&self, support: RenameSupport) -> Result<()> {

@@ -4,8 +4,6 @@
 mod propose;
 mod show;
 
-use std::sync::Arc;
-
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -169,7 +167,10 @@ async fn alone(
         write(context, config, state, &store, &proposal).await?;
         Ok((proposal, true))
     };
-    match Box::pin(under_lease(state, &store, Arc::new(stop), work)).await.map_err(failed)? {
+    let told = move || {
+        let _ = stop.send(true);
+    };
+    match Box::pin(under_lease(state, &store, told, work)).await.map_err(failed)? {
         Leased::Done(result) => result,
         Leased::Elsewhere { holder, until } => {
             context.complain(&format!(

@@ -18,7 +18,6 @@ use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 use tracing::debug;
@@ -30,7 +29,7 @@ use crate::state::{State, StateError};
 pub use serve::serve;
 
 /// Without a sign of life from the worker for so long the process is to be started anew. It gives one each second.
-const SILENCE: SignedDuration = SignedDuration::from_mins(5);
+const SILENCE: Duration = Duration::from_secs(300);
 /// A reason for a pause fits many times over.
 const BODY_LIMIT: usize = 16 * 1024;
 /// From the end of a request's head to its answer. A state database that is busy is waited for less than that.
@@ -40,7 +39,7 @@ struct Web {
     board: Arc<Board>,
     metrics: Arc<Metrics>,
     /// The worker counts as alive from here on.
-    begun: Timestamp,
+    begun: Instant,
     /// Held by the one who reads the state database: the worker shares its connections, and must not have to queue
     /// behind a crowd. When the metrics were last brought up to date.
     reading: Arc<tokio::sync::Mutex<Option<Instant>>>,
@@ -49,7 +48,7 @@ struct Web {
 type FromWeb = Shared<Arc<Web>>;
 
 pub fn router(board: Arc<Board>, metrics: Arc<Metrics>) -> Router {
-    routes(Arc::new(Web { board, metrics, begun: clock::now(), reading: Arc::default() }))
+    routes(Arc::new(Web { board, metrics, begun: Instant::now(), reading: Arc::default() }))
 }
 
 fn routes(web: Arc<Web>) -> Router {
@@ -103,8 +102,7 @@ fn refuse(status: StatusCode, why: impl Into<String>) -> Response {
 }
 
 async fn health(Shared(web): FromWeb) -> Response {
-    let alive = web.board.view().alive.unwrap_or(web.begun);
-    let silent = clock::now().duration_since(alive);
+    let silent = web.board.view().alive.unwrap_or(web.begun).elapsed();
     if silent > SILENCE {
         let why = format!("the worker has given no sign of life for {} seconds", silent.as_secs());
         return refuse(StatusCode::SERVICE_UNAVAILABLE, why);

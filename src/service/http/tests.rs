@@ -3,6 +3,7 @@ use std::path::Path;
 use axum::body::{Body, to_bytes};
 use axum::extract::ConnectInfo;
 use axum::http::Method;
+use jiff::{SignedDuration, Timestamp};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -54,7 +55,7 @@ impl Service {
         let (sender, asks) = mpsc::channel(2);
         let board = Arc::new(Board::new(Arc::clone(&config), sender));
         let metrics = Arc::new(Metrics::new(&config.profile).unwrap());
-        let begun = clock::now();
+        let begun = Instant::now();
         let web = Arc::new(Web { board: Arc::clone(&board), metrics, begun, reading: Arc::default() });
         Self { board, asks, router: routes(Arc::clone(&web)), web, dir }
     }
@@ -108,7 +109,7 @@ async fn the_service_is_alive_while_its_worker_is() {
     let service = Service::new(false);
     let fresh = service.get("/healthz").await;
     assert_eq!((fresh.status, fresh.text.as_str()), (StatusCode::OK, "ok"), "nothing was to be heard yet");
-    let before = |minutes: i64| clock::now().checked_sub(SignedDuration::from_mins(minutes)).unwrap();
+    let before = |minutes: u64| Instant::now().checked_sub(Duration::from_secs(minutes * 60)).unwrap();
     service.board.change(|view| view.alive = Some(before(4)));
     assert_eq!(service.get("/healthz").await.status, StatusCode::OK);
     service.board.change(|view| view.alive = Some(before(6)));
