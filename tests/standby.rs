@@ -127,7 +127,11 @@ fn killed_again_and_again_one_of_two_goes_on() {
     for round in 1..=CYCLES {
         bench.publish(&company(round));
         // Both are asked: whoever comes second says that the other one is at work.
-        for service in services.iter().flatten() {
+        let mut order: Vec<&Service> = services.iter().flatten().collect();
+        if dice.below(2) == 0 {
+            order.reverse();
+        }
+        for service in order {
             service.sync_now();
         }
         if round % 4 != 0 {
