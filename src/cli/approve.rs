@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 
+use super::pause::login;
 use super::sync::explain;
 use super::{Context, Exit, sync};
 use crate::cycle;
@@ -115,10 +116,7 @@ async fn record(
 
 /// Whom the approval is recorded for.
 fn who() -> String {
-    ["SUDO_USER", "USER", "LOGNAME"]
-        .iter()
-        .find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()))
-        .unwrap_or_else(|| "unknown".to_owned())
+    std::env::var("SUDO_USER").ok().filter(|name| !name.is_empty()).unwrap_or_else(login)
 }
 
 fn text(id: &PlanId, steps: &[(Fingerprint, Value)], expires: Option<Timestamp>) -> String {
