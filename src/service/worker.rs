@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::board::{Ask, Board, LastRun, Lease, Running};
 use super::decide::{Decision, Facts, Why, backoff, decide};
@@ -271,14 +271,17 @@ impl Worker {
         {
             warn!(missed, "slots of the schedule went by without a run; this one makes up for all");
         }
-        info!(why = why.word(), "run begins");
+        debug!(why = why.word(), "run begins");
+        let before = self.facts.last_try;
+        // A slot that comes while it runs is made up for after it.
+        self.facts.last_try = Some(clock::now());
         self.facts.asked = false;
         let wish = Wish { notes: self.broken.iter().cloned().collect(), ..Wish::default() };
         let watcher = Watcher::new(Arc::clone(&self.board), Arc::clone(&self.metrics), config);
         let result = self.watched(config, perform(config, state, &wish, stop, &watcher)).await;
         watcher.over();
         let now = clock::now();
-        let last = self.conclude(why == Why::Asked, result, now);
+        let last = self.conclude(why == Why::Asked, before, result, now);
         self.board.change(|view| {
             view.running = None;
             view.lease = None;
@@ -304,7 +307,13 @@ impl Worker {
     }
 
     /// What the next decision rests on, and what is told of this run.
-    fn conclude(&mut self, asked: bool, result: Result<Ending, RunError>, now: Timestamp) -> LastRun {
+    fn conclude(
+        &mut self,
+        asked: bool,
+        before: Option<Timestamp>,
+        result: Result<Ending, RunError>,
+        now: Timestamp,
+    ) -> LastRun {
         let word = |outcome: CycleWord| outcome.word();
         self.facts.busy_until = None;
         let (outcome, error, retry) = match result {
@@ -320,6 +329,7 @@ impl Worker {
                 info!(%until, "another cycle is at work on {store}: {holder}");
                 self.facts.busy_until = Some(now.saturating_add(BUSY).unwrap_or(now));
                 self.store = Some(store);
+                self.facts.last_try = before;
                 // Whoever is at work may have read before the change that the asker has in mind.
                 self.facts.asked |= asked;
                 return LastRun { ended: now, outcome: "lease-elsewhere", error: None };
@@ -347,7 +357,6 @@ impl Worker {
                 (word.word(), Some(why), error.may_pass())
             }
         };
-        self.facts.last_try = Some(now);
         self.facts.failed = retry;
         self.waits_for_config = error.is_some() && !retry;
         if retry {

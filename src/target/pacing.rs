@@ -5,8 +5,11 @@
 //! stands the gate: no attempt is begun that might outlive the lease under which it is made.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::num::NonZeroU32;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::task::Poll;
 use std::time::Duration;
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
@@ -198,7 +201,7 @@ impl Pacer {
             }
             let begun = *begun.get_or_insert_with(Instant::now);
             debug!(operation, attempt, "request");
-            let answer = send().await;
+            let answer = self.while_it_lasts(Box::pin(send())).await;
             let sent = !matches!(&answer, Err(failure) if failure.effect == Effect::Unsent);
             self.count(repeat, attempt, sent);
             let failure = match answer {
@@ -243,6 +246,23 @@ impl Pacer {
             }
             // Renewed. All who waited for that would go at once: each waits for its turn again.
         }
+    }
+
+    /// The lease is looked at before each turn of a request: a process that stood still for too long wakes with requests in
+    /// its hands that it may not send any more.
+    async fn while_it_lasts<T, Fut>(&self, mut send: Pin<Box<Fut>>) -> Result<T, Failure>
+    where
+        Fut: Future<Output = Result<T, Failure>>,
+    {
+        let Gate::Lease(lease) = &self.pacing.gate else { return send.await };
+        poll_fn(|context| {
+            if lease.is_over() {
+                let failure = Failure::new(Effect::Unknown, LEASE_ENDING, LEASE_ENDING_MESSAGE);
+                return Poll::Ready(Err(failure));
+            }
+            send.as_mut().poll(context)
+        })
+        .await
     }
 
     fn attempts(&self) -> u32 {

@@ -41,6 +41,7 @@ impl Service {
         let home = super::dirs::private();
         let token = fs::read_to_string(bench.path("http-token")).unwrap_or_default();
         command.env("AWS_SDK_UA_APP_ID", name);
+        command.env("IDCSYNC_LOG", "warn,ldap3=off,idcsync=info,idcsync::service::worker=debug");
         let place = address.at(8080);
         let server = Server::start(name, command, home.path(), || answers(place));
         let log = home.path().join(format!("{name}.log"));

@@ -193,6 +193,28 @@ async fn the_gate_closes_at_once_when_the_lease_is_lost() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_in_hand_when_the_lease_ends_is_dropped() {
+    for repeat in [Repeat::Create, Repeat::Write] {
+        let lease = lease_of(45);
+        let pacer = under(&lease);
+        let lost = async {
+            tokio::time::sleep(SECOND).await;
+            lease.end();
+        };
+        let late = AtomicU64::new(0);
+        let send = || async {
+            tokio::time::sleep(5 * SECOND).await;
+            late.fetch_add(1, Relaxed);
+            Ok(())
+        };
+        let (result, ()) = tokio::join!(pacer.call("Test", repeat, send), lost);
+        let error = result.unwrap_err();
+        assert_eq!((error.kind, error.code.as_str()), (TargetErrorKind::Ambiguous, "LeaseEnding"));
+        assert_eq!(late.load(Relaxed), 0, "it went on");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_second_attempt_does_not_slip_through() {
     for (effect, kind) in
         [(Effect::Throttled, TargetErrorKind::Unavailable), (Effect::Unknown, TargetErrorKind::Ambiguous)]
