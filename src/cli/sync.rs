@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use clap::Args;
 use serde_json::json;
@@ -128,7 +128,7 @@ async fn dry_run(context: &Context, args: &SyncArgs, config: &Config) -> Result<
 /// The plan that a cycle would make now. Writes nothing anywhere.
 pub async fn plan(context: &Context, config: &Config, profile: &Profile<'_>) -> Result<Prepared, Exit> {
     let bar = Progress::new("reading and planning", context.global.quiet);
-    let prepared = Box::pin(run::preview(config, profile)).await;
+    let prepared = Box::pin(run::preview(&run::Actual, config, profile)).await;
     bar.end();
     prepared.map_err(|error| explain(context, error))
 }
@@ -144,7 +144,8 @@ pub async fn real(context: &Context, args: &SyncArgs, config: &Config) -> Result
         only: args.only.as_ref().map(PlanFile::fingerprints),
         ..Wish::default()
     };
-    let result = Box::pin(run::perform(config, &state, &wish, &asked, &watcher)).await;
+    let around: Arc<dyn run::Surroundings> = Arc::new(run::Actual);
+    let result = Box::pin(run::perform(&around, config, &state, &wish, &asked, &watcher)).await;
     signals.abort();
     if let Some(path) = &config.metrics_textfile {
         watcher.write_metrics(path, &state).await;

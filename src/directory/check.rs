@@ -37,7 +37,7 @@ pub async fn check(settings: &DirectorySettings, wanted: &Wanted) -> Vec<CheckLi
 }
 
 async fn check_ldap(settings: &LdapSettings, request: &ReadRequest, lines: &mut Vec<CheckLine>) {
-    let opener = match Opener::new(settings) {
+    let opener = match Opener::new(settings, None) {
         Ok(opener) => opener,
         Err(error) => return lines.push(failed("directory settings", &error)),
     };

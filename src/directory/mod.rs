@@ -24,7 +24,7 @@ use crate::model::{FateRequest, Fates, ReadRequest, Snapshot};
 pub use check::check;
 pub use error::{Attempt, BindRefusal, DirectoryError, ServerFailure};
 pub use filter::check_filter;
-pub use ldap::LdapDirectory;
+pub use ldap::{Ask, Broken, LdapDirectory, Network, Setback, Take, Wire};
 pub use ldif::{LdifDirectory, LdifError};
 pub use settings::{Bind, DirectorySettings, LdapSettings, LdifSettings, Servers};
 

@@ -10,7 +10,7 @@ use crate::ids::{Anchor, Dn};
 use crate::model::{DirectoryKind, Shortfall, ShortfallKind};
 
 /// Names of attributes to ask for.
-pub(super) type Selection = Arc<[String]>;
+pub type Selection = Arc<[String]>;
 
 #[async_trait]
 pub(super) trait Reader: Send + Sync {

@@ -16,6 +16,7 @@ mod textfile;
 pub use error::RunError;
 pub use lease::{Leased, under_lease};
 pub use metrics::{Metrics, MetricsError, ServiceState, TEXT_FORMAT};
+pub use open::{Actual, Surroundings};
 pub use pauses::{PauseEnd, begin_pause, consequence, describe, end_pause, pause_json, pause_view, put_out};
 pub use perform::{CycleStats, Done, Ending, Observer, Silent, Wish, perform, preview};
 pub use status::{Status, object_name};

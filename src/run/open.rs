@@ -4,7 +4,10 @@
 
 use std::sync::Arc;
 
-use super::RunError;
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use super::{RunError, clock};
 use crate::config::Config;
 use crate::cycle::{CycleError, Profile};
 use crate::directory::{self, Directory};
@@ -12,6 +15,35 @@ use crate::ids::IdentityStoreId;
 use crate::scope::NestedGroups;
 use crate::state::{State, StateCopy, StateError, StateUrl};
 use crate::target::{self, Access, Gate, Target};
+
+/// Where the parts of a run come from, and what the time is there.
+#[async_trait]
+pub trait Surroundings: Send + Sync {
+    fn now(&self) -> Timestamp;
+
+    fn directory(&self, config: &Config) -> Box<dyn Directory>;
+
+    async fn target(&self, config: &Config, access: Access, gate: Gate) -> Result<Arc<dyn Target>, RunError>;
+}
+
+/// What the config names.
+#[derive(Clone, Copy, Debug)]
+pub struct Actual;
+
+#[async_trait]
+impl Surroundings for Actual {
+    fn now(&self) -> Timestamp {
+        clock::now()
+    }
+
+    fn directory(&self, config: &Config) -> Box<dyn Directory> {
+        directory(config)
+    }
+
+    async fn target(&self, config: &Config, access: Access, gate: Gate) -> Result<Arc<dyn Target>, RunError> {
+        target(config, access, gate).await
+    }
+}
 
 pub fn profile(config: &Config) -> Profile<'_> {
     Profile {

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use super::{Leased, RunError, clock, open, put_out, under_lease};
+use super::{Leased, RunError, Surroundings, open, put_out, under_lease};
 use crate::config::Config;
 use crate::cycle::{
     self, CycleError, CycleReport, NoJournal, Parts, PauseDue, Prepared, Profile, StateJournal, Times,
@@ -135,17 +135,23 @@ enum Mode {
 }
 
 /// The plan that a cycle would make now. Writes nothing anywhere.
-pub async fn preview(config: &Config, profile: &Profile<'_>) -> Result<Prepared, RunError> {
-    let target = open::target(config, Access::ReadOnly, Gate::Open).await?;
+pub async fn preview(
+    around: &dyn Surroundings,
+    config: &Config,
+    profile: &Profile<'_>,
+) -> Result<Prepared, RunError> {
+    let target = around.target(config, Access::ReadOnly, Gate::Open).await?;
     let identity_store = open::identity_store(target.as_ref()).await?;
     let state = open::state_copy(config).await?;
-    let directory = open::directory(config);
-    let parts = Parts { directory: directory.as_ref(), target, identity_store, clock: &clock::now };
+    let directory = around.directory(config);
+    let clock = || around.now();
+    let parts = Parts { directory: directory.as_ref(), target, identity_store, clock: &clock };
     Ok(prepare(profile, &parts, state.reader(), &NoJournal).await?)
 }
 
 /// Runs the profile once. `asked`: true as soon as it is to end between two steps.
 pub async fn perform(
+    around: &Arc<dyn Surroundings>,
     config: &Config,
     state: &State,
     wish: &Wish,
@@ -154,12 +160,12 @@ pub async fn perform(
 ) -> Result<Ending, RunError> {
     let mut mode = Mode::Normal;
     if let Some(pause) = state.pause().await?
-        && !pause.is_over(clock::now())
+        && !pause.is_over(around.now())
     {
-        match pause_due(&pause, config.policy.lifecycle.disable_after, clock::now()) {
+        match pause_due(&pause, config.policy.lifecycle.disable_after, around.now()) {
             PauseDue::Nothing => return Ok(Ending::Paused(pause)),
             PauseDue::Warn { at } => {
-                warn(config, state, &pause, at).await?;
+                warn(config, state, &pause, at, around.now()).await?;
                 return Ok(Ending::Warned { pause, at });
             }
             PauseDue::Sweep(sweep) => {
@@ -172,24 +178,21 @@ pub async fn perform(
     let store = match config.target.identity_store() {
         Some(store) => store,
         None => {
-            let target = open::target(config, Access::ReadOnly, Gate::Open).await?;
+            let target = around.target(config, Access::ReadOnly, Gate::Open).await?;
             open::identity_store(target.as_ref()).await?
         }
     };
     let (stop, stopped) = watch::channel(false);
     let brake = Brake { stop: Arc::new(stop), why: Arc::default() };
     let relay = tokio::spawn(relay(asked.clone(), brake.clone()));
-    let pauses =
-        matches!(mode, Mode::Normal).then(|| tokio::spawn(heed_pauses(state.clone(), brake.clone())));
+    let pauses = matches!(mode, Mode::Normal)
+        .then(|| tokio::spawn(heed_pauses(around.clone(), state.clone(), brake.clone())));
     let work = |gate| async {
-        let target = open::target(config, Access::ReadWrite, gate).await?;
-        let directory = open::directory(config);
-        let parts = Parts {
-            directory: directory.as_ref(),
-            target,
-            identity_store: store.clone(),
-            clock: &clock::now,
-        };
+        let target = around.target(config, Access::ReadWrite, gate).await?;
+        let directory = around.directory(config);
+        let clock = || around.now();
+        let parts =
+            Parts { directory: directory.as_ref(), target, identity_store: store.clone(), clock: &clock };
         cycles(config, state, wish, &parts, mode, &stopped, observer).await
     };
     let lost = brake.clone();
@@ -214,11 +217,11 @@ async fn relay(mut asked: watch::Receiver<bool>, brake: Brake) {
 }
 
 /// Whoever pauses means the cycle that is under way too.
-async fn heed_pauses(state: State, brake: Brake) {
+async fn heed_pauses(around: Arc<dyn Surroundings>, state: State, brake: Brake) {
     loop {
         tokio::time::sleep(HEED).await;
         match state.pause().await {
-            Ok(Some(pause)) if !pause.is_over(clock::now()) => {
+            Ok(Some(pause)) if !pause.is_over(around.now()) => {
                 warn!("the profile was paused: what is under way is finished, nothing new is begun");
                 return brake.pull(Why::Paused);
             }
@@ -230,8 +233,13 @@ async fn heed_pauses(state: State, brake: Brake) {
 }
 
 /// Says on the record what the pause leads to.
-async fn warn(config: &Config, state: &State, pause: &Pause, at: Timestamp) -> Result<(), RunError> {
-    let now = clock::now();
+async fn warn(
+    config: &Config,
+    state: &State,
+    pause: &Pause,
+    at: Timestamp,
+    now: Timestamp,
+) -> Result<(), RunError> {
     let changes = warn_of_pause(state, &config.profile, pause, at, put_out(config), now).await?;
     let store = match config.target.identity_store() {
         Some(store) => Some(store),
@@ -296,7 +304,7 @@ async fn one(
         Mode::Normal if profile.full => CycleKind::Full,
         Mode::Normal => CycleKind::Normal,
     };
-    let cycle = cycle::begin(state, kind, clock::now()).await?;
+    let cycle = cycle::begin(state, kind, (parts.clock)()).await?;
     observer.reading();
     let before = parts.target.usage();
     let begun = Instant::now();
@@ -334,7 +342,7 @@ async fn one(
     };
     match result {
         Ok(Some(report)) => {
-            telemetry::record_findings(config, &parts.identity_store, &report.changes, clock::now());
+            telemetry::record_findings(config, &parts.identity_store, &report.changes, (parts.clock)());
             let stats = stats(report.outcome.word(), Some(&report));
             log(cycle, &report, &stats);
             observer.ended(&stats);
@@ -342,7 +350,7 @@ async fn one(
         }
         Ok(None) => {
             let counts = serde_json::json!({ "stopped": "while reading" });
-            let outcome = CycleOutcome { word: CycleWord::Stopped, counts, finished: clock::now() };
+            let outcome = CycleOutcome { word: CycleWord::Stopped, counts, finished: (parts.clock)() };
             state.finish_cycle(cycle, &outcome).await?;
             info!(cycle = cycle.0, outcome = CycleWord::Stopped.word(), "cycle finished");
             observer.ended(&stats(CycleWord::Stopped, None));
@@ -350,9 +358,9 @@ async fn one(
         }
         Err(error) => {
             observer.ended(&stats(cycle::failed_word(&error), None));
-            match cycle::failed(state, cycle, profile, &error, clock::now()).await {
+            match cycle::failed(state, cycle, profile, &error, (parts.clock)()).await {
                 Ok(changes) => {
-                    telemetry::record_findings(config, &parts.identity_store, &changes, clock::now());
+                    telemetry::record_findings(config, &parts.identity_store, &changes, (parts.clock)());
                 }
                 Err(second) => warn!("how the cycle failed could not be recorded: {}", chain(&second)),
             }

@@ -17,7 +17,10 @@ use crate::config::Config;
 use crate::cycle::{CycleError, Prepared, chain};
 use crate::ids::IdentityStoreId;
 use crate::model::Finding;
-use crate::run::{CycleStats, Ending, Metrics, Observer, RunError, Wish, clock, describe, open, perform};
+use crate::run::{
+    Actual, CycleStats, Ending, Metrics, Observer, RunError, Surroundings, Wish, clock, describe, open,
+    perform,
+};
 use crate::state::{Cycle, CycleKind, CycleWord, Holder, Pause, State, StateError};
 
 /// How often it is looked whether something is due.
@@ -278,7 +281,8 @@ impl Worker {
         self.facts.asked = false;
         let wish = Wish { notes: self.broken.iter().cloned().collect(), ..Wish::default() };
         let watcher = Watcher::new(Arc::clone(&self.board), Arc::clone(&self.metrics), config);
-        let result = self.watched(config, perform(config, state, &wish, stop, &watcher)).await;
+        let around: Arc<dyn Surroundings> = Arc::new(Actual);
+        let result = self.watched(config, perform(&around, config, state, &wish, stop, &watcher)).await;
         watcher.over();
         let now = clock::now();
         let last = self.conclude(why == Why::Asked, before, result, now);

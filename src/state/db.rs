@@ -5,7 +5,6 @@
 
 use std::borrow::Cow;
 use std::future::Future;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures::TryStreamExt;
@@ -14,6 +13,7 @@ use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, PgPool, Postgres, Row as _, SqlSafeStr, SqlStr, Sqlite, SqlitePool};
 
+use super::probe::{Operation, Place};
 use super::{Result, StateError};
 use crate::ids::{Anchor, CycleId, LinkNo};
 
@@ -35,15 +35,15 @@ pub(super) enum Pool {
 
 /// A transaction; dropped without a commit, it is rolled back.
 pub(super) enum Tx {
-    Sqlite(sqlx::Transaction<'static, Sqlite>, Arc<str>),
-    Postgres(sqlx::Transaction<'static, Postgres>, Arc<str>),
+    Sqlite(sqlx::Transaction<'static, Sqlite>, Place),
+    Postgres(sqlx::Transaction<'static, Postgres>, Place),
 }
 
 /// A pool, and what to call the database in messages.
 #[derive(Clone, Debug)]
 pub(super) struct Db {
     pub pool: Pool,
-    pub place: Arc<str>,
+    pub place: Place,
 }
 
 #[derive(Clone, Debug)]
@@ -58,7 +58,7 @@ pub(super) enum Value<'a> {
 pub(super) struct Row {
     row: EngineRow,
     at: usize,
-    place: Arc<str>,
+    place: Place,
 }
 
 enum EngineRow {
@@ -111,7 +111,7 @@ impl Db {
     }
 
     async fn begin_with(&self, sqlite: &'static str, postgres: &'static str) -> Result<Tx> {
-        within(&self.place, async {
+        within(&self.place, Operation::Begin, async {
             Ok(match &self.pool {
                 Pool::Sqlite(pool) => Tx::Sqlite(pool.begin_with(sqlite).await?, self.place.clone()),
                 Pool::Postgres(pool) => Tx::Postgres(pool.begin_with(postgres).await?, self.place.clone()),
@@ -183,7 +183,7 @@ impl Tx {
         })
     }
 
-    pub fn place(&self) -> &Arc<str> {
+    pub fn place(&self) -> &Place {
         match self {
             Self::Sqlite(_, place) | Self::Postgres(_, place) => place,
         }
@@ -191,7 +191,7 @@ impl Tx {
 
     pub async fn commit(self) -> Result<()> {
         let place = self.place().clone();
-        within(&place, async {
+        within(&place, Operation::Commit, async {
             match self {
                 Self::Sqlite(tx, _) => tx.commit().await,
                 Self::Postgres(tx, _) => tx.commit().await,
@@ -229,7 +229,7 @@ impl Tx {
 
     async fn run_text(&mut self, sql: SqlStr, keep: bool, args: Vec<Value<'_>>) -> Result<u64> {
         let place = self.place().clone();
-        within(&place, async {
+        within(&place, Operation::Write, async {
             Ok(match self {
                 Self::Sqlite(tx, _) => bound!(sql, keep, args).execute(&mut **tx).await?.rows_affected(),
                 Self::Postgres(tx, _) => bound!(sql, keep, args).execute(&mut **tx).await?.rows_affected(),
@@ -251,20 +251,24 @@ impl Tx {
             found.push(read(&mut Row { row, at: 0, place: place.clone() })?);
             Ok(())
         };
+        let watch =
+            |result: sqlx::Result<()>| result.map_err(|source| StateError::from_engine(&place, source));
+        watch(place.before(Operation::Read).await)?;
         match self {
             Self::Sqlite(tx, _) => {
                 let mut rows = bound!(sql, true, args).fetch(&mut **tx);
-                while let Some(row) = within(&place, rows.try_next()).await? {
+                while let Some(row) = in_time(&place, rows.try_next()).await? {
                     take(EngineRow::Sqlite(row))?;
                 }
             }
             Self::Postgres(tx, _) => {
                 let mut rows = bound!(sql, true, args).fetch(&mut **tx);
-                while let Some(row) = within(&place, rows.try_next()).await? {
+                while let Some(row) = in_time(&place, rows.try_next()).await? {
                     take(EngineRow::Postgres(row))?;
                 }
             }
         }
+        watch(place.after(Operation::Read).await)?;
         Ok(found)
     }
 
@@ -362,10 +366,24 @@ fn placeholders(rows: usize, width: usize, numbered: bool) -> String {
     text
 }
 
-async fn within<T>(place: &str, work: impl Future<Output = sqlx::Result<T>>) -> Result<T> {
+async fn within<T>(
+    place: &Place,
+    operation: Operation,
+    work: impl Future<Output = sqlx::Result<T>>,
+) -> Result<T> {
+    let watched = async {
+        place.before(operation).await?;
+        let done = work.await?;
+        place.after(operation).await?;
+        Ok(done)
+    };
+    in_time(place, watched).await
+}
+
+async fn in_time<T>(place: &Place, work: impl Future<Output = sqlx::Result<T>>) -> Result<T> {
     match tokio::time::timeout(SILENCE, work).await {
         Ok(done) => done.map_err(|source| StateError::from_engine(place, source)),
-        Err(_) => Err(StateError::Silent { place: place.to_owned(), seconds: SILENCE.as_secs() }),
+        Err(_) => Err(StateError::Silent { place: place.to_string(), seconds: SILENCE.as_secs() }),
     }
 }
 

@@ -11,6 +11,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
 
 use super::db::{Db, Pool, args};
+use super::probe::Probe;
 use super::schema;
 use super::url::UrlKind;
 use super::words::Word;
@@ -67,7 +68,12 @@ impl State {
     /// Opens the database, makes it where there is none, brings its schema up to date, and finds or makes the
     /// row of `profile`.
     pub async fn open(url: &StateUrl, profile: &str) -> Result<Self> {
-        let (db, open) = match &url.kind {
+        Self::open_watched(url, profile, None).await
+    }
+
+    /// The same, with somebody who stands before each operation once the database is open.
+    pub async fn open_watched(url: &StateUrl, profile: &str, probe: Option<Arc<dyn Probe>>) -> Result<Self> {
+        let (mut db, open) = match &url.kind {
             UrlKind::Sqlite(path) => {
                 if !place::check(path)? {
                     place::create(path)?;
@@ -92,6 +98,9 @@ impl State {
                 find_profile(&db, profile).await?.unwrap_or(NO_PROFILE)
             }
         };
+        if let Some(probe) = probe {
+            db.place = db.place.watched(probe);
+        }
         let reader = Reader { db, profile_id, profile: profile.to_owned() };
         Ok(Self { reader, lease: Arc::default(), _open: open })
     }

@@ -12,7 +12,7 @@ use tracing::debug;
 
 use super::ber::{element, elements};
 use super::search::LdapReader;
-use super::session::Ask;
+use super::wire::Ask;
 use crate::directory::reader::Selection;
 use crate::ids::Anchor;
 use crate::model::ChangeCookie;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, LdapError, LdapResult};
 use rustls::ClientConfig;
 use secrecy::ExposeSecret;
@@ -12,6 +13,7 @@ use super::facts::{self, Learned};
 use super::search::LdapReader;
 use super::session::Session;
 use super::tls;
+use super::wire::{Connection, Network};
 use crate::directory::error::{BindRefusal, DirectoryError, ServerFailure, printable};
 use crate::directory::settings::{Bind, LdapSettings};
 
@@ -19,6 +21,8 @@ use crate::directory::settings::{Bind, LdapSettings};
 pub(in crate::directory) struct Opener<'a> {
     settings: &'a LdapSettings,
     tls: Arc<ClientConfig>,
+    /// Who connects in place of the network.
+    network: Option<&'a dyn Network>,
 }
 
 /// A server that can be read from.
@@ -30,7 +34,7 @@ pub(in crate::directory) struct Opened {
 }
 
 /// Why a server could not be used.
-pub(in crate::directory) enum Setback {
+pub enum Setback {
     /// Another server may do better.
     Next(ServerFailure),
     /// No other server would.
@@ -38,7 +42,7 @@ pub(in crate::directory) enum Setback {
 }
 
 impl<'a> Opener<'a> {
-    pub fn new(settings: &'a LdapSettings) -> Result<Self, DirectoryError> {
+    pub fn new(settings: &'a LdapSettings, network: Option<&'a dyn Network>) -> Result<Self, DirectoryError> {
         if matches!(settings.bind, Bind::Gssapi) && cfg!(not(feature = "gssapi")) {
             return Err(DirectoryError::NoGssapi);
         }
@@ -51,12 +55,13 @@ impl<'a> Opener<'a> {
         if let Bind::Simple { password, .. } = &settings.bind {
             password.read().map_err(DirectoryError::Secret)?;
         }
-        Ok(Self { settings, tls: tls::config(settings)? })
+        Ok(Self { settings, tls: tls::config(settings)?, network })
     }
 
     pub async fn open(&self, url: &str, need_domain_name: bool) -> Result<Opened, Setback> {
         let session = self.session(url).await?;
-        let learned = facts::learn(&session, self.settings, url, need_domain_name).await?;
+        let now = || self.network.map_or_else(Timestamp::now, Network::now);
+        let learned = facts::learn(&session, self.settings, url, need_domain_name, &now).await?;
         let Learned { facts, paging, host, vendor, is_ad, change_log } = learned;
         debug!(server = url, binding = facts.binding, paging, "the directory answers");
         Ok(Opened { reader: LdapReader::new(session, facts, paging, change_log), host, vendor, is_ad })
@@ -65,6 +70,9 @@ impl<'a> Opener<'a> {
     /// Connected and bound.
     async fn session(&self, url: &str) -> Result<Session, Setback> {
         let settings = self.settings;
+        if let Some(network) = self.network {
+            return network.connect(url).await.map(Session::new);
+        }
         let secure = self.permitted(url).map_err(Setback::Final)?;
         let connection = LdapConnSettings::new()
             .set_conn_timeout(settings.timeout)
@@ -78,9 +86,9 @@ impl<'a> Opener<'a> {
                 debug!(%error, "the connection to the directory ended");
             }
         });
-        let session = Session::new(ldap, driver, settings.timeout);
-        self.bind(session.handle(), url).await?;
-        Ok(session)
+        let connection = Connection::new(ldap, driver, settings.timeout);
+        self.bind(connection.handle(), url).await?;
+        Ok(Session::new(Box::new(connection)))
     }
 
     /// How the connection is protected; an error where a password would not be.
@@ -226,7 +234,7 @@ mod tests {
             .unwrap()
             .with_root_certificates(rustls::RootCertStore::empty())
             .with_no_client_auth();
-        Opener { settings, tls: Arc::new(tls) }.permitted(url)
+        Opener { settings, tls: Arc::new(tls), network: None }.permitted(url)
     }
 
     #[test]
@@ -246,7 +254,7 @@ mod tests {
         let mut settings = settings();
         settings.bind = Bind::External { cert_file: None, key_file: None };
         assert!(matches!(permitted(&settings, "ldap://h"), Err(DirectoryError::External(_))));
-        assert!(matches!(Opener::new(&settings), Err(DirectoryError::External(_))));
+        assert!(matches!(Opener::new(&settings, None), Err(DirectoryError::External(_))));
     }
 
     #[cfg(not(feature = "gssapi"))]
@@ -254,7 +262,7 @@ mod tests {
     fn kerberos_needs_its_feature() {
         let mut settings = settings();
         settings.bind = Bind::Gssapi;
-        assert!(matches!(Opener::new(&settings), Err(DirectoryError::NoGssapi)));
+        assert!(matches!(Opener::new(&settings, None), Err(DirectoryError::NoGssapi)));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use ldap3::Scope;
 use ldap3::controls::RawControl;
 
 use super::search::LdapReader;
-use super::session::Ask;
+use super::wire::Ask;
 use crate::directory::entry;
 use crate::directory::names;
 use crate::directory::reader::{Ending, Fault, RawEntry, Selection};

@@ -7,7 +7,8 @@ use ldap3::Scope;
 
 use super::changes::SYNC_REQUEST;
 use super::connect::Setback;
-use super::session::{Answer, Ask, PAGED_RESULTS, Session};
+use super::session::{Answer, PAGED_RESULTS, Session};
+use super::wire::Ask;
 use crate::directory::entry::{self, generalized_time};
 use crate::directory::error::{DirectoryError, ServerFailure};
 use crate::directory::names::equal;
@@ -54,12 +55,13 @@ pub(super) async fn learn(
     settings: &LdapSettings,
     server: &str,
     need_domain_name: bool,
+    now: &(dyn Fn() -> Timestamp + Sync),
 ) -> Result<Learned, Setback> {
     let root = one(session, "", &ROOT_DSE, "reading the root DSE", settings)
         .await?
         .unwrap_or_else(|| RawEntry { dn: String::new(), attributes: Vec::new() });
     // At once: what is asked next may take its time.
-    let here = Timestamp::now();
+    let here = now();
     let base = &settings.base_dn;
     let about = ["objectClass", "objectSid", "entryUUID", "nsUniqueId"];
     let missing =

@@ -1,6 +1,6 @@
 //! Directories over LDAP: connect and bind (`connect`, `tls`, `discover`), what the server says of itself (`facts`),
 //! single requests with their result codes (`session`), whole searches (`search`), objects that were deleted
-//! (`deleted`), and what the server says that it has deleted (`changes`).
+//! (`deleted`), and what the server says that it has deleted (`changes`). All goes through a `wire`.
 
 mod ber;
 mod changes;
@@ -11,13 +11,18 @@ mod facts;
 mod search;
 mod session;
 mod tls;
+mod wire;
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use tracing::{info, warn};
 
-pub(super) use self::connect::{Opened, Opener, Setback};
+pub use self::connect::Setback;
+pub(super) use self::connect::{Opened, Opener};
 pub(super) use self::deleted::Sight;
 pub(super) use self::search::LdapReader;
+pub use self::wire::{Ask, Broken, Network, Take, Wire};
 use super::error::{Attempt, ServerFailure};
 use super::reader::Reader as _;
 use super::settings::{LdapSettings, Servers};
@@ -26,11 +31,22 @@ use crate::model::{FateRequest, Fates, NameForm, ReadRequest, ShortfallKind, Sna
 
 pub struct LdapDirectory {
     settings: LdapSettings,
+    /// Who connects in place of the network.
+    network: Option<Arc<dyn Network>>,
 }
 
 impl LdapDirectory {
     pub fn new(settings: LdapSettings) -> Self {
-        Self { settings }
+        Self { settings, network: None }
+    }
+
+    /// Over servers that somebody has in hand: for rehearsals.
+    pub fn over(settings: LdapSettings, network: Arc<dyn Network>) -> Self {
+        Self { settings, network: Some(network) }
+    }
+
+    fn opener(&self) -> Result<Opener<'_>, DirectoryError> {
+        Opener::new(&self.settings, self.network.as_deref())
     }
 }
 
@@ -38,7 +54,7 @@ impl LdapDirectory {
 impl Directory for LdapDirectory {
     async fn read(&self, request: &ReadRequest) -> Result<Snapshot, DirectoryError> {
         checked(request)?;
-        let opener = Opener::new(&self.settings)?;
+        let opener = self.opener()?;
         let mut attempts: Vec<Attempt> = Vec::new();
         let urls = match &request.server {
             Some(url) => vec![url.clone()],
@@ -68,7 +84,7 @@ impl Directory for LdapDirectory {
     }
 
     async fn fates(&self, request: &FateRequest) -> Result<Fates, DirectoryError> {
-        let opener = Opener::new(&self.settings)?;
+        let opener = self.opener()?;
         let mut reader = only(&opener, &request.server).await?;
         // First the log, then the look: what is deleted in between is reported the next time, and not lost.
         let changes = reader.changes(request.cookie.as_ref()).await;

@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use ldap3::Scope;
 use tokio::sync::Mutex;
 
-use super::session::{Answer, Ask, Session};
+use super::session::{Answer, Session};
+use super::wire::Ask;
 use crate::directory::names;
 use crate::directory::range;
 use crate::directory::reader::{Ending, Facts, Fault, Query, RawEntry, Reader, Referral, Selection, Traffic};

@@ -4,15 +4,14 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
 
-use ldap3::controls::{Control, PagedResults, RawControl};
-use ldap3::{Ldap, LdapError, LdapResult, ResultEntry, Scope};
-use tokio::task::JoinHandle;
+use ldap3::controls::Control;
+use ldap3::{LdapResult, ResultEntry};
 
 use super::ber::element;
+use super::wire::{Ask, Broken, Wire};
 use crate::directory::error::printable;
-use crate::directory::reader::{Fault, RawEntry, Selection, Traffic};
+use crate::directory::reader::{Fault, RawEntry, Traffic};
 use crate::model::ShortfallKind;
 
 /// RFC 2696
@@ -21,27 +20,11 @@ pub(super) const PAGED_RESULTS: &str = "1.2.840.113556.1.4.319";
 const MOST_NAMES: usize = 4096;
 
 pub(super) struct Session {
-    ldap: Ldap,
-    /// Moves the bytes; ends with the session.
-    driver: JoinHandle<()>,
-    timeout: Duration,
+    wire: Box<dyn Wire>,
     requests: AtomicU64,
     received: AtomicU64,
     lost: OnceLock<Fault>,
     names: Mutex<HashMap<Vec<u8>, Arc<str>>>,
-}
-
-/// One search request.
-#[derive(Clone)]
-pub(super) struct Ask<'a> {
-    pub base: &'a str,
-    pub scope: Scope,
-    pub filter: &'a str,
-    pub attributes: &'a Selection,
-    /// Size and cookie of the paging control.
-    pub page: Option<(i32, Vec<u8>)>,
-    /// Sent beside it.
-    pub controls: &'a [RawControl],
 }
 
 /// How the server ended the answer to one request.
@@ -98,20 +81,14 @@ fn code_name(code: u32) -> Option<&'static str> {
 }
 
 impl Session {
-    pub fn new(ldap: Ldap, driver: JoinHandle<()>, timeout: Duration) -> Self {
+    pub fn new(wire: Box<dyn Wire>) -> Self {
         Self {
-            ldap,
-            driver,
-            timeout,
+            wire,
             requests: AtomicU64::new(0),
             received: AtomicU64::new(0),
             lost: OnceLock::new(),
             names: Mutex::new(HashMap::new()),
         }
-    }
-
-    pub fn handle(&self) -> Ldap {
-        self.ldap.clone()
     }
 
     pub fn traffic(&self) -> Traffic {
@@ -127,9 +104,7 @@ impl Session {
     }
 
     pub async fn close(&self) {
-        let mut ldap = self.ldap.clone();
-        // Whether the server hears it does not matter.
-        let _ = tokio::time::timeout(Duration::from_secs(1), ldap.unbind()).await;
+        self.wire.close().await;
     }
 
     /// Sends one request and hands over its entries. `Err`: there is no answer, or not all of it, and the
@@ -175,43 +150,13 @@ impl Session {
             return Err(fault.clone());
         }
         self.requests.fetch_add(1, Ordering::Relaxed);
-        let mut ldap = self.ldap.clone();
-        let page = ask.page.map(|(size, cookie)| RawControl::from(PagedResults { size, cookie }));
-        let controls: Vec<RawControl> = ask.controls.iter().cloned().chain(page).collect();
-        if !controls.is_empty() {
-            ldap.with_controls(controls);
-        }
-        let started = ldap.streaming_search(ask.base, ask.scope, ask.filter, ask.attributes.clone());
-        let mut stream = match tokio::time::timeout(self.timeout, started).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(LdapError::FilterParsing)) => {
-                return Err(Fault::new(ShortfallKind::Malformed, format!("{} is not a filter", ask.filter)));
+        let mut count = |item: ResultEntry| {
+            if !item.is_ref() && !item.is_intermediate() {
+                self.received.fetch_add(1, Ordering::Relaxed);
             }
-            Ok(Err(error)) => return Err(self.lose(&error)),
-            Err(_) => return Err(self.silent()),
+            take(item)
         };
-        loop {
-            match tokio::time::timeout(self.timeout, stream.next()).await {
-                Ok(Ok(Some(item))) => {
-                    if !item.is_ref() && !item.is_intermediate() {
-                        self.received.fetch_add(1, Ordering::Relaxed);
-                    }
-                    if !take(item) {
-                        break;
-                    }
-                }
-                Ok(Ok(None)) => return Ok(Some(stream.finish().await)),
-                Ok(Err(error)) => return Err(self.lose(&error)),
-                Err(_) => return Err(self.silent()),
-            }
-        }
-        let number = stream.ldap_handle().last_id();
-        stream.finish().await;
-        match tokio::time::timeout(self.timeout, self.ldap.clone().abandon(number)).await {
-            Ok(Ok(())) => Ok(None),
-            Ok(Err(error)) => Err(self.lose(&error)),
-            Err(_) => Err(self.silent()),
-        }
+        self.wire.search(&ask, &mut count).await.map_err(|broken| self.fault(broken, ask.filter))
     }
 
     /// All entries of a small search. The outer error is for a connection that is gone.
@@ -221,18 +166,18 @@ impl Session {
         Ok((entries, answer))
     }
 
-    fn lose(&self, error: &LdapError) -> Fault {
-        let detail = match error {
-            LdapError::Io { source } => format!("the connection was lost ({source})"),
-            _ => "the server closed the connection in the middle".to_owned(),
+    fn fault(&self, broken: Broken, filter: &str) -> Fault {
+        let fault = match broken {
+            Broken::Filter => {
+                return Fault::new(ShortfallKind::Malformed, format!("{filter} is not a filter"));
+            }
+            Broken::Lost(detail) => Fault::new(ShortfallKind::ConnectionLost, detail),
+            Broken::Silent(limit) => {
+                let detail = format!("the server sent nothing for {}s", limit.as_secs_f32());
+                Fault::new(ShortfallKind::Timeout, detail)
+            }
         };
-        self.lost.get_or_init(|| Fault::new(ShortfallKind::ConnectionLost, detail)).clone()
-    }
-
-    fn silent(&self) -> Fault {
-        let detail = format!("the server sent nothing for {}s", self.timeout.as_secs_f32());
-        self.driver.abort();
-        self.lost.get_or_init(|| Fault::new(ShortfallKind::Timeout, detail)).clone()
+        self.lost.get_or_init(|| fault).clone()
     }
 
     /// Values stay bytes: the library's own conversion sorts them by whether they happen to be UTF-8, which about one
@@ -251,12 +196,6 @@ impl Session {
             attributes.push((shared(&mut names, name)?, values));
         }
         Some(RawEntry { dn, attributes })
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        self.driver.abort();
     }
 }
 
@@ -293,6 +232,8 @@ fn cookie(controls: &[Control]) -> Result<Option<Vec<u8>>, Fault> {
 
 #[cfg(test)]
 mod tests {
+    use ldap3::controls::RawControl;
+
     use super::*;
 
     fn control(value: &[u8]) -> Vec<Control> {

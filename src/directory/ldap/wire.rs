@@ -1,0 +1,142 @@
+//! What a session speaks through: a bound connection, and who makes one.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use ldap3::controls::{PagedResults, RawControl};
+use ldap3::{Ldap, LdapError, LdapResult, ResultEntry, Scope};
+use tokio::task::JoinHandle;
+
+use super::connect::Setback;
+use crate::directory::reader::Selection;
+
+/// One search request.
+#[derive(Clone)]
+pub struct Ask<'a> {
+    pub base: &'a str,
+    pub scope: Scope,
+    /// RFC 4515.
+    pub filter: &'a str,
+    pub attributes: &'a Selection,
+    /// Size and cookie of the paging control.
+    pub page: Option<(i32, Vec<u8>)>,
+    /// Sent beside it.
+    pub controls: &'a [RawControl],
+}
+
+/// Why there is no answer, or not all of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Broken {
+    /// The filter was refused before anything was sent.
+    Filter,
+    /// The connection is gone: in words.
+    Lost(String),
+    /// Nothing came for so long that the connection was given up.
+    Silent(Duration),
+}
+
+/// Takes what comes, message by message; whether to go on.
+pub type Take<'a> = &'a mut (dyn FnMut(ResultEntry) -> bool + Send);
+
+/// A connection to a server, bound.
+#[async_trait]
+pub trait Wire: Send + Sync {
+    /// Sends one search and hands over all that comes back, as it is. `None`: `take` had enough, and the rest was
+    /// called off. After an error other than [`Broken::Filter`] nothing can be asked any more.
+    async fn search(&self, ask: &Ask<'_>, take: Take<'_>) -> Result<Option<LdapResult>, Broken>;
+
+    async fn close(&self);
+}
+
+/// Who connects: in earnest the network; in a rehearsal, somebody who has the servers in hand.
+#[async_trait]
+pub trait Network: Send + Sync {
+    /// Connects to the server of this url, and binds.
+    async fn connect(&self, url: &str) -> Result<Box<dyn Wire>, Setback>;
+
+    /// By this machine's clock, for comparing with the server's.
+    fn now(&self) -> Timestamp;
+}
+
+/// A connection of the library's.
+pub(super) struct Connection {
+    ldap: Ldap,
+    /// Moves the bytes; ends with the connection.
+    driver: JoinHandle<()>,
+    timeout: Duration,
+}
+
+impl Connection {
+    pub fn new(ldap: Ldap, driver: JoinHandle<()>, timeout: Duration) -> Self {
+        Self { ldap, driver, timeout }
+    }
+
+    pub fn handle(&self) -> Ldap {
+        self.ldap.clone()
+    }
+
+    fn silent(&self) -> Broken {
+        self.driver.abort();
+        Broken::Silent(self.timeout)
+    }
+}
+
+#[async_trait]
+impl Wire for Connection {
+    async fn search(&self, ask: &Ask<'_>, take: Take<'_>) -> Result<Option<LdapResult>, Broken> {
+        let mut ldap = self.ldap.clone();
+        let page =
+            ask.page.as_ref().map(|(size, cookie)| PagedResults { size: *size, cookie: cookie.clone() });
+        let controls: Vec<RawControl> =
+            ask.controls.iter().cloned().chain(page.map(RawControl::from)).collect();
+        if !controls.is_empty() {
+            ldap.with_controls(controls);
+        }
+        let started = ldap.streaming_search(ask.base, ask.scope, ask.filter, ask.attributes.clone());
+        let mut stream = match tokio::time::timeout(self.timeout, started).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(LdapError::FilterParsing)) => return Err(Broken::Filter),
+            Ok(Err(error)) => return Err(lost(&error)),
+            Err(_) => return Err(self.silent()),
+        };
+        loop {
+            match tokio::time::timeout(self.timeout, stream.next()).await {
+                Ok(Ok(Some(item))) => {
+                    if !take(item) {
+                        break;
+                    }
+                }
+                Ok(Ok(None)) => return Ok(Some(stream.finish().await)),
+                Ok(Err(error)) => return Err(lost(&error)),
+                Err(_) => return Err(self.silent()),
+            }
+        }
+        let number = stream.ldap_handle().last_id();
+        stream.finish().await;
+        match tokio::time::timeout(self.timeout, self.ldap.clone().abandon(number)).await {
+            Ok(Ok(())) => Ok(None),
+            Ok(Err(error)) => Err(lost(&error)),
+            Err(_) => Err(self.silent()),
+        }
+    }
+
+    async fn close(&self) {
+        let mut ldap = self.ldap.clone();
+        // Whether the server hears it does not matter.
+        let _ = tokio::time::timeout(Duration::from_secs(1), ldap.unbind()).await;
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+fn lost(error: &LdapError) -> Broken {
+    Broken::Lost(match error {
+        LdapError::Io { source } => format!("the connection was lost ({source})"),
+        _ => "the server closed the connection in the middle".to_owned(),
+    })
+}
