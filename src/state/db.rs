@@ -246,29 +246,33 @@ impl Tx {
         mut read: impl FnMut(&mut Row) -> Result<T>,
     ) -> Result<Vec<T>> {
         let place = self.place().clone();
+        let watch = |result: sqlx::Result<()>| result.map_err(|source| StateError::from_engine(&place, source));
         let mut found = Vec::new();
         let mut take = |row: EngineRow| -> Result<()> {
             found.push(read(&mut Row { row, at: 0, place: place.clone() })?);
             Ok(())
         };
-        let watch =
-            |result: sqlx::Result<()>| result.map_err(|source| StateError::from_engine(&place, source));
         watch(place.before(Operation::Read).await)?;
-        match self {
-            Self::Sqlite(tx, _) => {
-                let mut rows = bound!(sql, true, args).fetch(&mut **tx);
-                while let Some(row) = in_time(&place, rows.try_next()).await? {
-                    take(EngineRow::Sqlite(row))?;
+        let all = async {
+            match self {
+                Self::Sqlite(tx, _) => {
+                    let mut rows = bound!(sql, true, args).fetch(&mut **tx);
+                    while let Some(row) = in_time(&place, rows.try_next()).await? {
+                        take(EngineRow::Sqlite(row))?;
+                    }
+                }
+                Self::Postgres(tx, _) => {
+                    let mut rows = bound!(sql, true, args).fetch(&mut **tx);
+                    while let Some(row) = in_time(&place, rows.try_next()).await? {
+                        take(EngineRow::Postgres(row))?;
+                    }
                 }
             }
-            Self::Postgres(tx, _) => {
-                let mut rows = bound!(sql, true, args).fetch(&mut **tx);
-                while let Some(row) = in_time(&place, rows.try_next()).await? {
-                    take(EngineRow::Postgres(row))?;
-                }
-            }
-        }
+            Ok(())
+        };
+        let all: Result<()> = all.await;
         watch(place.after(Operation::Read).await)?;
+        all?;
         Ok(found)
     }
 
@@ -373,9 +377,9 @@ async fn within<T>(
 ) -> Result<T> {
     let watched = async {
         place.before(operation).await?;
-        let done = work.await?;
+        let done = work.await;
         place.after(operation).await?;
-        Ok(done)
+        done
     };
     in_time(place, watched).await
 }

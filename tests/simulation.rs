@@ -1,0 +1,99 @@
+//! Whole histories: a company that changes, an administrator, time, and a fault at any point. The cycle is the real one,
+//! with the real state database on SQLite; the clock, the directory's servers and the target are simulated, so that one
+//! number determines everything that happens.
+//!
+//! `IDCSYNC_SEED=17 cargo test --test simulation replay -- --nocapture` plays one history and tells it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "in a test, a panic is the report"
+)]
+
+#[path = "simulation/chance.rs"]
+mod chance;
+#[path = "simulation/company.rs"]
+mod company;
+#[path = "simulation/filter.rs"]
+mod filter;
+#[path = "simulation/history.rs"]
+mod history;
+#[path = "simulation/hub.rs"]
+mod hub;
+#[path = "simulation/judge.rs"]
+mod judge;
+#[path = "simulation/probe.rs"]
+mod probe;
+#[path = "simulation/server.rs"]
+mod server;
+#[path = "simulation/settings.rs"]
+mod settings;
+#[path = "simulation/store.rs"]
+mod store;
+
+use history::Tally;
+
+/// Histories of `make test`, in parts that run side by side.
+const HISTORIES: u64 = 2000;
+const PARTS: u64 = 4;
+
+/// Every `PARTS`th history from the `part`th on. `IDCSYNC_HISTORIES`: how many, for a longer run; `IDCSYNC_FIRST`: from
+/// which seed on.
+fn play_part(part: u64) {
+    let number = |name: &str| std::env::var(name).ok().map(|n| n.parse::<u64>().expect("a number"));
+    let first = number("IDCSYNC_FIRST").unwrap_or(0);
+    let histories = number("IDCSYNC_HISTORIES").unwrap_or(HISTORIES);
+    let mut all = Tally::default();
+    let mut failed = Vec::new();
+    for seed in (first..first + histories).filter(|seed| seed % PARTS == part) {
+        match history::play(seed, false) {
+            Ok(tally) => all.add(&tally),
+            Err(violations) => {
+                eprintln!("seed {seed}: {}", violations.violations.join("; "));
+                failed.push(seed);
+            }
+        }
+    }
+    println!("{all}");
+    assert!(
+        failed.is_empty(),
+        "{} histories failed, with the seeds {failed:?}; IDCSYNC_SEED={} cargo test --test simulation replay -- \
+         --nocapture tells the first",
+        failed.len(),
+        failed[0]
+    );
+}
+
+#[test]
+fn histories_first_part() {
+    play_part(0);
+}
+
+#[test]
+fn histories_second_part() {
+    play_part(1);
+}
+
+#[test]
+fn histories_third_part() {
+    play_part(2);
+}
+
+#[test]
+fn histories_fourth_part() {
+    play_part(3);
+}
+
+/// Plays one history and tells it.
+#[test]
+fn replay() {
+    let Ok(seed) = std::env::var("IDCSYNC_SEED") else { return };
+    match history::play(seed.parse().expect("a number"), true) {
+        Ok(account) => println!("well: {account:?}"),
+        Err(failed) => {
+            println!("{}", failed.trace.join("\n"));
+            panic!("{}", failed.violations.join("\n"));
+        }
+    }
+}
