@@ -246,7 +246,8 @@ impl Tx {
         mut read: impl FnMut(&mut Row) -> Result<T>,
     ) -> Result<Vec<T>> {
         let place = self.place().clone();
-        let watch = |result: sqlx::Result<()>| result.map_err(|source| StateError::from_engine(&place, source));
+        let watch =
+            |result: sqlx::Result<()>| result.map_err(|source| StateError::from_engine(&place, source));
         let mut found = Vec::new();
         let mut take = |row: EngineRow| -> Result<()> {
             found.push(read(&mut Row { row, at: 0, place: place.clone() })?);

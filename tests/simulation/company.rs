@@ -233,7 +233,8 @@ impl Company {
                 format!("the group {title} is called {new} now")
             }
             25 if groups.len() > 3 => {
-                let (members, nested) = (self.groups[&group].people.clone(), self.groups[&group].groups.clone());
+                let (members, nested) =
+                    (self.groups[&group].people.clone(), self.groups[&group].groups.clone());
                 self.delete(group);
                 if chance.one_in(2) {
                     let new = self.found(&title);

@@ -10,9 +10,11 @@ use idcsync::config::Config;
 use idcsync::cycle::Prepared;
 use idcsync::directory::{Directory, DirectorySettings, LdapDirectory};
 use idcsync::ids::{CycleId, LinkNo, TargetId};
-use idcsync::model::{Finding, Origin, UserAttribute};
+use idcsync::model::{Code, Finding, Origin, UserAttribute};
 use idcsync::plan::{Action, ApprovedPlan, Sort};
-use idcsync::run::{Done, Ending, Observer, RunError, Surroundings, Wish, begin_pause, end_pause, open, perform, preview};
+use idcsync::run::{
+    Done, Ending, Observer, RunError, Surroundings, Wish, begin_pause, end_pause, open, perform, preview,
+};
 use idcsync::state::{State, StateUrl};
 use idcsync::target::{Access, Gate, Target};
 use jiff::{SignedDuration, Timestamp};
@@ -27,7 +29,7 @@ use super::judge::{Judge, Laws, Written};
 use super::probe::Gatekeeper;
 use super::server::Servers;
 use super::settings::{Settings, Way};
-use super::store::{Contents, Store, group_guid, user_guid};
+use super::store::{Contents, Store, user_guid};
 
 /// What a history was made of.
 #[derive(Clone, Debug, Default)]
@@ -119,7 +121,10 @@ impl Observer for Watcher {
 
 fn held(approved: &ApprovedPlan) -> Vec<Line> {
     let plan = approved.plan();
-    plan.numbered().filter(|(no, _)| approved.waits(*no)).map(|(_, step)| line(approved, &step.action)).collect()
+    plan.numbered()
+        .filter(|(no, _)| approved.waits(*no))
+        .map(|(_, step)| line(approved, &step.action))
+        .collect()
 }
 
 fn line(approved: &ApprovedPlan, action: &Action) -> Line {
@@ -175,10 +180,7 @@ pub fn play(seed: u64, told: bool) -> Result<Tally, Failed> {
         drop(inner);
         return Ok(history.account.clone());
     }
-    Err(Failed {
-        violations: std::mem::take(&mut inner.violations),
-        trace: std::mem::take(&mut inner.trace),
-    })
+    Err(Failed { violations: std::mem::take(&mut inner.violations), trace: std::mem::take(&mut inner.trace) })
 }
 
 impl History {
@@ -322,7 +324,11 @@ impl History {
                     _ => Trouble::Denied,
                 },
                 Domain::State => {
-                    if chance.one_in(2) { Trouble::Broken } else { Trouble::Untold }
+                    if chance.one_in(2) {
+                        Trouble::Broken
+                    } else {
+                        Trouble::Untold
+                    }
                 }
             };
             weather.troubles.insert((domain, chance.below(reach)), trouble);
@@ -438,8 +444,9 @@ impl History {
             let gatekeeper = Arc::new(Gatekeeper(self.hub.clone()));
             let before = self.hub.lock().weather.clone();
             self.hub.begin(Weather::default());
-            let state =
-                runtime.block_on(State::open_watched(&url, "corp", Some(gatekeeper))).expect("open the state");
+            let state = runtime
+                .block_on(State::open_watched(&url, "corp", Some(gatekeeper)))
+                .expect("open the state");
             self.hub.begin(before);
             self.process = Some((runtime, state));
         }
@@ -489,7 +496,8 @@ impl History {
         for (_, step) in approved {
             if step["action"].as_str().is_some_and(|a| a.starts_with("adopt-")) {
                 let id = step["object"]["targetId"].as_str().expect("the id of what is adopted");
-                laws.adopted.insert(TargetId::new(id));
+                let anchor = step["object"]["anchor"].as_str().expect("for whom it is adopted");
+                laws.adopted.insert(TargetId::new(id), anchor.to_owned());
             }
         }
     }
@@ -622,7 +630,8 @@ impl History {
         let writes = self.judge.laws().writes.clone();
         self.account.writes += writes.len() as u64;
         for written in &writes {
-            if !self.plans.runnable.iter().any(|line| is_of(written, line)) {
+            if !self.plans.runnable.iter().any(|(word, object, member)| is_of(written, word, object, member))
+            {
                 self.hub.accuse(format!("{written:?} was not planned"));
             }
         }
@@ -656,17 +665,13 @@ impl History {
         let (lines, last, adopted) = news;
         self.seen = last;
         for id in adopted {
-            if id.as_str().starts_with("other-") && !self.judge.laws().adopted.contains(&id) {
+            if id.as_str().starts_with("other-") && !self.judge.laws().adopted.contains_key(&id) {
                 self.hub.accuse(format!("{id} was adopted, and nobody approved it"));
             }
         }
         let writes = self.judge.laws().writes.clone();
         for written in &writes {
-            let known = lines.iter().any(|(word, object, member)| {
-                written.words.contains(&word.as_str())
-                    && written.object == *object
-                    && (written.member == *member || word == "create-group" || written.member.is_none())
-            });
+            let known = lines.iter().any(|(word, object, member)| is_of(written, word, object, member));
             if !known {
                 self.hub.accuse(format!("the journal knows nothing of {written:?}"));
             }
@@ -677,12 +682,16 @@ impl History {
     fn check_leavers(&mut self, done: &Done) {
         let (company, contents) = (self.hub.company(), self.store.contents());
         let mut lingering = BTreeMap::new();
-        for (group, user) in surplus(&contents, &company, &self.judge.laws()) {
+        // Nothing is taken away through an entry of which it is not certain what it means; that is said, and held.
+        let certain = !done.report.findings.iter().any(|f| f.code.name().starts_with("ScopeEntry"));
+        for (group, user) in surplus(&contents, &company, &self.judge.laws(), certain) {
             let line: Line = ("remove-member", Some(group.clone()), Some(user.clone()));
             if self.plans.held.contains(&line) {
                 continue;
             }
-            let shown = is_shown(&done.report.findings, &company, &group)
+            let withheld = |f: &Finding| f.code == Code::RemovalWithheld;
+            let shown = done.report.findings.iter().any(withheld)
+                || is_shown(&done.report.findings, &company, &group)
                 || is_shown(&done.report.findings, &company, &user);
             let count = self.lingering.get(&(group.clone(), user.clone())).copied().unwrap_or(0) + 1;
             if !shown || count > 2 {
@@ -768,7 +777,8 @@ impl History {
                     ];
                     for (attribute, wanted) in want {
                         if value(attribute) != wanted {
-                            wrong.push(format!("{id}: {attribute} is {:?}, not {wanted:?}", value(attribute)));
+                            wrong
+                                .push(format!("{id}: {attribute} is {:?}, not {wanted:?}", value(attribute)));
                         }
                     }
                     if user.disabled {
@@ -780,10 +790,19 @@ impl History {
         }
         for guid in &groups {
             let group = &company.groups[guid];
-            match contents.groups_of(&guid.text()).as_slice() {
+            let text = guid.text();
+            let there: Vec<_> = contents
+                .groups
+                .iter()
+                .filter(|(id, found)| laws.group_guid(id, found) == Some(text.as_str()))
+                .collect();
+            match there.as_slice() {
                 [(id, found)] => {
                     if found.attributes.display_name != format!("{}@corp.example", group.name) {
-                        wrong.push(format!("{id} is called {}, not {}", found.attributes.display_name, group.name));
+                        wrong.push(format!(
+                            "{id} is called {}, not {}",
+                            found.attributes.display_name, group.name
+                        ));
                     }
                     let members: BTreeSet<String> = contents
                         .members(id)
@@ -805,7 +824,7 @@ impl History {
                 other => wrong.push(format!("group {} is there {} times", group.name, other.len())),
             }
         }
-        for (group, user) in surplus(&contents, &company, &laws) {
+        for (group, user) in surplus(&contents, &company, &laws, true) {
             wrong.push(format!("{user} is still in {group}"));
         }
         for guid in &company.tombstones {
@@ -822,21 +841,21 @@ impl History {
     }
 }
 
-fn is_of(written: &Written, (word, object, member): &Line) -> bool {
-    let word_fits = written.words.contains(word)
-        // To delete or to revoke somebody takes memberships first, each a step of its own.
-        || *word == "create-user" && written.words == ["create-user"];
-    word_fits && written.object == *object && (written.member == *member || *word == "create-group" || written.member.is_none())
+/// What was adopted bears no GUID before its first update, and a stranger none at all.
+fn is_of(written: &Written, word: &str, object: &Option<String>, member: &Option<String>) -> bool {
+    written.words.contains(&word)
+        && (written.object.is_none() || written.object == *object)
+        && (written.member.is_none() || written.member == *member || word == "create-group")
 }
 
 /// Memberships in groups of ours that the directory does not say: group and user by GUID.
-fn surplus(contents: &Contents, company: &Company, laws: &Laws) -> Vec<(String, String)> {
+fn surplus(contents: &Contents, company: &Company, laws: &Laws, certain: bool) -> Vec<(String, String)> {
     let least = laws.groups_in_scope(company, true);
     let most = laws.groups_in_scope(company, false);
     let people = laws.people_in_scope(company, false);
     let mut found = Vec::new();
     for (id, group) in &contents.groups {
-        let Some(text) = group_guid(group) else { continue };
+        let Some(text) = laws.group_guid(id, group) else { continue };
         let of = Guid(uuid::Uuid::parse_str(text).unwrap().to_bytes_le());
         for member in contents.members(id) {
             let Some(text_of_user) = contents.users.get(&member).and_then(user_guid) else { continue };
@@ -850,7 +869,7 @@ fn surplus(contents: &Contents, company: &Company, laws: &Laws) -> Vec<(String, 
                 true
             } else {
                 // Frozen: whoever is in scope stays.
-                people.contains(&person)
+                people.contains(&person) || !certain
             };
             if !enabled || !rightly {
                 found.push((text.to_owned(), text_of_user.to_owned()));

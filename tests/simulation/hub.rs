@@ -43,7 +43,9 @@ pub enum Trouble {
     /// The database did it, and nobody heard.
     Untold,
     /// The process ends here, before or after.
-    Crash { after: bool },
+    Crash {
+        after: bool,
+    },
 }
 
 /// What the directory withholds from the bind account, without a word.

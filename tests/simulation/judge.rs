@@ -37,7 +37,7 @@ pub struct Laws {
     dead_since: BTreeMap<Guid, Timestamp>,
     pub protected: BTreeSet<TargetId>,
     /// Objects of others that somebody let idcsync take over.
-    pub adopted: BTreeSet<TargetId>,
+    pub adopted: BTreeMap<TargetId, String>,
     /// What was done: the journal has to know of it.
     pub writes: Vec<Written>,
 }
@@ -66,8 +66,7 @@ impl Laws {
     /// another object.
     pub fn groups_in_scope(&self, company: &Company, least: bool) -> BTreeSet<Guid> {
         let entries = self.groups.iter().filter_map(|name| self.bearers.get(name));
-        let named: BTreeSet<Guid> =
-            entries.filter(|b| !least || b.len() == 1).flatten().copied().collect();
+        let named: BTreeSet<Guid> = entries.filter(|b| !least || b.len() == 1).flatten().copied().collect();
         if self.nested {
             company.reached(named)
         } else {
@@ -84,6 +83,11 @@ impl Laws {
         let named = named.filter(|b| !least || b.len() == 1).flatten();
         people.extend(named.filter(|g| company.people.contains_key(g)));
         people
+    }
+
+    /// What was adopted over SCIM keeps what externalId it had: it is known by whom it was approved for.
+    pub fn group_guid<'a>(&'a self, id: &TargetId, group: &'a ObservedGroup) -> Option<&'a str> {
+        group_guid(group).or_else(|| self.adopted.get(id).map(String::as_str))
     }
 
     fn is_enabled(company: &Company, guid: Guid) -> bool {
@@ -119,15 +123,14 @@ impl Judge {
     }
 
     fn written(&self, words: &'static [&'static str], object: Option<&str>, member: Option<&str>) {
-        let written =
-            Written { words, object: object.map(str::to_owned), member: member.map(str::to_owned) };
+        let written = Written { words, object: object.map(str::to_owned), member: member.map(str::to_owned) };
         self.laws().writes.push(written);
     }
 
     fn managed(&self, what: &str, id: &TargetId) {
         let laws = self.laws();
         let others = id.as_str().starts_with("other-");
-        if laws.protected.contains(id) || others && !laws.adopted.contains(id) {
+        if laws.protected.contains(id) || others && !laws.adopted.contains_key(id) {
             drop(laws);
             self.hub.accuse(format!("{what}: {id} is not ours"));
         }
@@ -216,7 +219,8 @@ impl Judge {
         });
         drop(laws);
         if !left && !self.may_be_disabled(person) {
-            self.hub.accuse(format!("{user_id} ({}) is removed from {group_id} without proof", person.text()));
+            self.hub
+                .accuse(format!("{user_id} ({}) is removed from {group_id} without proof", person.text()));
         }
     }
 
@@ -289,8 +293,13 @@ impl Judge {
 
     /// Somebody of ours whom other hands may delete.
     pub fn somebody(&self, now: &Contents) -> Option<(String, TargetId)> {
-        let ids: Vec<TargetId> =
-            now.users.keys().chain(now.groups.keys()).filter(|id| !id.as_str().starts_with("other-")).cloned().collect();
+        let ids: Vec<TargetId> = now
+            .users
+            .keys()
+            .chain(now.groups.keys())
+            .filter(|id| !id.as_str().starts_with("other-"))
+            .cloned()
+            .collect();
         let id = self.hub.lock().chance.pick(&ids)?;
         Some((format!("{id} is deleted in the target"), id))
     }

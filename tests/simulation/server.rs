@@ -70,7 +70,8 @@ impl Wire for Connection {
     async fn search(&self, ask: &Ask<'_>, take: Take<'_>) -> Result<Option<LdapResult>, Broken> {
         let what = || {
             let filter: String = ask.filter.chars().take(70).collect();
-            let page = ask.page.as_ref().map(|(size, cookie)| (*size, String::from_utf8_lossy(cookie).into_owned()));
+            let page =
+                ask.page.as_ref().map(|(size, cookie)| (*size, String::from_utf8_lossy(cookie).into_owned()));
             format!("search {} {} {filter} {page:?}", self.url, ask.base)
         };
         let trouble = self.hub.enter(Domain::Directory, what).await;
@@ -90,7 +91,9 @@ impl Wire for Connection {
                 entries.truncate(after);
                 result = LdapResult { rc: code, text: "as it happens".to_owned(), ..result };
             }
-            Some(Trouble::Refer) => entries.push(reference("ldap://elsewhere.example/DC=elsewhere,DC=example")),
+            Some(Trouble::Refer) => {
+                entries.push(reference("ldap://elsewhere.example/DC=elsewhere,DC=example"))
+            }
             _ => {}
         }
         for (at, entry) in entries.into_iter().enumerate() {
@@ -259,8 +262,12 @@ fn entries(company: &Company) -> Vec<Entry> {
     }
     for group in company.groups.values() {
         let mut members: Vec<Vec<u8>> = Vec::new();
-        members.extend(group.people.iter().filter_map(|g| company.people.get(g)).map(|p| person_dn(p).into_bytes()));
-        members.extend(group.groups.iter().filter_map(|g| company.groups.get(g)).map(|g| group_dn(g).into_bytes()));
+        members.extend(
+            group.people.iter().filter_map(|g| company.people.get(g)).map(|p| person_dn(p).into_bytes()),
+        );
+        members.extend(
+            group.groups.iter().filter_map(|g| company.groups.get(g)).map(|g| group_dn(g).into_bytes()),
+        );
         let mut attributes = vec![
             ("objectClass", ["top", "group"].map(|c| c.as_bytes().to_vec()).to_vec()),
             ("objectGUID", vec![group.guid.0.to_vec()]),

@@ -47,9 +47,8 @@ pub struct Settings {
 
 impl Settings {
     pub fn text(&self) -> String {
-        let list = |names: &[String]| {
-            names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ")
-        };
+        let list =
+            |names: &[String]| names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
         let mut text = format!(
             "profile = \"corp\"\n\
              [directory]\nkind = \"active-directory\"\nurls = [\"{FIRST}\", \"{SECOND}\"]\nbase-dn = \"{BASE}\"\n\

@@ -314,22 +314,25 @@ impl Target for Store {
         desired: &UserAttributes,
     ) -> Result<()> {
         let list = changed.iter().map(|a| a.path()).collect::<Vec<_>>().join(",");
-        self.write(format!("update user {user} {list} → {:?}", desired.get(&UserAttribute::UserName)), |inner| {
-            let Some(now) = inner.now.users.get(user) else {
-                return Err(error(TargetErrorKind::NotFound(Some(Kind::User)), "no such user"));
-            };
-            let mut after = now.attributes.clone();
-            for attribute in changed {
-                match desired.get(attribute) {
-                    Some(value) => after.insert(*attribute, value.clone()),
-                    None => after.remove(attribute),
+        self.write(
+            format!("update user {user} {list} → {:?}", desired.get(&UserAttribute::UserName)),
+            |inner| {
+                let Some(now) = inner.now.users.get(user) else {
+                    return Err(error(TargetErrorKind::NotFound(Some(Kind::User)), "no such user"));
                 };
-            }
-            inner.now.check_user(Some(user), &after)?;
-            self.judge.updates(user);
-            inner.now.users.get_mut(user).unwrap().attributes = after;
-            Ok(())
-        })
+                let mut after = now.attributes.clone();
+                for attribute in changed {
+                    match desired.get(attribute) {
+                        Some(value) => after.insert(*attribute, value.clone()),
+                        None => after.remove(attribute),
+                    };
+                }
+                inner.now.check_user(Some(user), &after)?;
+                self.judge.updates(user);
+                inner.now.users.get_mut(user).unwrap().attributes = after;
+                Ok(())
+            },
+        )
         .await
     }
 
@@ -417,7 +420,11 @@ impl Target for Store {
             };
             found.disabled = !active;
             let found = found.clone();
-            if active { self.judge.enables(user, &found) } else { self.judge.disables(user, &found) }
+            if active {
+                self.judge.enables(user, &found)
+            } else {
+                self.judge.disables(user, &found)
+            }
             Ok(())
         })
         .await
