@@ -79,6 +79,7 @@ impl Record {
             if let Some(found) = found {
                 met |= &found.direct;
                 link.direct = found.direct;
+                link.primary = found.primary;
                 link.hidden = found.hidden;
                 link.unreadable = found.unreadable;
             }

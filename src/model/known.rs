@@ -94,6 +94,8 @@ pub struct Link {
     pub filled: bool,
     /// Groups: direct members (users and groups) as last completely read.
     pub direct: RoaringBitmap,
+    /// Groups: those of `direct` who were members by `primaryGroupID`.
+    pub primary: RoaringBitmap,
     /// Groups: those of `direct` who were no longer read when a member appeared that the server cannot show, and
     /// who may be that member.
     pub hidden: RoaringBitmap,
@@ -128,6 +130,7 @@ impl Link {
             absent_since: None,
             filled: false,
             direct: RoaringBitmap::new(),
+            primary: RoaringBitmap::new(),
             hidden: RoaringBitmap::new(),
             unreadable: BTreeSet::new(),
             applied: RoaringBitmap::new(),
@@ -140,10 +143,11 @@ impl Link {
 impl Link {
     /// Forgets the target object, and all that was known of it.
     pub fn untie(&mut self) {
-        let Self { no, kind, anchor, dn, sid, direct, hidden, unreadable, .. } = self;
+        let Self { no, kind, anchor, dn, sid, direct, primary, hidden, unreadable, .. } = self;
         *self = Self {
             sid: sid.take(),
             direct: std::mem::take(direct),
+            primary: std::mem::take(primary),
             hidden: std::mem::take(hidden),
             unreadable: std::mem::take(unreadable),
             ..Self::new(*no, *kind, *anchor, std::mem::take(dn))

@@ -226,6 +226,8 @@ pub struct DirectoryGroup {
 pub struct MemberRead {
     /// Indexes into `Snapshot::users`.
     pub users: RoaringBitmap,
+    /// Those of `users` who are members by `primaryGroupID`.
+    pub primary: RoaringBitmap,
     /// Indexes into `Snapshot::groups`.
     pub groups: RoaringBitmap,
     /// Whether the *list* of members was read to its end and each of them was looked up.

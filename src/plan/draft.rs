@@ -477,8 +477,10 @@ fn unchanged_group(attributes: &GroupAttributes) -> Draft {
 }
 
 fn group_change(now: &GroupAttributes, wish: &GroupAttributes) -> Option<Draft> {
-    let before = GroupAttributes { external_id: None, ..now.clone() };
-    let after = GroupAttributes { external_id: None, ..wish.clone() };
+    // Over the API there is none to be wished for, and whoever else has given one keeps it.
+    let external_id = wish.external_id.as_ref().and(now.external_id.clone());
+    let before = GroupAttributes { external_id, ..now.clone() };
+    let after = wish.clone();
     (before != after).then(|| {
         let (held, wanted) = (group_keys(&before), group_keys(&after));
         Draft {

@@ -91,7 +91,6 @@ impl Graph {
             members.groups.iter().map(|ix| numbers[&snapshot.groups[ix as usize].anchor].0).collect();
         let now = &people | &inner;
         let link = known.links.get(&no);
-        let recorded = link.map(|l| l.direct.clone()).unwrap_or_default();
 
         let unreadable: BTreeSet<String> = members
             .unreadable
@@ -101,11 +100,14 @@ impl Graph {
             .collect();
         let complete = members.completeness.is_complete();
         let hidden = hidden_members(link, &now, &unreadable, by_dn);
-        let suspect = complete && now.is_empty() && members.unreadable.is_empty() && !recorded.is_empty();
+        let primary: RoaringBitmap =
+            members.primary.iter().map(|ix| numbers[&snapshot.users[ix as usize].anchor].0).collect();
+        let sound = complete && members.unreadable.is_empty();
+        let doubted = if sound { doubted(link, &now, &primary) } else { RoaringBitmap::new() };
+        let suspect = !doubted.is_empty();
 
         let (hidden_people, hidden_groups) = self.split(&hidden);
-        let (doubted_people, doubted_groups) =
-            if suspect { self.split(&recorded) } else { (RoaringBitmap::new(), Vec::new()) };
+        let (doubted_people, doubted_groups) = self.split(&doubted);
         let (_, groups) = self.split(&inner);
         let flat = nested == NestedGroups::Flatten;
         self.nodes[node] = GroupNode {
@@ -119,7 +121,13 @@ impl Graph {
             short: !complete,
             suspect,
             veiled: !members.unreadable.is_empty(),
-            record: complete.then(|| GroupRecord { direct: now | &hidden, hidden, unreadable, suspect }),
+            record: complete.then(|| GroupRecord {
+                direct: now | &hidden,
+                primary,
+                hidden,
+                unreadable,
+                suspect,
+            }),
         };
     }
 
@@ -257,6 +265,20 @@ impl Graph {
         }
         holders
     }
+}
+
+/// Recorded members of a group that had some by one of the two ways (`member`, `primaryGroupID`) and has none by that way
+/// now: an attribute that may not be read any more looks like one that is empty.
+fn doubted(link: Option<&Link>, now: &RoaringBitmap, primary: &RoaringBitmap) -> RoaringBitmap {
+    let Some(link) = link else { return RoaringBitmap::new() };
+    let mut doubted = RoaringBitmap::new();
+    if now.is_subset(primary) {
+        doubted |= &link.direct - &link.primary;
+    }
+    if primary.is_empty() {
+        doubted |= &link.direct & &link.primary;
+    }
+    doubted - now
 }
 
 /// Who may be one of the members that the server cannot show: whoever bears such a member's name, as last read, and

@@ -270,9 +270,11 @@ impl<'a> Scope<'a> {
 pub struct GroupRecord {
     /// Everyone read, and everyone hidden.
     pub direct: RoaringBitmap,
+    /// Those of them who are members by `primaryGroupID`.
+    pub primary: RoaringBitmap,
     pub hidden: RoaringBitmap,
     pub unreadable: BTreeSet<String>,
-    /// Reads as empty although members are recorded: the old record stays until the removals have been approved.
+    /// Reads as empty, in one of the two ways to be a member, although members are recorded: the old record stays until the removals have been approved.
     pub suspect: bool,
 }
 

@@ -14,7 +14,7 @@ use crate::model::{Deleted, Digest, Disabled, Kind, Link, Retry};
 const UPSERT: &str = "INSERT INTO links (profile_id, no, kind, anchor, dn, sid, identity_store_id, target_id,
         origin, name, email, digest, out_since, filled, direct, hidden,
         unreadable, applied, retry_attempts, retry_not_before, retry_code, retry_digest,
-        disabled_at, disabled_cause, disabled_how, deleted_at, deletion_proof, absent_since, doubtful)
+        disabled_at, disabled_cause, disabled_how, deleted_at, deletion_proof, absent_since, doubtful, primary_members)
     VALUES {rows}
     ON CONFLICT (profile_id, no) DO UPDATE SET
         kind = excluded.kind, anchor = excluded.anchor, dn = excluded.dn, sid = excluded.sid,
@@ -26,13 +26,15 @@ const UPSERT: &str = "INSERT INTO links (profile_id, no, kind, anchor, dn, sid, 
         retry_digest = excluded.retry_digest, disabled_at = excluded.disabled_at,
         disabled_cause = excluded.disabled_cause, disabled_how = excluded.disabled_how,
         deleted_at = excluded.deleted_at, deletion_proof = excluded.deletion_proof,
-        absent_since = excluded.absent_since, doubtful = excluded.doubtful";
-const WIDTH: usize = 29;
+        absent_since = excluded.absent_since, doubtful = excluded.doubtful,
+        primary_members = excluded.primary_members";
+const WIDTH: usize = 30;
 
 const ALL: &str =
     "SELECT no, kind, anchor, dn, sid, target_id, origin, name, email, digest, out_since, filled,
         direct, hidden, unreadable, applied, retry_attempts, retry_not_before, retry_code, retry_digest,
-        disabled_at, disabled_cause, disabled_how, deleted_at, deletion_proof, absent_since, doubtful
+        disabled_at, disabled_cause, disabled_how, deleted_at, deletion_proof, absent_since, doubtful,
+        primary_members
     FROM links WHERE profile_id = $1";
 
 const ELSEWHERE: &str =
@@ -161,6 +163,7 @@ fn row_of<'a>(profile_id: i64, store: Option<&'a str>, link: &'a Link) -> std::i
         link.deleted.map(|d| Word::word(d.proof)),
         link.absent_since,
         bitmap_bytes(&link.doubtful)?,
+        bitmap_bytes(&link.primary)?,
     ])
 }
 
@@ -193,6 +196,7 @@ fn read(row: &mut Row) -> Result<Link> {
         deleted: deleted(row)?,
         absent_since: row.opt_time("links.absent_since")?,
         doubtful: bitmap(row, "links.doubtful")?,
+        primary: bitmap(row, "links.primary_members")?,
     })
 }
 

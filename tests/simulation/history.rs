@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use idcsync::config::Config;
-use idcsync::cycle::Prepared;
+use idcsync::cycle::{Prepared, Profile};
 use idcsync::directory::{Directory, DirectorySettings, LdapDirectory};
 use idcsync::ids::{CycleId, LinkNo, TargetId};
 use idcsync::model::{Code, Finding, Origin, UserAttribute};
@@ -29,7 +29,7 @@ use super::judge::{Judge, Laws, Written};
 use super::probe::Gatekeeper;
 use super::server::Servers;
 use super::settings::{Settings, Way};
-use super::store::{Contents, Store, user_guid};
+use super::store::{Contents, Store, group_guid, user_guid};
 
 /// What a history was made of.
 #[derive(Clone, Debug, Default)]
@@ -104,13 +104,19 @@ struct Plans {
     ids: Vec<String>,
     runnable: Vec<Line>,
     held: Vec<Line>,
+    /// What the target held when each plan was made.
+    contents: Vec<Contents>,
 }
 
-struct Watcher(Mutex<Plans>);
+struct Watcher {
+    plans: Mutex<Plans>,
+    store: Arc<Store>,
+}
 
 impl Observer for Watcher {
     fn planned(&self, prepared: &Prepared, _: bool) {
-        let mut plans = self.0.lock().unwrap();
+        let mut plans = self.plans.lock().unwrap();
+        plans.contents.push(self.store.contents());
         let approved = &prepared.approved;
         plans.ids.push(approved.plan().id.to_string());
         let lines = approved.runnable().map(|(_, step)| line(approved, &step.action));
@@ -159,6 +165,12 @@ pub struct History {
     /// Since how many clear cycles somebody has had what is not theirs, without being held.
     lingering: BTreeMap<(String, String), u32>,
     clear_before: bool,
+    /// Something was approved, and this is how long that counts.
+    approved_until: Timestamp,
+    /// Steps waited for an approval after the cycle before.
+    held_before: bool,
+    /// Memberships that other hands made since the target was last read back: only a full cycle sees them.
+    smuggled: BTreeSet<(TargetId, TargetId)>,
     pub account: Tally,
 }
 
@@ -243,6 +255,9 @@ impl History {
             seen: None,
             lingering: BTreeMap::new(),
             clear_before: false,
+            held_before: false,
+            approved_until: now,
+            smuggled: BTreeSet::new(),
             account: Tally::default(),
         };
         history.obey();
@@ -277,12 +292,16 @@ impl History {
         let weather = self.weather();
         self.cycle(weather);
         let hours = [1, 1, 1, 3, 24, 24, 8 * 24, 27 * 24, 40 * 24][self.chance.below(9)];
-        self.pass(hours);
+        // A process that was killed may be there again at once.
+        if !(self.hub.is_crashed() && self.chance.one_in(2)) {
+            self.pass(hours);
+        }
     }
 
     fn pass(&mut self, hours: i64) {
         self.hub.say(|| format!("{hours} hours go by"));
         self.judge.look();
+        self.store.settle();
         {
             let mut inner = self.hub.lock();
             inner.now = inner.now.checked_add(SignedDuration::from_hours(hours)).unwrap();
@@ -309,9 +328,10 @@ impl History {
             let (domain, reach) =
                 [(Domain::Directory, 14), (Domain::Target, 30), (Domain::State, 60)][chance.below(3)];
             let trouble = match domain {
-                Domain::Directory => match chance.below(5) {
+                Domain::Directory => match chance.below(6) {
                     0 | 1 => Trouble::Cut(chance.below(5)),
                     2 => Trouble::Silent,
+                    5 => Trouble::Omit(chance.below(4)),
                     3 => Trouble::Code([1, 3, 4, 11, 50, 51, 52, 53, 80][chance.below(9)], chance.below(4)),
                     _ => Trouble::Refer,
                 },
@@ -413,6 +433,9 @@ impl History {
         let (Some(user), Some(group)) = (self.chance.pick(&users), self.chance.pick(&groups)) else { return };
         let hand = self.chance.below(5);
         self.hub.say(|| format!("others: hand {hand} at {user}, {group}"));
+        if hand == 3 {
+            self.smuggled.insert((group.clone(), user.clone()));
+        }
         self.store.meddle(|contents| match hand {
             0 => contents.delete(&user),
             1 => contents.delete(&group),
@@ -492,6 +515,9 @@ impl History {
             plan.steps
         });
         self.hub.say(|| format!("{} steps are approved", approved.len()));
+        if !approved.is_empty() {
+            self.approved_until = self.hub.true_now().saturating_add(SignedDuration::from_hours(72)).unwrap();
+        }
         let mut laws = self.judge.laws();
         for (_, step) in approved {
             if step["action"].as_str().is_some_and(|a| a.starts_with("adopt-")) {
@@ -507,16 +533,17 @@ impl History {
         let clear = weather.is_clear();
         self.hub.say(|| format!("--- cycle at {}: {weather:?}", self.hub.true_now()));
         self.count(&weather);
-        let foreseen = if clear && self.chance.one_in(5) { self.preview() } else { None };
+        let wish = Wish { full: self.chance.one_in(6), ..Wish::default() };
+        let foreseen = if clear && self.chance.one_in(5) { self.preview(wish.full) } else { None };
         if self.chance.one_in(4) {
             self.close();
         }
         self.judge.laws().writes.clear();
         self.process();
         self.hub.begin(weather);
-        let watcher = Watcher(Mutex::default());
-        let end = self.perform(&watcher);
-        self.plans = watcher.0.into_inner().unwrap();
+        let watcher = Watcher { plans: Mutex::default(), store: self.store.clone() };
+        let end = self.perform(&wish, &watcher);
+        self.plans = watcher.plans.into_inner().unwrap();
         self.account.cycles += 1;
         if self.hub.is_crashed() {
             self.account.crashes += 1;
@@ -532,7 +559,11 @@ impl History {
         self.check_plan(foreseen);
         self.check_journal();
         self.clear_before = clear && matches!(end, End::Done(_));
+        self.check_emptied();
         let End::Done(done) = end else { return None };
+        if clear && done.report.full {
+            self.smuggled.clear();
+        }
         self.account.held += done.report.outcome.held;
         if clear && done.report.applied.stop.is_none() && !done.swept {
             self.check_leavers(&done);
@@ -555,6 +586,7 @@ impl History {
                     Trouble::Silent => "directory: no answer",
                     Trouble::Code(..) => "directory: result code",
                     Trouble::Refer => "directory: referral",
+                    Trouble::Omit(_) => "directory: an entry is missing in one answer",
                     Trouble::Throttled => "target: throttled",
                     Trouble::Unavailable => "target: unavailable",
                     Trouble::Denied => "target: denied",
@@ -580,7 +612,7 @@ impl History {
     }
 
     /// The plan that a dry run shows. It writes nothing.
-    fn preview(&mut self) -> Option<String> {
+    fn preview(&mut self, full: bool) -> Option<String> {
         self.close();
         self.hub.begin(Weather::default());
         if self.judge.laws().paused_since.is_some() {
@@ -588,7 +620,7 @@ impl History {
         }
         let before = self.store.writes();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let profile = open::profile(&self.config);
+        let profile = Profile { full, ..open::profile(&self.config) };
         let prepared = runtime.block_on(Box::pin(preview(self.around.as_ref(), &self.config, &profile)));
         if self.store.writes() != before {
             self.hub.accuse("a dry run has written to the target".to_owned());
@@ -596,13 +628,12 @@ impl History {
         prepared.ok().map(|p| p.approved.plan().id.to_string())
     }
 
-    fn perform(&mut self, watcher: &Watcher) -> End {
+    fn perform(&mut self, wish: &Wish, watcher: &Watcher) -> End {
         let (around, config, hub) = (self.around.clone(), self.config.clone(), self.hub.clone());
         let (runtime, state) = self.process.as_ref().unwrap();
         let (_keep, asked) = watch::channel(false);
-        let wish = Wish { full: self.chance.one_in(6), ..Wish::default() };
         let ended = runtime.block_on(async {
-            let run = Box::pin(perform(&around, &config, state, &wish, &asked, watcher));
+            let run = Box::pin(perform(&around, &config, state, wish, &asked, watcher));
             tokio::select! {
                 biased;
                 () = hub.crashed() => None,
@@ -678,13 +709,47 @@ impl History {
         }
     }
 
+    /// Whatever the limits, no group of three or more is emptied without an approval.
+    fn check_emptied(&mut self) {
+        let mut moments = std::mem::take(&mut self.plans.contents);
+        moments.push(self.store.contents());
+        for pair in moments.windows(2) {
+            self.check_emptied_between(&pair[0], &pair[1]);
+        }
+    }
+
+    fn check_emptied_between(&self, before: &Contents, now: &Contents) {
+        let swept = self.judge.laws().paused_since.is_some();
+        let approved = self.approved_until >= self.hub.true_now();
+        for id in before.groups.keys().filter(|id| now.groups.contains_key(*id)) {
+            let had = before.members(id);
+            // Those who are gone from the store took their memberships along.
+            let deleted = had.iter().any(|user| !now.users.contains_key(user));
+            if had.len() >= 3 && now.members(id).is_empty() && !deleted && !swept && !approved {
+                self.hub.accuse(format!("{id} was emptied of its {} members without an approval", had.len()));
+            }
+        }
+    }
+
     /// In fair weather nobody keeps what is not theirs: it is taken, or held, or, for a cycle, waited with in the open.
     fn check_leavers(&mut self, done: &Done) {
         let (company, contents) = (self.hub.company(), self.store.contents());
         let mut lingering = BTreeMap::new();
         // Nothing is taken away through an entry of which it is not certain what it means; that is said, and held.
         let certain = !done.report.findings.iter().any(|f| f.code.name().starts_with("ScopeEntry"));
+        let held = done.report.outcome.held > 0;
+        let smuggled: BTreeSet<_> = self
+            .smuggled
+            .iter()
+            .filter_map(|(group, user)| {
+                let group = contents.groups.get(group).and_then(group_guid)?;
+                Some((group.to_owned(), user_guid(contents.users.get(user)?)?.to_owned()))
+            })
+            .collect();
         for (group, user) in surplus(&contents, &company, &self.judge.laws(), certain) {
+            if smuggled.contains(&(group.clone(), user.clone())) {
+                continue;
+            }
             let line: Line = ("remove-member", Some(group.clone()), Some(user.clone()));
             if self.plans.held.contains(&line) {
                 continue;
@@ -693,7 +758,10 @@ impl History {
             let shown = done.report.findings.iter().any(withheld)
                 || is_shown(&done.report.findings, &company, &group)
                 || is_shown(&done.report.findings, &company, &user);
-            let count = self.lingering.get(&(group.clone(), user.clone())).copied().unwrap_or(0) + 1;
+            // What waits for an approval may hold more back, until the cycle after it was given.
+            let waits = held || self.held_before;
+            let before = self.lingering.get(&(group.clone(), user.clone())).copied().unwrap_or(0);
+            let count = if waits { 0 } else { before + 1 };
             if !shown || count > 2 {
                 self.hub.accuse(format!(
                     "{user} is in {group} after a cycle in fair weather, the {count}. in a row, shown: {shown}; \
@@ -704,6 +772,7 @@ impl History {
             lingering.insert((group, user), count);
         }
         self.lingering = lingering;
+        self.held_before = held;
     }
 
     /// Faults stop, what is undecided is decided, and everything is as it should be.
@@ -722,6 +791,15 @@ impl History {
         }
         self.hub.change(company);
         self.obey();
+        // Whoever has a name that one of ours is to have, and was not adopted, gives way.
+        let adopted: BTreeSet<TargetId> = self.judge.laws().adopted.keys().cloned().collect();
+        self.store.meddle(|contents| {
+            for id in ["other-p1", "other-team1@corp.example"].map(TargetId::new) {
+                if !adopted.contains(&id) {
+                    contents.delete(&id);
+                }
+            }
+        });
         let mut quiet = 0;
         for round in 0..14 {
             // A refusal is tried again with growing pauses of up to a day.

@@ -27,6 +27,8 @@ pub enum Trouble {
     Silent,
     /// This result code after so many entries.
     Code(u32, usize),
+    /// One entry of the answer is missing in it, without a word.
+    Omit(usize),
     /// A continuation reference comes along.
     Refer,
     Throttled,

@@ -109,7 +109,7 @@ impl Judge {
         let (company, now) = (self.hub.company(), self.hub.true_now());
         let mut laws = self.laws();
         laws.note_bearers(&company);
-        for guid in laws.people_in_scope(&company, false) {
+        for guid in laws.people_in_scope(&company, true) {
             laws.last_in_scope.insert(guid, now);
         }
         for guid in &company.tombstones {
@@ -244,7 +244,11 @@ impl Judge {
         if let Some(person) = Self::guid(user_guid(user))
             && !self.may_be_disabled(person)
         {
-            self.hub.accuse(format!("{id} ({}) is disabled without proof", person.text()));
+            let last = self.laws().last_in_scope.get(&person).copied();
+            self.hub.accuse(format!(
+                "{id} ({}) is disabled without proof, last in scope {last:?}",
+                person.text()
+            ));
         }
     }
 

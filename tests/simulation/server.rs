@@ -91,6 +91,9 @@ impl Wire for Connection {
                 entries.truncate(after);
                 result = LdapResult { rc: code, text: "as it happens".to_owned(), ..result };
             }
+            Some(Trouble::Omit(at)) if at < entries.len() => {
+                entries.remove(at);
+            }
             Some(Trouble::Refer) => {
                 entries.push(reference("ldap://elsewhere.example/DC=elsewhere,DC=example"))
             }

@@ -144,6 +144,11 @@ impl Store {
         inner.past.push(before);
     }
 
+    /// Time has gone by: everybody sees what was written.
+    pub fn settle(&self) {
+        self.lock().past.clear();
+    }
+
     pub fn put_user(&self, name: &str) -> TargetId {
         let id = TargetId::new(format!("other-{name}"));
         let attributes = UserAttributes::from([

@@ -117,6 +117,7 @@ pub fn full_group() -> Link {
         out_since: Some(at("01T00:00:00.123")),
         filled: true,
         direct: RoaringBitmap::from_iter([1, 2, 70_000, u32::MAX]),
+        primary: RoaringBitmap::from_iter([3]),
         hidden: RoaringBitmap::from_iter([2]),
         unreadable: ["cn=fremd,dc=y".to_owned(), "cn=\"x\"".to_owned()].into(),
         applied: (1..5000).collect(),

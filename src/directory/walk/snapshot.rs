@@ -99,6 +99,7 @@ impl Walk<'_> {
         let mut faults: BTreeSet<u32> = BTreeSet::new();
         let mut hidden: BTreeSet<NameId> = BTreeSet::new();
         let mut forgotten = false;
+        read.primary.extend(group.primary.iter().filter_map(|at| places.people[*at as usize].ok()));
         let primary = group.primary.iter().map(|person| (None, Slot::Person(*person)));
         let direct = group.members.iter().map(|name| (Some(*name), self.slot(*name)));
         for (name, slot) in direct.chain(primary) {
