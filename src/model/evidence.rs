@@ -94,6 +94,13 @@ pub enum AccountState {
     Unknown,
 }
 
+impl AccountState {
+    /// By what the directory says, nobody signs in with it.
+    pub fn is_shut(self) -> bool {
+        matches!(self, Self::Disabled | Self::Expired)
+    }
+}
+
 /// Everyone reached from one group, or from the whole scope: who certainly is, and who might be.
 ///
 /// The lower bound is what was positively read. The upper bound is everybody (`None`) where some list below

@@ -17,7 +17,8 @@ use crate::scope::Scope;
 pub struct Desire {
     pub desired: Desired,
     /// Linked and in scope, but with values that cannot be written (a missing surname, a claim lost), or an
-    /// account that may not or cannot be judged: they stay as they are and keep their names.
+    /// account that cannot be judged: they stay as they are and keep their names. Among them is whose account is shut,
+    /// unless the directory has given the person another name: the old one is somebody else's then.
     pub kept: BTreeSet<LinkNo>,
     pub findings: Vec<Finding>,
 }
@@ -31,7 +32,9 @@ pub fn desire(scope: &Scope<'_>, mapping: &Mapping, known: &Known, target: Capab
         if !eligible.contains(no.0) {
             if linked(&no) && user.matches_filter {
                 desire.findings.extend(account_finding(user));
-                desire.kept.insert(no);
+                if !user.account.is_shut() || !is_renamed(user, &known.links[&no], mapping, target) {
+                    desire.kept.insert(no);
+                }
             }
             continue;
         }
@@ -80,6 +83,13 @@ pub fn desire(scope: &Scope<'_>, mapping: &Mapping, known: &Known, target: Capab
     desire.kept.extend(wished.difference(&settled).filter(|no| linked(no)));
     desire.desired = Desired { users: claimed.users, groups: claimed.groups };
     desire
+}
+
+/// The directory has another userName for the person than the target.
+fn is_renamed(user: &DirectoryUser, link: &Link, mapping: &Mapping, target: Capabilities) -> bool {
+    let mapped = mapping.user(user, target.writes_external_id);
+    let wanted = mapped.attributes.get(&UserAttribute::UserName).map(|name| name.to_lowercase());
+    mapped.is_writable() && wanted.is_some() && wanted != link.name.as_ref().map(|name| name.to_lowercase())
 }
 
 fn in_scope<'s>(

@@ -174,7 +174,8 @@ fn subject_of(inputs: &Inputs<'_>, no: LinkNo) -> Subject {
     }
 }
 
-/// A linked object that is proven to be desired no longer gives up its names; nobody else does.
+/// A linked object that is proven to be desired no longer, or whose account is shut and bears another name in the directory, gives up
+/// its names; nobody else does.
 fn may_yield(inputs: &Inputs<'_>, drafts: &Drafts, no: LinkNo, key: &Key) -> bool {
     let Some(link) = inputs.known.links.get(&no).filter(|l| l.target_id.is_some()) else { return false };
     let stays = inputs.desired.users.contains_key(&no)
@@ -188,7 +189,8 @@ fn may_yield(inputs: &Inputs<'_>, drafts: &Drafts, no: LinkNo, key: &Key) -> boo
         Kind::User => {
             let filtered = inputs.scope.users().get(&no).is_some_and(|u| !u.matches_filter);
             let deleted = link_deleted(inputs, no);
-            let out = filtered || deleted || inputs.scope.whole().out_of_scope(no).is_some();
+            let shut = inputs.scope.users().get(&no).is_some_and(|u| u.account.is_shut());
+            let out = filtered || shut || deleted || inputs.scope.whole().out_of_scope(no).is_some();
             let renameable =
                 !matches!(key, Key::UserName(_)) || inputs.known.rename_support != RenameSupport::Refused;
             out && renameable

@@ -302,6 +302,41 @@ fn a_group_that_suddenly_reads_as_empty_puts_those_it_held_in_doubt() {
 }
 
 #[test]
+fn member_values_that_are_gone_are_in_doubt_though_there_are_members_by_primary_group() {
+    let mut world = World {
+        users: 3,
+        groups: vec![(vec![0, 1, 2], vec![])],
+        entries: vec![(0, true)],
+        ..World::default()
+    };
+    let mut known = world.recorded();
+    let scope_of = |world: &World, known: &Known, primary: u32| {
+        let mut snapshot = world.snapshot();
+        snapshot.groups[0].members.primary.insert(primary);
+        let scope = Scope::resolve(&snapshot, known, NestedGroups::Flatten);
+        let g0 = scope.number(group_anchor(0)).unwrap();
+        let record = scope.record_of(g0).unwrap();
+        let doubted: Vec<u32> = scope.in_doubt().iter().collect();
+        (g0, record, doubted)
+    };
+    let numbers: Vec<u32> =
+        (0..3).map(|n| known.links.values().find(|l| l.anchor == user_anchor(n)).unwrap().no.0).collect();
+    let (g0, record, doubted) = scope_of(&world, &known, 2);
+    assert!(!record.suspect && doubted.is_empty());
+    assert!(record.primary.iter().eq([numbers[2]]));
+    known.links.get_mut(&g0).unwrap().primary = record.primary;
+    // Only the one by primary group is left: `member` may not be read any more, or is empty.
+    world.groups[0].0 = vec![2];
+    let (_, record, doubted) = scope_of(&world, &known, 2);
+    assert!(record.suspect);
+    assert_eq!(doubted, &numbers[..2]);
+    // One of two values of `member` is gone: that is somebody who left.
+    world.groups[0].0 = vec![0, 2];
+    let (_, record, doubted) = scope_of(&world, &known, 2);
+    assert!(!record.suspect && doubted.is_empty());
+}
+
+#[test]
 fn a_user_named_itself_is_in_by_its_entry() {
     let mut snapshot = World { users: 1, ..World::default() }.snapshot();
     snapshot.entries.push(EntryRead {

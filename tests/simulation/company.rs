@@ -209,7 +209,8 @@ impl Company {
                 let members: Vec<Guid> = self.groups[&group].people.iter().copied().collect();
                 let leaver = chance.pick(&members)?;
                 self.groups.get_mut(&group)?.people.remove(&leaver);
-                format!("{} leaves {title}", self.people[&leaver].name)
+                let name = self.people.get(&leaver).map(|p| p.name.clone()).unwrap_or_default();
+                format!("{name} leaves {title}")
             }
             19 | 20 => {
                 self.groups.get_mut(&group)?.groups.insert(inner);
@@ -219,7 +220,8 @@ impl Company {
                 let nested: Vec<Guid> = self.groups[&group].groups.iter().copied().collect();
                 let inner = chance.pick(&nested)?;
                 self.groups.get_mut(&group)?.groups.remove(&inner);
-                format!("{} is taken out of {title}", self.groups[&inner].name)
+                let name = self.groups.get(&inner).map(|g| g.name.clone()).unwrap_or_default();
+                format!("{name} is taken out of {title}")
             }
             23 => {
                 let unit = chance.pick(&UNITS)?;

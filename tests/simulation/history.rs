@@ -564,6 +564,12 @@ impl History {
         if clear && done.report.full {
             self.smuggled.clear();
         }
+        for finding in &done.report.findings {
+            self.hub.say(|| format!("    {}: {}: {}", finding.code, finding.subject.label, finding.message));
+        }
+        for line in &self.plans.held {
+            self.hub.say(|| format!("    held: {line:?}"));
+        }
         self.account.held += done.report.outcome.held;
         if clear && done.report.applied.stop.is_none() && !done.swept {
             self.check_leavers(&done);
@@ -738,6 +744,7 @@ impl History {
         // Nothing is taken away through an entry of which it is not certain what it means; that is said, and held.
         let certain = !done.report.findings.iter().any(|f| f.code.name().starts_with("ScopeEntry"));
         let held = done.report.outcome.held > 0;
+        let withheld = |f: &Finding| f.code == Code::RemovalWithheld;
         let smuggled: BTreeSet<_> = self
             .smuggled
             .iter()
@@ -754,12 +761,11 @@ impl History {
             if self.plans.held.contains(&line) {
                 continue;
             }
-            let withheld = |f: &Finding| f.code == Code::RemovalWithheld;
             let shown = done.report.findings.iter().any(withheld)
                 || is_shown(&done.report.findings, &company, &group)
                 || is_shown(&done.report.findings, &company, &user);
             // What waits for an approval may hold more back, until the cycle after it was given.
-            let waits = held || self.held_before;
+            let waits = held || self.held_before || done.report.findings.iter().any(withheld);
             let before = self.lingering.get(&(group.clone(), user.clone())).copied().unwrap_or(0);
             let count = if waits { 0 } else { before + 1 };
             if !shown || count > 2 {
@@ -811,6 +817,7 @@ impl History {
             if !self.hub.lock().violations.is_empty() {
                 return;
             }
+            self.follow_advice(&done);
             let applied = &done.report.applied;
             if applied.done.is_empty() && applied.failed.is_empty() && done.report.outcome.held == 0 {
                 quiet += 1;
@@ -827,6 +834,31 @@ impl History {
             self.hub.accuse("it does not come to rest".to_owned());
         }
         self.check_rest();
+    }
+
+    /// A scope entry that had members and reads as having none waits for a person to say that this is so.
+    fn follow_advice(&mut self, done: &Done) {
+        let empty: BTreeSet<&str> = done
+            .report
+            .findings
+            .iter()
+            .filter(|f| {
+                f.code == Code::RemovalWithheld && f.message.contains("suddenly reads as having none")
+            })
+            .map(|f| f.subject.label.as_str())
+            .collect();
+        let before = self.settings.groups.len();
+        self.settings.groups.retain(|name| !empty.contains(name.as_str()));
+        if self.settings.groups.is_empty() {
+            // Without an entry there is no config: one that was never read.
+            let company = self.hub.company();
+            let other = company.groups.values().find(|g| !empty.contains(g.name.as_str()));
+            self.settings.groups.extend(other.map(|g| g.name.clone()));
+        }
+        if self.settings.groups.len() != before || !empty.is_empty() {
+            self.hub.say(|| format!("scope: without {empty:?}, which are empty"));
+            self.obey();
+        }
     }
 
     /// The managed part of the target is what the directory says.

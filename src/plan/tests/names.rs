@@ -305,6 +305,23 @@ fn who_is_disabled_or_unmapped_keeps_the_name() {
 }
 
 #[test]
+fn who_is_disabled_and_renamed_gives_the_name_to_a_newcomer() {
+    let mut w = three();
+    w.person("anna").account = crate::model::AccountState::Disabled;
+    w.run();
+    upn(&mut w, "anna", "anna-left");
+    w.join("devs", "anna2");
+    upn(&mut w, "anna2", "anna");
+    let prepared = w.prepare();
+    assert!(!prepared.codes().contains(&Code::UserNameClaimed));
+    let steps =
+        ["update-user anna@x.example", "create-user anna@x.example", "add-member devs anna@x.example"];
+    assert_eq!(prepared.steps(), steps);
+    w.run();
+    assert!(w.prepare().is_empty());
+}
+
+#[test]
 fn a_group_that_left_gives_up_its_name() {
     let mut w = World::synced(&[("a", &["anna"]), ("b", &["bob"])]);
     w.entries.retain(|e| e.handle != "a");
