@@ -123,7 +123,7 @@ impl Bench {
         let base = self.sandbox.endpoint();
         let scim = format!("scim = {{ url = \"{base}/tenant/scim/v2\", token-file = \"scim-token\" }}\n");
         let target = if over_scim {
-            format!("[target]\nkind = \"scim\"\nrequests-per-second = 100000\n{scim}")
+            format!("[target]\nkind = \"scim\"\nadopt = \"auto\"\nrequests-per-second = 100000\n{scim}")
         } else {
             // To an address that is recognised as one of this machine no real credentials would be sent: the same
             // address in one number is.
