@@ -8,6 +8,10 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
+use idcsync::config::Config;
+use idcsync::secret::SecretSource;
+use idcsync::state::StateUrl;
+
 use super::support::dirs;
 use super::support::idcsync::{Idcsync, Run, Sandbox};
 use super::support::ports::Loopback;
@@ -195,6 +199,7 @@ fn no_secret_is_said_at_the_most_talkative_settings() {
         }
         let sent = if over_scim { "reqwest" } else { "aws_" };
         assert!(run.stderr.contains(sent), "no word of {sent}");
+        assert!(over_scim || run.stderr.contains("AKIDRIG"), "signed with what must not be said");
         bench.run(&["sync", "--full", "--output", "json"]).exits(0);
         bench.run(&["status"]).exits(0);
         assert_none_in(&bench.idcsync.path(""), &FILES);
@@ -257,4 +262,38 @@ fn the_service_says_no_secret_either() {
     assert!(log.contains("hyper"), "it was talkative indeed");
     assert_none("the log", log.as_bytes());
     assert_none_in(&bench.idcsync.path(""), &FILES);
+}
+
+/// What a program has in its hands when it panics or is debugged: settings name where a secret is, and do not hold it.
+#[test]
+fn the_settings_do_not_show_what_they_are_about() {
+    let home = dirs::private();
+    for (name, secret) in FILES.into_iter().zip([SLAPD, SCIM_TOKEN, HTTP_TOKEN, POSTGRES]) {
+        fs::write(home.path().join(name), secret).unwrap();
+    }
+    let text = "profile = \"p\"\n[directory]\nkind = \"ldap\"\nurls = [\"ldaps://h\"]\nbase-dn = \"dc=ex,dc=test\"\n\
+        bind = { dn = \"cn=a\", password-file = \"bind-password\" }\n[scope]\ngroups = [\"Crew\"]\n\
+        [target]\nkind = \"identity-store\"\nregion = \"eu-west-1\"\n\
+        scim = { url = \"https://h/scim/v2\", token-file = \"scim-token\" }\n\
+        [state]\nurl = \"postgres://me@h/d\"\npassword-file = \"postgres-password\"\n\
+        [service]\ntoken-file = \"http-token\"\n";
+    let config = Config::from_bytes(text.as_bytes(), &home.path().join("idcsync.toml")).unwrap();
+    let shown = format!("{config:?} {config:#?}");
+    for file in FILES {
+        assert!(shown.contains(file), "{shown}");
+    }
+    assert_none("the config", shown.as_bytes());
+    for source in FILES.map(|file| SecretSource::File(home.path().join(file))) {
+        let read = source.read().unwrap();
+        assert_none("a source", format!("{source:?} {read:?}").as_bytes());
+        let url = StateUrl::parse("postgres://me@h/d", home.path()).unwrap().with_password(Some(source));
+        assert_none("a url", format!("{url:?}").as_bytes());
+    }
+    let url = StateUrl::parse(&format!("postgres://me:{POSTGRES}@h/d"), home.path()).unwrap();
+    assert_none("a url", format!("{url:?} {url}").as_bytes());
+    // In the config it is refused, and the refusal does not say it either.
+    let with_password = text.replace("me@h", &format!("me:{POSTGRES}@h")).replace("password-file = \"p", "#");
+    let refused =
+        Config::from_bytes(with_password.as_bytes(), &home.path().join("idcsync.toml")).unwrap_err();
+    assert_none("an error", format!("{refused:?} {refused}").as_bytes());
 }
