@@ -201,9 +201,8 @@ fn a_page_in_somebodys_browser_gets_nothing_done_and_nothing_told() {
     assert_eq!(rebound(&bench.place.to_string()).status, 200);
     assert_eq!(rebound("localhost").status, 200);
     // Two, of which one is ours.
-    let text = format!(
-        "GET /api/status HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\nConnection: close\r\n\r\n"
-    );
+    let text =
+        "GET /api/status HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\nConnection: close\r\n\r\n";
     assert!([400, 421].contains(&Answer::of(&bench.raw(text.as_bytes())).status));
 }
 

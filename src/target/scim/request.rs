@@ -90,16 +90,14 @@ impl ScimTarget {
 
 /// The body, unless it is longer than any answer of a SCIM endpoint.
 async fn whole(mut response: Response) -> Result<Vec<u8>, Failure> {
-    let announced = response.content_length().unwrap_or(0);
     let mut bytes = Vec::new();
-    while announced <= LONGEST_ANSWER as u64 {
+    let mut fits = response.content_length().is_none_or(|length| length <= LONGEST_ANSWER as u64);
+    while fits {
         match response.chunk().await.map_err(of_transport)? {
             None => return Ok(bytes),
             Some(chunk) => bytes.extend_from_slice(&chunk),
         }
-        if bytes.len() > LONGEST_ANSWER {
-            break;
-        }
+        fits = bytes.len() <= LONGEST_ANSWER;
     }
     let why = format!("the answer has more than {LONGEST_ANSWER} bytes: check `scim.url` in [target]");
     Err(Failure::new(Effect::Unknown, "AnswerTooLong", why))
