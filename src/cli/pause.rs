@@ -31,7 +31,7 @@ pub fn login() -> String {
     ["USER", "LOGNAME"]
         .iter()
         .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
-        // Not by /proc/self, which is root's since this process cannot be dumped.
+        // Asked of the system: what /proc shows of a process that cannot be dumped is root's in part.
         .unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
 }
 
