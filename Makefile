@@ -6,10 +6,15 @@ SHELL := /bin/bash
 # Anything that changes what is to be installed makes the stamp old.
 SETUP := target/rig/.setup
 
+# Tools of `check` and `sbom`, pinned: they judge the dependencies, and are none.
+TOOLS := target/tools
+CARGO_DENY := $(TOOLS)/cargo-deny-0.20.2
+CARGO_CYCLONEDX := $(TOOLS)/cargo-cyclonedx-0.5.9
+
 # Real servers are started by the tests, several at a time would crowd a small machine.
 TEST_THREADS ?= 2
 
-.PHONY: help setup fmt lint test quickstart measure base-image image test-image
+.PHONY: help setup fmt lint test check sbom quickstart measure base-image image test-image
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +44,26 @@ test: setup lint ## Run everything that must pass before a change lands
 	fi
 	cargo test --locked --doc
 	$(MAKE) quickstart
+
+# Not a part of `test`: the first time, building the tools takes minutes. With ADVISORIES=required it fails where the
+# database of known vulnerabilities (RustSec's, by git) cannot be reached, which else is only said.
+check: lint sbom $(CARGO_DENY)/bin/cargo-deny ## Hold the dependencies to deny.toml: licences, bans, sources, known vulnerabilities
+	$(CARGO_DENY)/bin/cargo-deny --locked check licenses bans sources
+	@if $(CARGO_DENY)/bin/cargo-deny --locked fetch db >/dev/null 2>&1; then \
+		set -x; $(CARGO_DENY)/bin/cargo-deny --locked check --disable-fetch advisories; \
+	else \
+		echo "advisories NOT checked: the database of RustSec cannot be reached from here" >&2; \
+		test "$(ADVISORIES)" != required; \
+	fi
+
+sbom: $(CARGO_CYCLONEDX)/bin/cargo-cyclonedx ## Write target/sbom.cdx.json: every crate that is built in (CycloneDX)
+	PATH="$(CURDIR)/$(CARGO_CYCLONEDX)/bin:$$PATH" scripts/sbom.py
+
+$(CARGO_DENY)/bin/cargo-deny:
+	cargo install --locked --root $(CARGO_DENY) $(subst -0,@0,$(notdir $(CARGO_DENY)))
+
+$(CARGO_CYCLONEDX)/bin/cargo-cyclonedx:
+	cargo install --locked --root $(CARGO_CYCLONEDX) $(subst -0,@0,$(notdir $(CARGO_CYCLONEDX)))
 
 quickstart: ## Run the main job twice on the embedded defaults; the second run must find nothing to do
 	rm -f target/quickstart*

@@ -1,9 +1,8 @@
 //! Logs to stderr, and error records: one JSON object for each finding that appears or goes, with AWS's fields.
 
-use std::fs::OpenOptions;
 use std::io::{IsTerminal as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -15,6 +14,7 @@ use crate::directory::{DirectorySettings, Servers};
 use crate::ids::IdentityStoreId;
 use crate::model::{Finding, Kind, Severity};
 use crate::plan::shown;
+use crate::private_file;
 use crate::state::FindingChanges;
 
 pub struct Settings {
@@ -84,7 +84,14 @@ pub fn record_findings(config: &Config, store: &IdentityStoreId, changes: &Findi
 }
 
 fn append(path: &Path, lines: &str) -> std::io::Result<()> {
-    let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+    static TOLD: AtomicBool = AtomicBool::new(false);
+    let mut file = private_file::append(path)?;
+    // Not tightened: a collector of logs may be meant to read it. Told once, not with every line.
+    if let Some(why) = private_file::exposed(&file.metadata()?)
+        && !TOLD.swap(true, Ordering::Relaxed)
+    {
+        warn!("the error log {} names people, and {why}", path.display());
+    }
     file.write_all(lines.as_bytes())
 }
 

@@ -40,6 +40,7 @@ fn links_lead_somewhere() {
         "docs/metrics.md",
         "docs/output.md",
         "docs/operations.md",
+        "docs/threat-model.md",
         "deploy/README.md",
     ] {
         let text = read(name);
@@ -51,5 +52,19 @@ fn links_lead_somewhere() {
                 assert!(here.join(file).exists(), "{name}: {link}");
             }
         }
+    }
+}
+
+/// The threat model names what holds it.
+#[test]
+fn the_code_that_the_threat_model_names_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = read("docs/threat-model.md");
+    let named: BTreeSet<&str> =
+        text.split('`').skip(1).step_by(2).filter(|name| name.ends_with(".rs")).collect();
+    assert!(named.len() > 15, "{named:?}");
+    for name in named {
+        let found = ["", "src", "src/service/http"].iter().any(|dir| root.join(dir).join(name).exists());
+        assert!(found, "{name}");
     }
 }

@@ -300,3 +300,26 @@ fn samba_without_a_group_of_the_scope_costs_nobody_anything() {
     expected.assert_same(&bench.contents());
     bench.idcsync.run(&["check"]).exits(6).says("✗ group Bleu: ").says("✓ group Red: ");
 }
+
+/// `ldap server require strong auth`, and on Windows "LDAP server signing requirements" and "channel binding token
+/// requirements": the latter asks nothing of a simple bind.
+#[test]
+fn samba_that_demands_tls_says_so_and_is_read_over_it() {
+    let mut bench = Bench::new();
+    bench.samba.demand_strong_auth();
+    let over_tls = bench.samba.directory();
+    let plain = over_tls
+        .replace(&bench.samba.ldaps_url(), &bench.samba.ldap_url())
+        .lines()
+        .filter(|line| !line.starts_with("tls"))
+        .map(|line| format!("{line}\n"))
+        .collect::<String>()
+        + "allow-plaintext = true\n";
+    assert!(plain.contains("ldap://") && !plain.contains("ldaps://"), "{plain}");
+    bench.configure(&plain, r#"["Red", "Blue", "Green"]"#);
+    let words = "the server demands TLS or signing; use ldaps:// or `starttls = true`";
+    bench.idcsync.run(&["check"]).exits(6).says(words).never_says(bench.samba.password());
+    bench.idcsync.run(&["sync"]).exits(6).complains(words);
+    bench.configure(&over_tls, r#"["Red", "Blue", "Green"]"#);
+    bench.in_step();
+}

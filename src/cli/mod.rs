@@ -233,6 +233,7 @@ fn wants_color(choice: ColorChoice, terminal: bool) -> bool {
 
 /// Parses the arguments and runs the command.
 pub fn main() -> ExitCode {
+    crate::process::guard();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

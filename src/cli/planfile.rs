@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::{Context, Exit};
 use crate::ids::Fingerprint;
 use crate::plan::{ApprovedPlan, PlanView, SCHEMA, StepNo, shown};
+use crate::private_file;
 
 /// More than the plan of any store comes to; what is longer is something else.
 const LONGEST: u64 = 1 << 30;
@@ -40,6 +41,7 @@ pub enum PlanFileError {
 /// Writes the plan to `path` at once or not at all; nobody else may read it.
 pub fn write(path: &Path, view: &PlanView<'_>) -> Result<(), PlanFileError> {
     let failed = |source| PlanFileError::Write { path: path.to_owned(), source };
+    private_file::refuse_foreign_link(path).map_err(failed)?;
     let path = match fs::metadata(path) {
         Ok(found) if found.is_file() => fs::canonicalize(path).map_err(failed)?,
         Ok(_) => return Err(PlanFileError::NotPlain { path: path.to_owned() }),

@@ -139,6 +139,11 @@ pub enum BindRefusal {
     Locked,
     #[error("the server demands TLS or signing; use ldaps:// or `starttls = true`")]
     NeedsTls,
+    #[error(
+        "the server demands a channel binding that this bind did not bring: reach it by its own certificate, without \
+         anything that ends TLS in between"
+    )]
+    ChannelBinding,
     #[error("the server does not offer this way to bind ({0}); try another one in `bind`")]
     Method(String),
     #[error("result code {code}{}{text}", if text.is_empty() { "" } else { ": " })]
@@ -158,6 +163,8 @@ impl BindRefusal {
             (49, Some("701")) => Self::AccountExpired,
             (49, Some("773")) => Self::MustChangePassword,
             (49, Some("775")) => Self::Locked,
+            // SEC_E_BAD_BINDINGS, where LdapEnforceChannelBinding is on. It says nothing about the account.
+            (49, Some("80090346")) => Self::ChannelBinding,
             (49, _) => Self::WrongPassword,
             // Some servers tell a missing entry or a missing password apart from a wrong one.
             (32 | 34, _) => Self::NoSuchAccount,
@@ -171,7 +178,7 @@ impl BindRefusal {
 
     /// Whether another server of the same directory would say the same.
     pub fn lies_with_the_account(&self) -> bool {
-        !matches!(self, Self::NeedsTls | Self::Method(_) | Self::Other { .. })
+        !matches!(self, Self::NeedsTls | Self::ChannelBinding | Self::Method(_) | Self::Other { .. })
     }
 }
 
@@ -198,6 +205,8 @@ mod tests {
         assert_eq!(BindRefusal::read(49, &text("701")), BindRefusal::AccountExpired);
         assert_eq!(BindRefusal::read(49, &text("773")), BindRefusal::MustChangePassword);
         assert_eq!(BindRefusal::read(49, &text("775")), BindRefusal::Locked);
+        let unbound = BindRefusal::read(49, &text("80090346"));
+        assert!(unbound == BindRefusal::ChannelBinding && !unbound.lies_with_the_account());
         assert_eq!(BindRefusal::read(49, ""), BindRefusal::WrongPassword);
         assert_eq!(BindRefusal::read(8, "stronger"), BindRefusal::NeedsTls);
         assert!(BindRefusal::read(49, "").lies_with_the_account());

@@ -8,15 +8,18 @@
 //! folded already, by a process that died between the two steps, and is dropped. A last line without its end is one
 //! that the process died in; nobody was told that it was done, and it is dropped too.
 //!
+//! All of them are their owner's alone: a rehearsal is done with the people of the real directory.
+//!
 //! The file `NAME.lock` is locked as long as a process works on the store, so that there is only one.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::store::{Assignment, Change, Claim, Group, Membership, PermissionSet, Refusal, Store, User};
+use crate::private_file;
 
 /// The schema of the store file.
 pub const STORE_SCHEMA: &str = "idcsync/sandbox-store/v1";
@@ -168,7 +171,7 @@ impl FileHome {
         let journal = match &mut self.journal {
             Some(journal) => journal,
             None => {
-                let mut journal = Journal { file: File::create(&path).map_err(failed)?, len: 0 };
+                let mut journal = Journal { file: private_file::anew(&path).map_err(failed)?, len: 0 };
                 let header = JournalHeader { schema: JOURNAL_SCHEMA.to_owned(), generation: self.generation };
                 journal.line(&header).map_err(failed)?;
                 self.journal.insert(journal)
@@ -230,8 +233,7 @@ fn lock(path: &Path, mode: Mode) -> Result<Option<File>, PersistError> {
     let failed = |source| PersistError::Lock { path: lock.clone(), source };
     let (file, taken) = match mode {
         Mode::ReadWrite => {
-            let options = OpenOptions::new().write(true).create(true).truncate(false).open(&lock);
-            let file = options.map_err(failed)?;
+            let file = private_file::keep(&lock).map_err(failed)?;
             let taken = file.try_lock();
             (file, taken)
         }
@@ -381,7 +383,7 @@ fn replay(path: &Path, generation: u64, store: &mut Store) -> Result<usize, Pers
 
 /// One object a line, sorted by id: to read, to grep and to compare.
 fn write_store(path: &Path, identity_store_id: &str, generation: u64, store: &Store) -> io::Result<()> {
-    let mut out = BufWriter::new(File::create(path)?);
+    let mut out = BufWriter::new(private_file::anew(path)?);
     writeln!(out, "{{")?;
     writeln!(out, "\"schema\": \"{STORE_SCHEMA}\",")?;
     writeln!(out, "\"identityStoreId\": \"{identity_store_id}\",")?;

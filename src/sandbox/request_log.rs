@@ -8,13 +8,15 @@
 //! `outcome` is `ok` or the type of the error. `fault` names the fault on demand, if there was one; `withheld` is true
 //! where no answer left, and `outcome` is then what was done (`none` if nothing was). `status` is absent then.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 use serde_json::Value;
+
+use crate::private_file;
 
 /// One line.
 #[derive(Debug, Serialize)]
@@ -48,7 +50,8 @@ pub struct RequestLog {
 
 impl RequestLog {
     pub fn open(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new().create(true).append(true).open(path)?;
+        // It names whoever was written.
+        let file = private_file::append(path)?;
         Ok(Self { file: Mutex::new(file) })
     }
 

@@ -78,7 +78,7 @@ impl State {
                 if !place::check(path)? {
                     place::create(path)?;
                 }
-                place::warn_if_everyone_may_read(path);
+                place::warn_of_others(path);
                 let db = connect_sqlite(path, url.to_string()).await?;
                 // Before the first write: what is not ours stays as it is.
                 schema::look(&db).await?;

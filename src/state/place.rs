@@ -6,6 +6,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::{Result, StateError, mounts};
+use crate::private_file;
 
 /// Checks directory and file system; whether the file exists.
 pub(super) fn check(path: &Path) -> Result<bool> {
@@ -29,10 +30,18 @@ pub(super) fn check(path: &Path) -> Result<bool> {
     }
 }
 
-/// It holds who is who, and what was done to whom.
-pub(super) fn warn_if_everyone_may_read(path: &Path) {
-    if std::fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o007 != 0) {
-        tracing::warn!(path = %path.display(), "every user of this machine has access to the state database: chmod o= it");
+/// It holds who is who, and decides what is taken away from whom.
+pub(super) fn warn_of_others(path: &Path) {
+    if let Some(why) = std::fs::metadata(path).ok().as_ref().and_then(private_file::exposed) {
+        tracing::warn!(path = %path.display(), "the state database is not idcsync's alone: {why}");
+    }
+    // A journal that is put beside the file is taken for its own.
+    let dir = directory(path);
+    if std::fs::metadata(dir).is_ok_and(|meta| meta.permissions().mode() & 0o002 != 0) {
+        tracing::warn!(
+            path = %dir.display(),
+            "every user of this machine can put files beside the state database: keep it in a directory of its own"
+        );
     }
 }
 

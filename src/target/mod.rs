@@ -235,3 +235,30 @@ fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (
         error.source()
     })
 }
+
+/// What is wrong with the other side's TLS, where that is why there is no connection: trying again would change nothing.
+fn tls_refusal(error: &(dyn StdError + 'static)) -> Option<String> {
+    use rustls::{AlertDescription, CertificateError, Error};
+
+    let found = causes(error).find_map(of_rustls)?;
+    let hint = match found {
+        Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            "; add its CA to those of this system, or name a file with all CAs in SSL_CERT_FILE"
+        }
+        Error::InvalidCertificate(_) => "",
+        Error::PeerIncompatible(_)
+        | Error::AlertReceived(AlertDescription::ProtocolVersion | AlertDescription::HandshakeFailure) => {
+            "; TLS 1.2 or 1.3 is needed"
+        }
+        _ => return None,
+    };
+    Some(format!("{found}{hint}"))
+}
+
+/// An `io::Error` is no source of what it carries.
+fn of_rustls<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
+    match error.downcast_ref::<std::io::Error>() {
+        Some(io) => of_rustls(io.get_ref()?),
+        None => error.downcast_ref(),
+    }
+}

@@ -90,6 +90,11 @@ impl Idcsync {
         command
     }
 
+    /// Runs a command of [`Self::command`] to its end; `arguments` are for the report.
+    pub fn finish(&self, command: Command, arguments: &[&str]) -> Run {
+        finish(command, arguments)
+    }
+
     /// Everything in the directory as it is now.
     pub fn files(&self) -> Files {
         let mut files = Files::new();

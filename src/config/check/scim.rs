@@ -57,7 +57,7 @@ fn url<'t>(r: &mut Reader<'t>, table: &Section<'t>) -> Option<String> {
     Some(text.value.to_owned())
 }
 
-fn is_loopback(host: &str) -> bool {
+pub(super) fn is_loopback(host: &str) -> bool {
     let host = host.trim_matches(['[', ']']);
     host.parse::<IpAddr>().map_or(host.eq_ignore_ascii_case("localhost"), |ip| ip.is_loopback())
 }

@@ -169,7 +169,17 @@ fn is_aws(url: &str) -> bool {
 fn endpoint<'t>(r: &mut Reader<'t>, section: &Section<'t>) -> Option<String> {
     let text = section.string(r, "endpoint-url", "a url")?;
     match Url::server(text.value, &["http", "https"]) {
-        Ok(_) => Some(text.value.to_owned()),
+        Ok(url) => {
+            if url.scheme == "http" && !scim::is_loopback(url.host) {
+                r.warn(
+                    text.span,
+                    "names of people and the session of the AWS credentials would travel over plain http://",
+                )
+                .label("not encrypted")
+                .help("write https://; http:// is for a stand-in on this machine");
+            }
+            Some(text.value.to_owned())
+        }
         Err(flaw) => {
             let place = r.within(&text, flaw.offset, flaw.len);
             r.error(place, "`endpoint-url` is no url of a server")

@@ -143,11 +143,24 @@ impl<'a> Opener<'a> {
         if rc == 0 {
             return Ok(());
         }
-        let why = BindRefusal::read(rc, &text);
+        let why = BindRefusal::read(rc, &self.without_password(text));
         if why.lies_with_the_account() {
             return Err(Setback::Final(DirectoryError::Credentials { server: url.to_owned(), why }));
         }
         Err(Setback::Next(ServerFailure::Bind(why)))
+    }
+}
+
+impl Opener<'_> {
+    /// A server may say back what it was sent, and what it says goes into the log.
+    fn without_password(&self, text: String) -> String {
+        match &self.settings.bind {
+            Bind::Simple { password, .. } => match password.read() {
+                Ok(password) => text.replace(password.expose_secret(), "***"),
+                Err(_) => text,
+            },
+            Bind::External { .. } | Bind::Gssapi => text,
+        }
     }
 }
 
@@ -227,14 +240,18 @@ mod tests {
         }
     }
 
-    fn permitted(settings: &LdapSettings, url: &str) -> Result<Security, DirectoryError> {
+    fn tls() -> Arc<ClientConfig> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let tls = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_root_certificates(rustls::RootCertStore::empty())
             .with_no_client_auth();
-        Opener { settings, tls: Arc::new(tls), network: None }.permitted(url)
+        Arc::new(tls)
+    }
+
+    fn permitted(settings: &LdapSettings, url: &str) -> Result<Security, DirectoryError> {
+        Opener { settings, tls: tls(), network: None }.permitted(url)
     }
 
     #[test]
@@ -247,6 +264,17 @@ mod tests {
         settings.starttls = false;
         settings.allow_plaintext = true;
         assert_eq!(permitted(&settings, "ldap://h").unwrap(), Security::None);
+    }
+
+    #[test]
+    fn a_password_that_the_server_says_back_is_not_shown() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("password");
+        std::fs::write(&path, "geheim\n").unwrap();
+        let mut settings = settings();
+        settings.bind = Bind::Simple { dn: "cn=a".to_owned(), password: SecretSource::File(path) };
+        let opener = Opener { settings: &settings, tls: tls() };
+        assert_eq!(opener.without_password("no: geheim!".to_owned()), "no: ***!");
     }
 
     #[test]

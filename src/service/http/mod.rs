@@ -6,6 +6,7 @@
 
 mod access;
 mod change;
+mod patient;
 mod scrape;
 mod serve;
 
@@ -34,6 +35,8 @@ const SILENCE: Duration = Duration::from_secs(300);
 const BODY_LIMIT: usize = 16 * 1024;
 /// From the end of a request's head to its answer. A state database that is busy is waited for less than that.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
+
+const NO_PAGE: &str = "default-src 'none'; frame-ancestors 'none'";
 
 struct Web {
     board: Arc<Board>,
@@ -80,6 +83,9 @@ async fn every(request: Request, next: Next) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // Nothing here is a page, a part of one, or to be framed by one.
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(NO_PAGE));
+    headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
     debug!(%method, path, status = response.status().as_u16(), took = ?begun.elapsed(), "answered");
     response
 }

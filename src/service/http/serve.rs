@@ -1,4 +1,4 @@
-//! Connections: only so many, none that stays silent for ever, and a good end for those that are under way.
+//! Connections: only so many, none that stays silent or unread for ever, and a good end for those that are under way.
 
 use std::io;
 use std::sync::Arc;
@@ -16,10 +16,16 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
+use super::patient::Patient;
+
 /// The worker needs file descriptors of its own.
 const MOST_CONNECTIONS: usize = 256;
 /// For the head of a request, and between two requests of one connection.
 const HEAD_LIMIT: Duration = Duration::from_secs(60);
+/// For an answer to be read, from the moment in which no more of it can be sent.
+const ANSWER_LIMIT: Duration = Duration::from_secs(60);
+/// The head of a request is a line and some headers. A token that is longer is none.
+const LONGEST_HEAD: usize = 32 * 1024;
 /// For what is under way when the service ends.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -61,7 +67,8 @@ pub async fn serve(listener: TcpListener, router: Router, mut stop: watch::Recei
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_LIMIT)
-            .serve_connection(TokioIo::new(stream), service);
+            .max_buf_size(LONGEST_HEAD)
+            .serve_connection(TokioIo::new(Patient::new(stream, ANSWER_LIMIT)), service);
         let connection = graceful.watch(connection);
         connections.spawn(async move {
             if let Err(error) = connection.await {

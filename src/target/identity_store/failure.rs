@@ -14,7 +14,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use crate::model::Kind;
 use crate::target::pacing::{Effect, Failure};
-use crate::target::{TargetErrorKind, causes};
+use crate::target::{TargetErrorKind, causes, tls_refusal};
 
 /// Of a call to the Identity Store API.
 pub(super) fn of_identity_store<E>(error: SdkError<E, HttpResponse>) -> Failure
@@ -229,7 +229,10 @@ fn of_dispatch(failure: &DispatchFailure) -> Failure {
     }
     let connecting = find::<hyper_util::client::legacy::Error>(connector).is_some_and(|e| e.is_connect());
     let why = deepest(connector);
-    if connecting {
+    if let Some(why) = tls_refusal(connector) {
+        let message = format!("the service's TLS is not accepted: {why}");
+        Failure::new(Effect::Refused(TargetErrorKind::Unavailable), "TlsRefused", message)
+    } else if connecting {
         Failure::new(Effect::Unsent, "Unreachable", format!("no connection to the service: {why}"))
     } else if connector.is_user() {
         let message = format!("the request could not be sent: {why}");

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::model::Kind;
 use crate::secret::{SecretError, SecretSource};
 use crate::target::pacing::{Effect, Failure};
-use crate::target::{TargetErrorKind, causes};
+use crate::target::{TargetErrorKind, causes, tls_refusal};
 
 /// What a request was about: the same status means different things.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,7 +109,10 @@ pub(super) fn of_transport(error: reqwest::Error) -> Failure {
     // The url has names of people in it.
     let error = error.without_url();
     let why = deepest(&error);
-    if error.is_connect() {
+    if let Some(why) = tls_refusal(&error) {
+        let message = format!("the SCIM endpoint's TLS is not accepted: {why}");
+        Failure::new(Effect::Refused(TargetErrorKind::Unavailable), "TlsRefused", message)
+    } else if error.is_connect() {
         Failure::new(Effect::Unsent, "Unreachable", format!("no connection to the SCIM endpoint: {why}"))
     } else if error.is_timeout() {
         Failure::new(Effect::Unknown, "Timeout", "the SCIM endpoint did not answer in time")

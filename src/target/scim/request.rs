@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Method, Url};
+use reqwest::{Method, Response, Url};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
@@ -14,6 +14,8 @@ use crate::target::pacing::{Effect, Failure, Repeat};
 use crate::target::{TargetError, TargetErrorKind};
 
 const JSON: &str = "application/scim+json";
+/// A page of a hundred users of ten kilobytes comes to a megabyte.
+pub(super) const LONGEST_ANSWER: usize = 16 * 1024 * 1024;
 
 /// A request that may be sent several times.
 #[derive(Debug)]
@@ -47,7 +49,7 @@ impl ScimTarget {
         let response = request.send().await.map_err(of_transport)?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         self.clock.see(text(&headers, DATE.as_str()));
-        let bytes = response.bytes().await.map_err(of_transport)?;
+        let bytes = whole(response).await?;
         let body: Option<Value> = serde_json::from_slice(&bytes).ok();
         if (200..=299).contains(&status) {
             return match body {
@@ -74,13 +76,31 @@ impl ScimTarget {
             foreign: body.is_none() && !bytes.is_empty(),
             body,
         };
-        let failure = of_refusal(refusal, ask.on, &self.token);
+        let mut failure = of_refusal(refusal, ask.on, &self.token);
+        // Whoever answers may say back what it was sent, and what it says goes into the log.
+        failure.message = failure.message.replace(token.expose_secret(), "***");
+        failure.code = failure.code.replace(token.expose_secret(), "***");
         // A token that was replaced while this request was on its way: refused, and the new one has not been tried.
         if status == 401 && self.token.read().is_ok_and(|new| new.expose_secret() != token.expose_secret()) {
             return Err(Failure { effect: Effect::Contended, ..failure });
         }
         Err(failure)
     }
+}
+
+/// The body, unless it is longer than any answer of a SCIM endpoint.
+async fn whole(mut response: Response) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let mut fits = response.content_length().is_none_or(|length| length <= LONGEST_ANSWER as u64);
+    while fits {
+        match response.chunk().await.map_err(of_transport)? {
+            None => return Ok(bytes),
+            Some(chunk) => bytes.extend_from_slice(&chunk),
+        }
+        fits = bytes.len() <= LONGEST_ANSWER;
+    }
+    let why = format!("the answer has more than {LONGEST_ANSWER} bytes: check `scim.url` in [target]");
+    Err(Failure::new(Effect::Unknown, "AnswerTooLong", why))
 }
 
 fn bearer(token: &SecretString) -> Result<HeaderValue, Failure> {

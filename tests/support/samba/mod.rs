@@ -281,6 +281,17 @@ impl Samba {
         self.server.kill();
     }
 
+    /// Starts it again as one that takes no simple bind over a connection that is not encrypted: Samba's own default, and
+    /// what "LDAP server signing requirements" makes of a Windows one.
+    pub fn demand_strong_auth(&mut self) {
+        let path = self.home.path().join("smb.conf");
+        let text = fs::read_to_string(&path).expect("read smb.conf");
+        let changed = text.replace("strong auth = no", "strong auth = yes");
+        assert_ne!(text, changed);
+        fs::write(&path, changed).expect("write smb.conf");
+        self.restart();
+    }
+
     /// Starts it again with the same content at the same address, whether it was running or not.
     pub fn restart(&mut self) {
         self.server.stop();

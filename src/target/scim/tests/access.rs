@@ -96,6 +96,25 @@ async fn the_token_does_not_follow_a_redirect() {
 }
 
 #[tokio::test]
+async fn what_the_endpoint_says_back_is_not_shown() {
+    let rig = Rig::start().await;
+    let detail = format!("bad header: Bearer {TOKEN}");
+    rig.script.prepare([says(403, json!({"detail": detail, "scimType": TOKEN}))]);
+    let error = rig.target.find_user("anna").await.unwrap_err();
+    assert!(error.message.contains("Bearer ***") && !format!("{error:?}").contains(TOKEN), "{error:?}");
+}
+
+#[tokio::test]
+async fn an_answer_without_end_is_not_kept() {
+    let rig = Rig::start().await;
+    let longest = super::super::request::LONGEST_ANSWER;
+    let body: &'static str = Box::leak("x".repeat(longest + 1).into_boxed_str());
+    rig.script.prepare([Answer::Page(200, body, ("server", "scripted".to_owned()))]);
+    let error = rig.target.create_user(&anna()).await.unwrap_err();
+    assert_eq!((error.kind, error.code.as_str()), (TargetErrorKind::Ambiguous, "AnswerTooLong"), "{error}");
+}
+
+#[tokio::test]
 async fn where_nobody_listens_nothing_was_done() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let rig = Rig::with(|settings| settings.url = format!("http://{closed}/t/scim/v2/")).await;
