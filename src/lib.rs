@@ -13,7 +13,7 @@
 //! `ids`, `model`, `scope`, `mapping`, `plan` and `schedule` (when cycles run) are pure: no async, no clock, no I/O.
 //! `directory`, `target` and `state` know `model` and never each other (`deadline` is what they share of a lease);
 //! `apply` knows `plan` and the traits; only `cycle` knows the order. `run` is what `cli` and `service` do with a
-//! profile.
+//! profile. `printable` is for all of them: what of other people's text may be printed.
 
 pub mod apply;
 pub mod cli;
@@ -25,6 +25,7 @@ pub mod ids;
 pub mod mapping;
 pub mod model;
 pub mod plan;
+pub mod printable;
 pub mod run;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::{Context, Exit};
 use crate::ids::Fingerprint;
 use crate::plan::{ApprovedPlan, PlanView, SCHEMA, StepNo, shown};
+use crate::printable::JsonWriter;
 
 /// More than the plan of any store comes to; what is longer is something else.
 const LONGEST: u64 = 1 << 30;
@@ -61,7 +62,7 @@ pub fn write(path: &Path, view: &PlanView<'_>) -> Result<(), PlanFileError> {
 
 fn fill(path: &Path, view: &PlanView<'_>) -> io::Result<()> {
     let mut file = BufWriter::new(OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?);
-    serde_json::to_writer_pretty(&mut file, view).map_err(io::Error::from)?;
+    serde_json::to_writer_pretty(JsonWriter(&mut file), view).map_err(io::Error::from)?;
     file.write_all(b"\n")?;
     file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
 }

@@ -222,9 +222,11 @@ pub(super) fn generalized_time(text: &str) -> Option<Timestamp> {
         Some(at) if text[at..].starts_with('Z') => (&text[..at], 0),
         Some(at) => {
             let (sign, digits) = text[at..].split_at(1);
-            let hours: i32 = digits.get(..2)?.parse().ok()?;
-            let minutes: i32 =
-                digits.get(2..).filter(|m| !m.is_empty()).map_or(Some(0), |m| m.parse().ok())?;
+            if !matches!(digits.len(), 2 | 4) || !digits.bytes().all(|b| b.is_ascii_digit()) {
+                return None;
+            }
+            let hours: i32 = digits[..2].parse().ok()?;
+            let minutes: i32 = if digits.len() == 4 { digits[2..].parse().ok()? } else { 0 };
             let seconds = (hours * 60 + minutes) * 60;
             (&text[..at], if sign == "-" { -seconds } else { seconds })
         }
@@ -356,6 +358,9 @@ pub(super) mod tests {
         assert_eq!(at("20261103120000Z").as_deref(), Some("2026-11-03T12:00:00Z"));
         assert_eq!(at("202611031200+0130").as_deref(), Some("2026-11-03T10:30:00Z"));
         assert_eq!(at("2026110312-01").as_deref(), Some("2026-11-03T13:00:00Z"));
+        for odd in ["20261103120000+0035791395", "20261103120000+-1", "20261103120000+", "20261103120000+1é"] {
+            assert_eq!(at(odd), None, "{odd}");
+        }
         assert_eq!(at("20261103120000.999Z").as_deref(), Some("2026-11-03T12:00:00Z"));
         assert_eq!(at("2026110312.5Z").as_deref(), Some("2026-11-03T12:30:00Z"));
         assert_eq!(at("202611031200,25+0100").as_deref(), Some("2026-11-03T11:00:15Z"));

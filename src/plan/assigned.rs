@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use super::approve::ApprovedPlan;
 use super::step::{Action, StepNo};
-use super::text::{counted, shown};
+use super::text::counted;
+use crate::printable::shown;
 use crate::ids::{LinkNo, TargetId};
 use crate::model::{Assignment, Kind};
 

@@ -11,12 +11,17 @@ use ldap3::{Ldap, LdapError, LdapResult, ResultEntry, Scope};
 use tokio::task::JoinHandle;
 
 use super::ber::element;
-use crate::directory::error::printable;
+use super::guard::Verdict;
 use crate::directory::reader::{Fault, RawEntry, Selection, Traffic};
 use crate::model::ShortfallKind;
+use crate::printable::brief;
 
 /// RFC 2696
 pub(super) const PAGED_RESULTS: &str = "1.2.840.113556.1.4.319";
+/// So often the time-out may one answer take in all: a server that sends a little now and then never ends otherwise.
+const PATIENCE: u32 = 20;
+/// A directory has a handful of partitions to refer to.
+const MOST_REFERENCES: usize = 1000;
 /// Names of attributes are shared; against a server that invents new ones for ever.
 const MOST_NAMES: usize = 4096;
 
@@ -28,6 +33,8 @@ pub(super) struct Session {
     requests: AtomicU64,
     received: AtomicU64,
     lost: OnceLock<Fault>,
+    /// What the relay has against the server.
+    verdict: Verdict,
     names: Mutex<HashMap<Vec<u8>, Arc<str>>>,
 }
 
@@ -98,7 +105,7 @@ fn code_name(code: u32) -> Option<&'static str> {
 }
 
 impl Session {
-    pub fn new(ldap: Ldap, driver: JoinHandle<()>, timeout: Duration) -> Self {
+    pub fn new(ldap: Ldap, driver: JoinHandle<()>, timeout: Duration, verdict: Verdict) -> Self {
         Self {
             ldap,
             driver,
@@ -106,6 +113,7 @@ impl Session {
             requests: AtomicU64::new(0),
             received: AtomicU64::new(0),
             lost: OnceLock::new(),
+            verdict,
             names: Mutex::new(HashMap::new()),
         }
     }
@@ -119,6 +127,11 @@ impl Session {
             requests: self.requests.load(Ordering::Relaxed),
             received: self.received.load(Ordering::Relaxed),
         }
+    }
+
+    /// Why the connection was ended on this side.
+    pub fn verdict(&self) -> Option<&str> {
+        self.verdict.get().map(String::as_str)
     }
 
     /// Why nothing can be asked any more.
@@ -137,9 +150,13 @@ impl Session {
     pub async fn ask(&self, ask: Ask<'_>, sink: &mut (dyn FnMut(RawEntry) + Send)) -> Result<Answer, Fault> {
         let mut answer = Answer::default();
         let mut malformed = false;
+        let mut urls = 0;
         let mut take = |item: ResultEntry| {
             if item.is_ref() {
-                answer.references.extend(references(item));
+                urls += 1;
+                if urls <= MOST_REFERENCES {
+                    answer.references.extend(references(item));
+                }
             } else if !item.is_intermediate() {
                 match self.entry(item) {
                     Some(entry) => sink(entry),
@@ -152,9 +169,13 @@ impl Session {
             return Err(Fault::new(ShortfallKind::ConnectionLost, "the search was called off"));
         };
         answer.code = result.rc;
-        answer.text = printable(&result.text);
+        answer.text = brief(&result.text);
         answer.references.extend(result.refs);
         answer.cookie = cookie(&result.ctrls)?;
+        if urls > MOST_REFERENCES {
+            let detail = format!("the server sent more than {MOST_REFERENCES} references for one search");
+            return Err(Fault::new(ShortfallKind::Malformed, detail));
+        }
         if malformed && answer.code == 0 {
             return Err(Fault::new(
                 ShortfallKind::Malformed,
@@ -190,8 +211,10 @@ impl Session {
             Ok(Err(error)) => return Err(self.lose(&error)),
             Err(_) => return Err(self.silent()),
         };
+        let end = tokio::time::Instant::now() + self.timeout * PATIENCE;
         loop {
-            match tokio::time::timeout(self.timeout, stream.next()).await {
+            let limit = end.min(tokio::time::Instant::now() + self.timeout);
+            match tokio::time::timeout_at(limit, stream.next()).await {
                 Ok(Ok(Some(item))) => {
                     if !item.is_ref() && !item.is_intermediate() {
                         self.received.fetch_add(1, Ordering::Relaxed);
@@ -202,6 +225,7 @@ impl Session {
                 }
                 Ok(Ok(None)) => return Ok(Some(stream.finish().await)),
                 Ok(Err(error)) => return Err(self.lose(&error)),
+                Err(_) if limit == end => return Err(self.slow()),
                 Err(_) => return Err(self.silent()),
             }
         }
@@ -222,6 +246,10 @@ impl Session {
     }
 
     fn lose(&self, error: &LdapError) -> Fault {
+        if let Some(why) = self.verdict() {
+            let fault = || Fault::new(ShortfallKind::ConnectionLost, why);
+            return self.lost.get_or_init(fault).clone();
+        }
         let detail = match error {
             LdapError::Io { source } => format!("the connection was lost ({source})"),
             _ => "the server closed the connection in the middle".to_owned(),
@@ -229,8 +257,16 @@ impl Session {
         self.lost.get_or_init(|| Fault::new(ShortfallKind::ConnectionLost, detail)).clone()
     }
 
+    fn slow(&self) -> Fault {
+        let all = self.timeout * PATIENCE;
+        self.give_up(format!("the server took more than {}s for one answer", all.as_secs_f32()))
+    }
+
     fn silent(&self) -> Fault {
-        let detail = format!("the server sent nothing for {}s", self.timeout.as_secs_f32());
+        self.give_up(format!("the server sent nothing for {}s", self.timeout.as_secs_f32()))
+    }
+
+    fn give_up(&self, detail: String) -> Fault {
         self.driver.abort();
         self.lost.get_or_init(|| Fault::new(ShortfallKind::Timeout, detail)).clone()
     }
