@@ -115,7 +115,8 @@ mod tests {
 
     use super::*;
 
-    const HOSTILE: &str = "a\u{1b}[2J\u{1b}]52;c;eA==\u{7}\u{1b}]8;;http://x\u{1b}\\b\u{9b}2Jc\u{202e}d\u{200b}e\0f\r\ng\th";
+    const HOSTILE: &str =
+        "a\u{1b}[2J\u{1b}]52;c;eA==\u{7}\u{1b}]8;;http://x\u{1b}\\b\u{9b}2Jc\u{202e}d\u{200b}e\0f\r\ng\th";
 
     #[test]
     fn a_value_stays_on_its_line_and_moves_nothing() {

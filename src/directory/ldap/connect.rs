@@ -14,8 +14,8 @@ use super::search::LdapReader;
 use super::session::Session;
 use super::tls;
 use crate::directory::error::{BindRefusal, DirectoryError, ServerFailure};
-use crate::printable::brief;
 use crate::directory::settings::{Bind, LdapSettings};
+use crate::printable::brief;
 
 /// Everything that can be made ready, or refused, before anything is sent.
 pub(in crate::directory) struct Opener<'a> {

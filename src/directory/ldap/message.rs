@@ -104,7 +104,9 @@ impl Answers {
                 self.result(message, body)
             }
             (true, SEARCH_ENTRY | SEARCH_REFERENCE | INTERMEDIATE) => self.part(id, message.len()),
-            _ => Err(format!("the server answers with an operation ({operation:#04x}) that was not asked for")),
+            _ => {
+                Err(format!("the server answers with an operation ({operation:#04x}) that was not asked for"))
+            }
         }
     }
 

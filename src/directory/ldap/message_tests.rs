@@ -125,7 +125,8 @@ fn a_notice_of_disconnection_is_told() {
     // As Active Directory writes it.
     let outside = tlv(EXTENDED_RESPONSE, &[tlv(0x0a, &[52]), tlv(4, b""), tlv(4, b"")].concat());
     assert_eq!(refused(message(0, &[outside, oid])), "the server ended the connection");
-    let other = tlv(EXTENDED_RESPONSE, &[tlv(0x0a, &[0]), tlv(4, b""), tlv(4, b""), tlv(0x8a, b"1.2.3")].concat());
+    let other =
+        tlv(EXTENDED_RESPONSE, &[tlv(0x0a, &[0]), tlv(4, b""), tlv(4, b""), tlv(0x8a, b"1.2.3")].concat());
     assert_eq!(bound().examine(&mut message(0, &[other])), Ok(Passage::Left));
     assert_eq!(bound().examine(&mut message(0, &[entry()])), Ok(Passage::Left));
 }
@@ -158,14 +159,20 @@ fn mutated() -> impl Strategy<Value = Vec<u8>> {
     let samples = vec![
         message(2, &[entry()]),
         message(2, &[result(SEARCH_DONE, b"fine"), paging()]),
-        message(2, &[tlv(
-            SEARCH_DONE,
-            &[tlv(0x0a, &[10]), tlv(4, b""), tlv(4, b""), tlv(0xa3, &tlv(4, b"ldap://x"))].concat(),
-        )]),
-        message(1, &[tlv(
-            BIND_RESPONSE,
-            &[tlv(0x0a, &[14]), tlv(4, b""), tlv(4, b""), tlv(0x87, b"creds")].concat(),
-        )]),
+        message(
+            2,
+            &[tlv(
+                SEARCH_DONE,
+                &[tlv(0x0a, &[10]), tlv(4, b""), tlv(4, b""), tlv(0xa3, &tlv(4, b"ldap://x"))].concat(),
+            )],
+        ),
+        message(
+            1,
+            &[tlv(
+                BIND_RESPONSE,
+                &[tlv(0x0a, &[14]), tlv(4, b""), tlv(4, b""), tlv(0x87, b"creds")].concat(),
+            )],
+        ),
         message(0, &[result(EXTENDED_RESPONSE, b"")]),
     ];
     let edits = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3_u8), 0..4);

@@ -103,7 +103,9 @@ impl LdapReader {
                 }
             };
             let referrals = self.referrals(&answer);
-            ending.referrals.extend(referrals.into_iter().filter(|r| known.insert((r.url.clone(), r.base.clone()))));
+            ending
+                .referrals
+                .extend(referrals.into_iter().filter(|r| known.insert((r.url.clone(), r.base.clone()))));
             ending.fault = answer.fault();
             // A server that does not page has sent everything.
             let next = answer.cookie.filter(|next| !next.is_empty());

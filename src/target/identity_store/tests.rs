@@ -419,3 +419,53 @@ async fn the_clock_is_read_from_refusals_too() {
     target.find_user("anna").await.unwrap_err();
     assert!(target.clock_ahead().unwrap() > 1_000_000);
 }
+
+/// Whatever stands between here and the service, or in its place.
+#[tokio::test]
+async fn answers_that_are_none_of_the_services_are_errors() {
+    let header = ("content-type", "application/x-amz-json-1.1");
+    let long: &'static str = format!("[\"{}\"]", "x".repeat(crate::target::LONGEST_ANSWER)).leak();
+    let deep: &'static str = format!("{{\"Users\": {}{}}}", "[".repeat(200_000), "]".repeat(200_000)).leak();
+    let unknown: &'static str =
+        format!("{{\"Novel\": {}{}}}", "{\"a\":".repeat(200_000), "0".to_owned() + &"}".repeat(200_000))
+            .leak();
+    let extension: &'static str = format!(
+        "{{\"IdentityStoreId\": \"d-1234567890\", \"UserId\": \"u\", \"Extensions\": {{\"x\": {}0{}}}}}",
+        "[".repeat(200_000),
+        "]".repeat(200_000)
+    )
+    .leak();
+    for (status, body) in [
+        (200, long),
+        (500, long),
+        (200, deep),
+        (200, unknown),
+        (400, deep),
+        (200, extension),
+        (200, "<html><h1>Sign in</h1></html>"),
+        (200, "{\"Users\": 7}"),
+        (200, "\u{feff}{}"),
+        (302, "elsewhere"),
+        (599, "\0\0\0"),
+    ] {
+        let script = Script::default();
+        let answers = (0..8).map(|_| Answer::Page(status, body, header));
+        let target = script.target(answers);
+        let found = target.find_user("anna@x").await;
+        let told = format!("{found:?}");
+        // The unknown member is passed over, whatever is in it; then there is no id in the answer.
+        assert!(found.is_err(), "{status} {:.60} {told:.200}", body);
+        assert!(told.len() < 2000, "{told:.2000}");
+        let said = found.unwrap_err();
+        assert!(!matches!(said.kind, TargetErrorKind::NotFound(_)), "{said:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let script = Script::default();
+    let target =
+        script.target((0..8).map(|_| Answer::Page(307, "", ("location", "http://127.0.0.1:1/steal"))));
+    target.find_user("anna@x").await.unwrap_err();
+    assert!(script.operations().iter().all(|operation| operation == "GetUserId"));
+}

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::ScimTarget;
 use super::failure::{On, Refusal, of_refusal, of_token, of_transport};
 use crate::target::pacing::{Effect, Failure, Repeat};
-use crate::target::{TargetError, TargetErrorKind};
+use crate::target::{LONGEST_ANSWER, TargetError, TargetErrorKind};
 
 const JSON: &str = "application/scim+json";
 
@@ -44,10 +44,18 @@ impl ScimTarget {
         if let Some(body) = &ask.body {
             request = request.header(CONTENT_TYPE, JSON).body(body.to_string());
         }
-        let response = request.send().await.map_err(of_transport)?;
+        let mut response = request.send().await.map_err(of_transport)?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         self.clock.see(text(&headers, DATE.as_str()));
-        let bytes = response.bytes().await.map_err(of_transport)?;
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(of_transport)? {
+            bytes.extend_from_slice(&chunk);
+            if bytes.len() > LONGEST_ANSWER {
+                let message =
+                    format!("the answer is longer than {LONGEST_ANSWER} bytes: check `scim.url` in [target]");
+                return Err(Failure::new(Effect::Unknown, "AnswerTooLong", message));
+            }
+        }
         let body: Option<Value> = serde_json::from_slice(&bytes).ok();
         if (200..=299).contains(&status) {
             return match body {
