@@ -387,6 +387,8 @@ impl fmt::Display for CycleId {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn dn(text: &str) -> Dn {
@@ -474,5 +476,38 @@ mod tests {
         assert_eq!(sid.as_str(), "S-1-5-32-544");
         assert_eq!(sid.rid(), Some(544));
         assert!(Sid::from_bytes(&bytes[..10]).is_none());
+    }
+
+    /// As a server may write the value: every byte escaped, or only what must be.
+    fn escaped(value: &str, all: bool) -> String {
+        value.bytes().fold(String::new(), |text, b| {
+            if all || !b.is_ascii_alphanumeric() {
+                format!("{text}\\{b:02X}")
+            } else {
+                text + &char::from(b).to_string()
+            }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_a_name_panic(text in "\\PC*|[a-c=,;+\\\\\"# 0-9A-F\0é]{0,40}") {
+            if let Ok(one) = Dn::parse(&text) {
+                prop_assert_eq!(&Dn::parse(one.as_str()).unwrap(), &one);
+                prop_assert!(one.is_within(&one));
+                let _ = (one.leaf(), one.dns_domain(), one.components().count());
+            }
+        }
+
+        #[test]
+        fn a_value_comes_back_however_it_is_escaped(value in "\\PC{1,20}|[\0-\x20,+\"\\\\<>;=#a-f0-9]{1,20}") {
+            let (one, other) = (escaped(&value, true), escaped(&value, false));
+            let (one, other) = (dn(&format!("CN={one},DC=x")), dn(&format!("cn={other} , dc=X")));
+            prop_assert_eq!(one.leaf(), value.as_str());
+            prop_assert_eq!(other.leaf(), value.as_str());
+            prop_assert_eq!(one.components().count(), 2);
+            prop_assert_eq!(&one, &other);
+            prop_assert!(one.is_within(&dn("dc=x")) && !one.is_within(&dn("dc=y")));
+        }
     }
 }

@@ -259,6 +259,8 @@ pub fn explain(context: &Context, error: &PlanFileError) -> Exit {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn read(text: &str) -> Result<PlanFile, String> {
@@ -292,5 +294,33 @@ mod tests {
         }
         let bare = r#"{"schema": "idcsync/plan/v1", "profile": "corp", "steps": [{"action": "x"}]}"#;
         assert!(read(bare).unwrap_err().contains("missing field `fingerprint`"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_file_makes_it_panic_and_none_has_more_steps_than_are_in_it(
+            edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3_u8), 0..6),
+            noise in prop::collection::vec(any::<u8>(), 0..60),
+        ) {
+            let mut bytes = br#"{"schema": "idcsync/plan/v1", "plan": "x", "profile": "corp", "full": true, "steps": [
+                {"step": 1, "action": "add-member", "object": {"kind": "group", "label": "Team"},
+                 "member": {"label": "a"}, "fingerprint": "f1"}]}"#.to_vec();
+            for (at, byte, how) in edits {
+                let at = at.index(bytes.len());
+                match how {
+                    0 => bytes[at] = byte,
+                    1 => bytes.insert(at, byte),
+                    _ => { bytes.remove(at); }
+                }
+            }
+            for bytes in [bytes, noise] {
+                if let Ok(file) = PlanFile::of(&bytes, Path::new("p.json"), "corp") {
+                    prop_assert!(file.fingerprints().len() <= 1);
+                    file.steps.values().map(line).for_each(|line| {
+                        assert!(!line.chars().any(crate::printable::is_hidden));
+                    });
+                }
+            }
+        }
     }
 }

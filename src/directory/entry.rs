@@ -273,6 +273,8 @@ pub(super) fn name(
 pub(super) mod tests {
     use std::sync::Arc;
 
+    use proptest::prelude::*;
+
     use super::*;
 
     pub(in crate::directory) fn raw(dn: &str, list: &[(&str, &[&str])]) -> RawEntry {
@@ -376,5 +378,23 @@ pub(super) mod tests {
         assert_eq!(without_unique_id("cn=a,dc=x#'0101'B"), "cn=a,dc=x");
         assert_eq!(without_unique_id("cn=a#b,dc=x"), "cn=a#b,dc=x");
         assert_eq!(without_unique_id("cn=a,dc=x"), "cn=a,dc=x");
+    }
+
+    proptest! {
+        #[test]
+        fn no_value_makes_an_entry_panic(
+            time in "[0-9]{0,20}[.,]?[0-9]{0,12}(Z|[+-][0-9+-]{0,12})?|\\PC*",
+            value in prop::collection::vec(any::<u8>(), 0..40),
+            name in "objectsid|objectguid|grouptype|useraccountcontrol|accountexpires|entryuuid|whencreated",
+        ) {
+            let _ = generalized_time(&time);
+            let _ = without_unique_id(&time);
+            let mut entry = user(&[("userAccountControl", &["512"])]);
+            entry.attributes.push((Arc::from(name.as_str()), vec![value]));
+            let now = Timestamp::UNIX_EPOCH;
+            for kind in [AD, DirectoryKind::Ldap] {
+                let _ = (sort(kind, &entry), account(kind, &entry, now), created(kind, &entry), sid(&entry));
+            }
+        }
     }
 }

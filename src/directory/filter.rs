@@ -297,6 +297,8 @@ pub(super) fn hex_pair(bytes: &[u8]) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::super::entry::tests::raw;
     use super::*;
 
@@ -357,5 +359,20 @@ mod tests {
         assert!(check_filter("(a=\\+f)").unwrap_err().contains("hex"));
         assert!(check_filter(&format!("{}(a=b){}", "(!".repeat(100), ")".repeat(100))).is_err());
         assert!(check_filter("").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_a_filter_panic(text in "\\PC*|[()&|!=<>~:*\\\\a-f0-9. é]{0,60}") {
+            let valid = check_filter(&text);
+            let entry = raw("CN=a,DC=x", &[("a", &["b", "7", "c=d"]), ("b", &[""])]);
+            let dn = Dn::parse(&entry.dn).unwrap();
+            if let Ok(filter) = Filter::parse(&wrapped(&text)) {
+                let _ = (filter.evaluate(&entry, &dn), filter.attributes());
+            }
+            if valid.is_ok() {
+                prop_assert!(ldap3::parse_filter(wrapped(&text)).is_ok());
+            }
+        }
     }
 }

@@ -225,8 +225,7 @@ fn a_group_of_very_many_values() {
     idcsync.write("password", "secret");
     let run = run_within(&idcsync, 2_000_000, &["sync"]).is_clean();
     assert!(matches!(run.code, 0 | 3), "{:.3000}", run.report());
-    std::fs::write("/tmp/wt/hostile-group.log", run.report()).unwrap();
-    assert!(run.stdout.len() + run.stderr.len() < 200_000, "{:.3000}", run.report());
+    assert!(run.stdout.len() < 100_000, "{:.3000}", run.report());
     // Ranges, and not one request for each value.
     assert!(fake.server.log().len() < 30 + MANY / 1500, "{}", fake.server.log().len());
 }

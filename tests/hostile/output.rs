@@ -87,12 +87,18 @@ fn directory(more: bool) -> String {
     all.person(7, "p7", &[("displayName", b"=cmd|'/c calc'!A1"), ("sn", "\u{e0041}\u{200b}".as_bytes())]);
     all.person(8, "p8", &[("displayName", "Plain Person".as_bytes())]);
     all.person(9, "p9", &[("userPrincipalName", "p8@EX.test".as_bytes()), ("displayName", h)]);
-    if !more {
-        members.truncate(2);
+    // Whom the target takes, so that there is something to take away.
+    for number in 20..32 {
+        all.person(number, &format!("p{number}"), &[]);
+        if more {
+            members.push(format!("CN=p{number},{BASE}"));
+        }
     }
     members.push(escaped_dn());
-    members.push(format!("CN=gone\u{1b}[2J\nINJECTED,{BASE}"));
-    members.push("no DN at all \u{1b}[2J\nINJECTED".to_owned());
+    if more {
+        members.push(format!("CN=gone\u{1b}[2J\nINJECTED,{BASE}"));
+        members.push("no DN at all \u{1b}[2J\nINJECTED".to_owned());
+    }
     all.group(100, &format!("CN=Team,{BASE}"), b"Team", &members);
     all.group(101, &escaped_dn(), h, &[format!("CN=p8,{BASE}"), format!("CN=p1,{BASE}")]);
     all.group(
@@ -137,6 +143,11 @@ fn no_value_of_a_directory_is_printed_raw() {
     ] {
         let run = idcsync.run(arguments).is_clean();
         assert!(matches!(run.code, 0 | 3 | 4 | 6), "{}", run.report());
+        assert!(
+            run.stdout.len() < 200_000,
+            "a value of a megabyte is not repeated: {} bytes",
+            run.stdout.len()
+        );
     }
     let run = idcsync.run(&["sync", "--dry-run", "--color", "always", "-vv"]).is_clean_in_colour();
     assert!(

@@ -469,3 +469,43 @@ async fn a_redirect_is_not_followed() {
     target.find_user("anna@x").await.unwrap_err();
     assert!(script.operations().iter().all(|operation| operation == "GetUserId"));
 }
+
+/// A user as the service gives one, with damage done to it.
+fn damaged() -> impl proptest::strategy::Strategy<Value = String> {
+    use proptest::prelude::*;
+    let whole = json!({
+        "IdentityStoreId": "d-1234567890", "UserId": "u-1", "UserName": "anna@x", "DisplayName": "Anna",
+        "Name": { "GivenName": "Anna", "FamilyName": "X" }, "UserStatus": "ENABLED",
+        "Emails": [{ "Value": "anna@x", "Primary": true, "Type": "work" }],
+        "Addresses": [{ "StreetAddress": "1" }], "CreatedAt": 1.7e9, "ExternalIds": [{ "Issuer": "i", "Id": "x" }],
+        "Extensions": { "aws:identitystore:enterprise": { "department": "d", "manager": { "value": "m" } } },
+    })
+    .to_string();
+    let put = "[\\]\\[{}:,\"0-9a-f\\\\-]{0,6}|null|true|\\PC{0,3}|1e999|\\\\ud800";
+    prop::collection::vec((any::<prop::sample::Index>(), 0..12_usize, put), 1..4).prop_map(move |edits| {
+        let mut text = whole.clone();
+        for (at, len, put) in edits {
+            let start = text.floor_char_boundary(at.index(text.len().max(1)));
+            let end = text.ceil_char_boundary((start + len).min(text.len()));
+            text.replace_range(start..end, &put);
+        }
+        text
+    })
+}
+
+proptest::proptest! {
+    #[test]
+    fn a_damaged_answer_is_an_error_or_a_user(body in damaged(), status in proptest::sample::select(vec![200, 200, 400])) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let body: &'static str = body.leak();
+        let header = ("content-type", "application/x-amz-json-1.1");
+        runtime.block_on(async {
+            let script = Script::default();
+            let target = script.target((0..8).map(|_| Answer::Page(status, body, header)));
+            match target.user(&TargetId::new("u-1")).await {
+                Ok(found) => assert!(status == 200 || found.is_none()),
+                Err(error) => assert!(error.message.len() < 2000),
+            }
+        });
+    }
+}
