@@ -53,7 +53,7 @@ fn tried(timeout: &str, talk: impl Fn(&mut TcpStream) -> Option<()> + Send + Syn
         let _ = talk(stream);
     });
     let idcsync = with_server(&format!("ldap://{}", server.address), timeout);
-    let run = run_within(&idcsync, 2_000_000, &["sync"]).is_clean().exits(6).never_says("panicked");
+    let run = run_within(&idcsync, 2_000_000, &["sync"]).shows_clean().exits(6).never_says("panicked");
     assert!(!idcsync.path("store.json").exists() || !run.stdout.contains("Applied"), "{}", run.report());
     run
 }
@@ -187,7 +187,7 @@ fn a_server_that_turns_hostile_takes_nothing_away() {
     for twist in scripts {
         let told = twist.clone();
         fake.tell(move |seen| seen.is_read().then(|| told.clone()));
-        let run = idcsync.run(&["sync", "--full"]).is_clean().never_says("panicked");
+        let run = idcsync.run(&["sync", "--full"]).shows_clean().never_says("panicked");
         assert!(matches!(run.code, 0 | 3 | 4 | 6), "{twist:?}\n{}", run.report());
         assert_eq!(std::fs::read(idcsync.path("store.json")).unwrap(), before, "{twist:?}\n{}", run.report());
     }
@@ -202,10 +202,10 @@ fn a_servers_words_are_not_printed_raw() {
         let behaviour = Behaviour { bind: (code, HOSTILE.to_owned()), ..Behaviour::of(domain(1, &[])) };
         let server = runtime.block_on(FakeLdap::start(behaviour));
         let idcsync = with_server(&server.url, "3s");
-        idcsync.run(&["sync"]).is_clean().exits(6);
-        idcsync.run(&["check"]).is_clean();
-        idcsync.run_json(&["check"]).is_clean();
-        idcsync.run(&["sync", "--color", "always", "-vv"]).is_clean_in_colour().exits(6);
+        idcsync.run(&["sync"]).shows_clean().exits(6);
+        idcsync.run(&["check"]).shows_clean();
+        idcsync.run_json(&["check"]).shows_clean();
+        idcsync.run(&["sync", "--color", "always", "-vv"]).shows_clean_in_colour().exits(6);
     }
 }
 
@@ -223,7 +223,7 @@ fn a_group_of_very_many_values() {
     let fake = Fake::start(entries);
     let idcsync = Idcsync::new(&fake.config(&["Team"], TARGET));
     idcsync.write("password", "secret");
-    let run = run_within(&idcsync, 2_000_000, &["sync"]).is_clean();
+    let run = run_within(&idcsync, 2_000_000, &["sync"]).shows_clean();
     assert!(matches!(run.code, 0 | 3), "{:.3000}", run.report());
     assert!(run.stdout.len() < 100_000, "{:.3000}", run.report());
     // Ranges, and not one request for each value.

@@ -141,7 +141,7 @@ fn no_value_of_a_directory_is_printed_raw() {
         &["status", "--output", "json"],
         &["sync", "--full", "-v"],
     ] {
-        let run = idcsync.run(arguments).is_clean();
+        let run = idcsync.run(arguments).shows_clean();
         assert!(matches!(run.code, 0 | 3 | 4 | 6), "{}", run.report());
         assert!(
             run.stdout.len() < 200_000,
@@ -149,7 +149,7 @@ fn no_value_of_a_directory_is_printed_raw() {
             run.stdout.len()
         );
     }
-    let run = idcsync.run(&["sync", "--dry-run", "--color", "always", "-vv"]).is_clean_in_colour();
+    let run = idcsync.run(&["sync", "--dry-run", "--color", "always", "-vv"]).shows_clean_in_colour();
     assert!(
         run.stdout.contains("no\\u{1b}[2Jbody") || run.stderr.contains("no\\u{1b}[2Jbody"),
         "{}",
@@ -160,16 +160,16 @@ fn no_value_of_a_directory_is_printed_raw() {
 
     // What is held, shown and approved; what a plan file names and is planned no longer.
     idcsync.write("directory.ldif", &directory(false));
-    idcsync.run(&["sync", "--dry-run", "--out", "plan.json"]).is_clean();
-    let held = idcsync.run_json(&["sync"]).is_clean().exits(4).json();
+    idcsync.run(&["sync", "--dry-run", "--out", "plan.json"]).shows_clean();
+    let held = idcsync.run_json(&["sync"]).shows_clean().exits(4).json();
     let id = held["plan"]["id"].as_str().or_else(|| held["plan"]["plan"].as_str()).unwrap().to_owned();
-    idcsync.run(&["approve", &id, "--show"]).is_clean().exits(0);
-    idcsync.run(&["approve", &id, "--show", "--output", "json"]).is_clean().exits(0);
-    idcsync.run(&["approve", &id]).is_clean().exits(0);
-    idcsync.run(&["sync"]).is_clean();
+    idcsync.run(&["approve", &id, "--show"]).shows_clean().exits(0);
+    idcsync.run(&["approve", &id, "--show", "--output", "json"]).shows_clean().exits(0);
+    idcsync.run(&["approve", &id]).shows_clean().exits(0);
+    idcsync.run(&["sync"]).shows_clean();
     let file = std::fs::read_to_string(idcsync.path("plan.json")).unwrap();
     serde_json::from_str::<serde_json::Value>(&file).unwrap();
-    idcsync.run(&["apply", "plan.json"]).is_clean();
+    idcsync.run(&["apply", "plan.json"]).shows_clean();
     for arguments in [
         &["link", "user", HOSTILE, "no\u{1b}[2Jid"][..],
         &["unlink", "user", HOSTILE],
@@ -183,7 +183,7 @@ fn no_value_of_a_directory_is_printed_raw() {
     ] {
         let arguments: Vec<String> = arguments.iter().map(|a| a.replace('\0', "")).collect();
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let run = idcsync.run(&arguments).is_clean();
+        let run = idcsync.run(&arguments).shows_clean();
         assert!(run.code <= 7 && run.code != 1, "{}", run.report());
     }
     assert_files_clean(&idcsync, &["idcsync.toml", "directory.ldif"]);
@@ -193,7 +193,7 @@ fn no_value_of_a_directory_is_printed_raw() {
 fn a_log_in_json_has_one_record_on_each_line() {
     let idcsync = bench("json");
     for arguments in [&["sync", "-vv"][..], &["sync", "--dry-run", "-v"], &["status"]] {
-        let run = idcsync.run(arguments).is_clean();
+        let run = idcsync.run(arguments).shows_clean();
         for line in run.stderr.lines().filter(|line| line.starts_with('{')) {
             serde_json::from_str::<serde_json::Value>(line).unwrap_or_else(|e| panic!("{e}: {line}"));
         }

@@ -50,7 +50,7 @@ fn what_is_no_plan_is_refused() {
         format!("{{\"schema\": \"idcsync/plan/v1\", \"schema\": \"x\", {}", &text[1..]).into_bytes(),
     ] {
         std::fs::write(idcsync.path("bad.json"), &bytes).unwrap();
-        let run = idcsync.run(&["apply", "bad.json"]).is_clean().exits(2).never_says("panicked");
+        let run = idcsync.run(&["apply", "bad.json"]).shows_clean().exits(2).never_says("panicked");
         assert!(run.stderr.len() < 3000, "{:.3000}", run.report());
     }
     assert!(!idcsync.path("store.json").exists());
@@ -70,7 +70,7 @@ fn a_file_chooses_and_adds_nothing() {
     let mut file = plan.clone();
     file["steps"] = json!([forged, invented, forged]);
     std::fs::write(idcsync.path("forged.json"), file.to_string()).unwrap();
-    idcsync.run(&["apply", "forged.json"]).is_clean().never_says("panicked");
+    idcsync.run(&["apply", "forged.json"]).shows_clean().never_says("panicked");
     // What was done is the one step that was planned by that fingerprint, as it was planned.
     let after = planned(&idcsync);
     let left: Vec<String> = after["steps"].as_array().unwrap().iter().map(print).collect();

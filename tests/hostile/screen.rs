@@ -49,20 +49,20 @@ fn without_styles(text: &str) -> String {
 pub trait Screened: Sized {
     /// Panics where it printed what may not be printed.
     #[track_caller]
-    fn is_clean(self) -> Self;
+    fn shows_clean(self) -> Self;
     /// The same of a run that was to use colours.
     #[track_caller]
-    fn is_clean_in_colour(self) -> Self;
+    fn shows_clean_in_colour(self) -> Self;
 }
 
 impl Screened for Run {
-    fn is_clean(self) -> Self {
+    fn shows_clean(self) -> Self {
         assert_clean("stdout", &self.stdout);
         assert_clean("stderr", &self.stderr);
         self
     }
 
-    fn is_clean_in_colour(self) -> Self {
+    fn shows_clean_in_colour(self) -> Self {
         assert_clean("stdout", &without_styles(&self.stdout));
         assert_clean("stderr", &without_styles(&self.stderr));
         self

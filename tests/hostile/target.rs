@@ -139,7 +139,7 @@ fn whatever_answers_nothing_is_taken_away() {
         let try_it = |bench: &Idcsync, of: &Sandbox| {
             bench.write("directory.ldif", &changed.text());
             let (run, requests) = of.requests_of(|| bench.run(&["sync"]));
-            let run = run.is_clean().never_says("panicked").never_says(of.scim().token());
+            let run = run.shows_clean().never_says("panicked").never_says(of.scim().token());
             assert!(matches!(run.code, 3 | 6), "{name}\n{}", run.report());
             assert!(requests.is_empty(), "{name}");
             assert!(run.stderr.len() < 20_000, "{name}\n{:.3000}", run.report());
