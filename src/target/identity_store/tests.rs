@@ -494,6 +494,12 @@ fn damaged() -> impl proptest::strategy::Strategy<Value = String> {
 }
 
 proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig {
+        // Some are asked for again and again.
+        cases: (proptest::prelude::ProptestConfig::default().cases / 4).max(1),
+        ..proptest::prelude::ProptestConfig::default()
+    })]
+
     #[test]
     fn a_damaged_answer_is_an_error_or_a_user(body in damaged(), status in proptest::sample::select(vec![200, 200, 400])) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
