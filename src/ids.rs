@@ -2,7 +2,7 @@
 //!
 //! The anchor is the directory's own immutable identifier; names, DNs and addresses are only attributes of it.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -129,6 +129,8 @@ pub enum DnError {
     BadEscape(String),
     #[error("`{0}` has an empty attribute type")]
     EmptyType(String),
+    #[error("`{0}` has an attribute type with characters that none has")]
+    BadType(String),
 }
 
 const RDN_SEPARATOR: char = '\u{0}';
@@ -188,7 +190,8 @@ impl Dn {
     pub fn leaf(&self) -> String {
         let first = split_unescaped(&self.text, &[',', ';']).first().copied().unwrap_or_default();
         let value = first.split_once('=').map_or(first, |(_, v)| v);
-        unescape(trim_value(value), &self.text).unwrap_or_else(|_| value.to_owned())
+        unescape(trim_value(value), &self.text)
+            .map_or_else(|_| value.to_owned(), |bytes| String::from_utf8_lossy(&bytes).into_owned())
     }
 }
 
@@ -217,20 +220,30 @@ fn normal_ava(ava: &str, whole: &str) -> Result<String, DnError> {
     if kind.is_empty() {
         return Err(DnError::EmptyType(whole.to_owned()));
     }
+    // A descriptor or an OID (RFC 4512 section 1.4); anything else could pass for several components of the key.
+    if !kind.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '.' | '_' | ';')) {
+        return Err(DnError::BadType(whole.to_owned()));
+    }
     let value = unescape(trim_value(value), whole)?;
     // caseIgnoreMatch folds case and squeezes inner spaces (RFC 4518 section 2.6.1). `+` and NUL that
     // belong to the value are kept apart from the separators of the key.
     let mut folded = String::with_capacity(value.len());
-    for word in value.split(' ').filter(|w| !w.is_empty()) {
+    for word in value.split(|b| *b == b' ').filter(|w| !w.is_empty()) {
         if !folded.is_empty() {
             folded.push(' ');
         }
-        for c in word.chars().flat_map(char::to_lowercase) {
-            match c {
-                '+' => folded.push_str("\\2b"),
-                '\\' => folded.push_str("\\5c"),
-                '\0' => folded.push_str("\\00"),
-                c => folded.push(c),
+        for chunk in word.utf8_chunks() {
+            for c in chunk.valid().chars().flat_map(char::to_lowercase) {
+                match c {
+                    '+' => folded.push_str("\\2b"),
+                    '\\' => folded.push_str("\\5c"),
+                    '\0' => folded.push_str("\\00"),
+                    c => folded.push(c),
+                }
+            }
+            // Names that differ in what is no text are not the same.
+            for byte in chunk.invalid() {
+                let _ = write!(folded, "\\{byte:02x}");
             }
         }
     }
@@ -245,19 +258,18 @@ fn trim_value(value: &str) -> &str {
     if backslashes % 2 == 1 && end.len() < start.len() { &start[..=end.len()] } else { end }
 }
 
-/// Undoes `\,`, `\2C` and quoting; hex pairs are bytes of UTF-8.
-fn unescape(value: &str, whole: &str) -> Result<String, DnError> {
+/// Undoes `\,`, `\2C` and quoting; hex pairs are bytes, as a rule of UTF-8.
+fn unescape(value: &str, whole: &str) -> Result<Vec<u8>, DnError> {
     let value = value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value);
     if !value.contains('\\') {
-        return Ok(value.to_owned());
+        return Ok(value.as_bytes().to_vec());
     }
     let mut bytes = Vec::with_capacity(value.len());
     let mut rest = value;
     while let Some(at) = rest.find('\\') {
         bytes.extend_from_slice(&rest.as_bytes()[..at]);
         let after = &rest[at + 1..];
-        let pair = after.get(..2).and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        if let Some(byte) = pair {
+        if let Some(byte) = hex_pair(after.as_bytes()) {
             bytes.push(byte);
             rest = &after[2..];
         } else {
@@ -267,7 +279,13 @@ fn unescape(value: &str, whole: &str) -> Result<String, DnError> {
         }
     }
     bytes.extend_from_slice(rest.as_bytes());
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    Ok(bytes)
+}
+
+/// Two hex digits; a sign, which the standard library would take for a part of the number, is none.
+fn hex_pair(bytes: &[u8]) -> Option<u8> {
+    let digit = |at: usize| char::from(*bytes.get(at)?).to_digit(16);
+    u8::try_from(digit(0)? * 16 + digit(1)?).ok()
 }
 
 impl PartialEq for Dn {
@@ -369,6 +387,8 @@ impl fmt::Display for CycleId {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn dn(text: &str) -> Dn {
@@ -383,6 +403,28 @@ mod tests {
         assert_eq!(dn("cn=a  b,dc=x"), dn("cn=a b,dc=x"));
         assert_ne!(dn("cn=a\\+ou=b,dc=x"), dn("cn=a+ou=b,dc=x"));
         assert_ne!(dn("cn=a\\,dc=x"), dn("cn=a,dc=x"));
+    }
+
+    #[test]
+    fn an_escaped_sign_is_no_hex_pair() {
+        assert_eq!(dn("cn=R\\+D,dc=x").leaf(), "R+D");
+        assert_eq!(dn("cn=R\\+D,dc=x"), dn("cn=R\\2BD,dc=x"));
+        assert_ne!(dn("cn=R\\+D,dc=x"), dn("cn=R\\0D,dc=x"));
+    }
+
+    #[test]
+    fn names_that_differ_in_what_is_no_text_differ() {
+        assert_ne!(dn("cn=a\\ff,dc=x"), dn("cn=a\\fe,dc=x"));
+        assert_ne!(dn("cn=a\\ff,dc=x"), dn("cn=a\\ef\\bf\\bd,dc=x"));
+        assert_eq!(dn("cn=a\\FF,dc=x"), dn("CN=A\\ff,DC=x"));
+    }
+
+    #[test]
+    fn a_type_cannot_hide_a_component() {
+        assert!(Dn::parse("cn=a,x\0dc=corp,dc=example").is_err());
+        assert!(Dn::parse("cn=a,\"ou\"=b").is_err());
+        assert!(Dn::parse("cn=a,o\\,u=b").is_err());
+        assert!(!dn("cn=a\\00dc=corp,dc=example").is_within(&dn("dc=corp,dc=example")));
     }
 
     #[test]
@@ -434,5 +476,38 @@ mod tests {
         assert_eq!(sid.as_str(), "S-1-5-32-544");
         assert_eq!(sid.rid(), Some(544));
         assert!(Sid::from_bytes(&bytes[..10]).is_none());
+    }
+
+    /// As a server may write the value: every byte escaped, or only what must be.
+    fn escaped(value: &str, all: bool) -> String {
+        value.bytes().fold(String::new(), |text, b| {
+            if all || !b.is_ascii_alphanumeric() {
+                format!("{text}\\{b:02X}")
+            } else {
+                text + &char::from(b).to_string()
+            }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_a_name_panic(text in "\\PC*|[a-c=,;+\\\\\"# 0-9A-F\0é]{0,40}") {
+            if let Ok(one) = Dn::parse(&text) {
+                prop_assert_eq!(&Dn::parse(one.as_str()).unwrap(), &one);
+                prop_assert!(one.is_within(&one));
+                let _ = (one.leaf(), one.dns_domain(), one.components().count());
+            }
+        }
+
+        #[test]
+        fn a_value_comes_back_however_it_is_escaped(value in "\\PC{1,20}|[\0-\x20,+\"\\\\<>;=#a-f0-9]{1,20}") {
+            let (one, other) = (escaped(&value, true), escaped(&value, false));
+            let (one, other) = (dn(&format!("CN={one},DC=x")), dn(&format!("cn={other} , dc=X")));
+            prop_assert_eq!(one.leaf(), value.as_str());
+            prop_assert_eq!(other.leaf(), value.as_str());
+            prop_assert_eq!(one.components().count(), 2);
+            prop_assert_eq!(&one, &other);
+            prop_assert!(one.is_within(&dn("dc=x")) && !one.is_within(&dn("dc=y")));
+        }
     }
 }

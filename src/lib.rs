@@ -13,7 +13,8 @@
 //! `ids`, `model`, `scope`, `mapping`, `plan` and `schedule` (when cycles run) are pure: no async, no clock, no I/O.
 //! `directory`, `target` and `state` know `model` and never each other (`deadline` is what they share of a lease);
 //! `apply` knows `plan` and the traits; only `cycle` knows the order. `run` is what `cli` and `service` do with a
-//! profile. `process` and `private_file` keep what is in memory and on disk from others of the same machine.
+//! profile. `printable` is for all of them: what of other people's text may be printed. `process` and `private_file` keep
+//! what is in memory and on disk from others of the same machine.
 
 pub mod apply;
 pub mod cli;
@@ -25,6 +26,7 @@ pub mod ids;
 pub mod mapping;
 pub mod model;
 pub mod plan;
+pub mod printable;
 pub mod private_file;
 pub mod process;
 pub mod run;

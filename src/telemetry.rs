@@ -1,6 +1,6 @@
 //! Logs to stderr, and error records: one JSON object for each finding that appears or goes, with AWS's fields.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,7 +13,7 @@ use crate::config::{Config, LogFormat, LogSettings};
 use crate::directory::{DirectorySettings, Servers};
 use crate::ids::IdentityStoreId;
 use crate::model::{Finding, Kind, Severity};
-use crate::plan::shown;
+use crate::printable::{self, shown};
 use crate::private_file;
 use crate::state::FindingChanges;
 
@@ -51,13 +51,38 @@ pub fn start(settings: &Settings) {
         LogFormat::Text => false,
         LogFormat::Json => true,
     };
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let styled = settings.color && !json;
+    let writer = move || Record { json, styled };
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     let started = if json {
         builder.json().flatten_event(true).with_current_span(true).try_init()
     } else {
         builder.with_ansi(settings.color).with_target(false).try_init()
     };
     drop(started);
+}
+
+/// Stderr, given one record at a time: whatever is in its fields, it is one line and moves nothing.
+struct Record {
+    json: bool,
+    styled: bool,
+}
+
+impl Write for Record {
+    fn write(&mut self, record: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(record);
+        let text = if self.json {
+            printable::json(&text).into_owned()
+        } else {
+            printable::record(&text, self.styled)
+        };
+        io::stderr().lock().write_all(text.as_bytes())?;
+        Ok(record.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Logs what appeared and what went, and copies it to the error log where there is one.
@@ -73,7 +98,7 @@ pub fn record_findings(config: &Config, store: &IdentityStoreId, changes: &Findi
             (_, Severity::Info) => info!(code, object = label, "{}", shown(&finding.message)),
             (_, _) => warn!(code, object = label, "{}", shown(&finding.message)),
         }
-        lines.push_str(&record.to_string());
+        lines.push_str(&printable::json(&record.to_string()));
         lines.push('\n');
     }
     if let Some(path) = config.log.error_log.as_ref().filter(|_| !lines.is_empty())

@@ -23,6 +23,7 @@ pub use exit::Exit;
 
 use crate::config::{Config, ConfigError};
 use crate::plan::Colors;
+use crate::printable;
 use crate::run::clock;
 use crate::telemetry;
 
@@ -128,18 +129,14 @@ struct Context {
 }
 
 impl Context {
-    /// Writes data. A closed pipe is no error: whoever read had enough.
+    /// Writes data.
     fn print(&self, text: &str) -> std::io::Result<()> {
-        let mut out = std::io::stdout().lock();
-        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-            Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-            other => other,
-        }
+        write_out(&printable::lines(text, self.colors == Colors::On))
     }
 
     fn print_json(&self, value: &impl serde::Serialize) -> std::io::Result<()> {
         let text = serde_json::to_string_pretty(value).map_err(std::io::Error::other)?;
-        self.print(&(text + "\n"))
+        write_out(&printable::json(&(text + "\n")))
     }
 
     /// Data of either sort, by `--output`.
@@ -163,6 +160,7 @@ impl Context {
     }
 
     fn complain(&self, text: &str) {
+        let text = printable::lines(text, self.stderr_color());
         // Nobody is left to tell that stderr is gone.
         let _ = writeln!(std::io::stderr().lock(), "{text}");
     }
@@ -220,6 +218,15 @@ impl Context {
 
     fn width(&self) -> usize {
         std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok()).unwrap_or(100)
+    }
+}
+
+/// A closed pipe is no error: whoever read had enough.
+fn write_out(text: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
     }
 }
 
@@ -288,7 +295,8 @@ async fn run(context: &Context, command: Command) -> Exit {
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "idcsync", &mut text);
-            match context.print(&String::from_utf8_lossy(&text)) {
+            // Ours from end to end, tabs and all.
+            match write_out(&String::from_utf8_lossy(&text)) {
                 Ok(()) => Exit::Done,
                 Err(_) => Exit::Unexpected,
             }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::{Context, Exit};
 use crate::ids::Fingerprint;
 use crate::plan::{ApprovedPlan, PlanView, SCHEMA, StepNo, shown};
+use crate::printable::JsonWriter;
 use crate::private_file;
 
 /// More than the plan of any store comes to; what is longer is something else.
@@ -63,7 +64,7 @@ pub fn write(path: &Path, view: &PlanView<'_>) -> Result<(), PlanFileError> {
 
 fn fill(path: &Path, view: &PlanView<'_>) -> io::Result<()> {
     let mut file = BufWriter::new(OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?);
-    serde_json::to_writer_pretty(&mut file, view).map_err(io::Error::from)?;
+    serde_json::to_writer_pretty(JsonWriter(&mut file), view).map_err(io::Error::from)?;
     file.write_all(b"\n")?;
     file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
 }
@@ -260,6 +261,8 @@ pub fn explain(context: &Context, error: &PlanFileError) -> Exit {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn read(text: &str) -> Result<PlanFile, String> {
@@ -293,5 +296,33 @@ mod tests {
         }
         let bare = r#"{"schema": "idcsync/plan/v1", "profile": "corp", "steps": [{"action": "x"}]}"#;
         assert!(read(bare).unwrap_err().contains("missing field `fingerprint`"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_file_makes_it_panic_and_none_has_more_steps_than_are_in_it(
+            edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3_u8), 0..6),
+            noise in prop::collection::vec(any::<u8>(), 0..60),
+        ) {
+            let mut bytes = br#"{"schema": "idcsync/plan/v1", "plan": "x", "profile": "corp", "full": true, "steps": [
+                {"step": 1, "action": "add-member", "object": {"kind": "group", "label": "Team"},
+                 "member": {"label": "a"}, "fingerprint": "f1"}]}"#.to_vec();
+            for (at, byte, how) in edits {
+                let at = at.index(bytes.len());
+                match how {
+                    0 => bytes[at] = byte,
+                    1 => bytes.insert(at, byte),
+                    _ => { bytes.remove(at); }
+                }
+            }
+            for bytes in [bytes, noise] {
+                if let Ok(file) = PlanFile::of(&bytes, Path::new("p.json"), "corp") {
+                    prop_assert!(file.fingerprints().len() <= 1);
+                    file.steps.values().map(line).for_each(|line| {
+                        assert!(!line.chars().any(crate::printable::is_hidden));
+                    });
+                }
+            }
+        }
     }
 }

@@ -409,8 +409,14 @@ fn findings_text(findings: &[Finding]) -> String {
         kinds.entry(kind).or_default().insert(shown(&finding.subject.label));
     }
     let mut text = format!("\nFindings ({}):\n", findings.len());
+    let mut lines: BTreeMap<Code, usize> = BTreeMap::new();
     for ((_, code, message), labels) in kinds {
         let (message, count) = (shown(message), labels.len());
+        let line = lines.entry(code).or_default();
+        *line += 1;
+        if *line > LINES {
+            continue;
+        }
         // Writing to a String cannot fail.
         let _ = match labels.first() {
             Some(only) if count == 1 => writeln!(text, "  {code} {only}: {message}"),
@@ -426,8 +432,14 @@ fn findings_text(findings: &[Finding]) -> String {
             }
         };
     }
+    for (code, count) in lines.into_iter().filter(|(_, count)| *count > LINES) {
+        let _ = writeln!(text, "  {code}: and {} more (--output json has all)", count - LINES);
+    }
     text
 }
+
+/// So many lines has one code: a group may have a hundred thousand members that cannot be read.
+const LINES: usize = 100;
 
 /// So many objects of one kind of finding are named.
 const NAMED: usize = 10;

@@ -56,13 +56,23 @@ pub struct Diagnostics {
     /// The file's text, with what looks like a secret masked: snippets of it are shown.
     text: String,
     list: Vec<Diagnostic>,
+    /// Problems that were met beyond those in the list.
+    more: usize,
 }
 
+/// Whoever has more than these to mend has got hold of the wrong file. Each costs a walk through the file.
+const MOST: usize = 100;
+/// Bytes of the line that is shown around a problem.
+const LONGEST_LINE: usize = 2000;
+
 impl Diagnostics {
-    pub(super) fn new(file: &Path, text: &str, severity: Severity, problems: Vec<Problem>) -> Self {
+    pub(super) fn new(file: &Path, text: &str, severity: Severity, mut problems: Vec<Problem>) -> Self {
         let file = file.display().to_string();
-        let mut list: Vec<Diagnostic> = problems
+        problems.sort_by_key(|p| (p.span.start, p.span.end));
+        let more = problems.len().saturating_sub(MOST);
+        let list: Vec<Diagnostic> = problems
             .into_iter()
+            .take(MOST)
             .map(|p| {
                 let (line, column) = position(text, p.span.start);
                 Diagnostic {
@@ -78,8 +88,7 @@ impl Diagnostics {
                 }
             })
             .collect();
-        list.sort_by_key(|d| (d.span.start, d.span.end));
-        Self { file, text: mask(text), list }
+        Self { file, text: mask(text), list, more }
     }
 
     pub fn file(&self) -> &str {
@@ -88,6 +97,11 @@ impl Diagnostics {
 
     pub fn list(&self) -> &[Diagnostic] {
         &self.list
+    }
+
+    /// How many problems there are, those included that are not in the list.
+    pub fn count(&self) -> usize {
+        self.list.len() + self.more
     }
 
     pub fn is_empty(&self) -> bool {
@@ -106,7 +120,12 @@ impl Diagnostics {
             if !out.is_empty() {
                 out.push('\n');
             }
-            match handler.render_report(&mut one, &Shown { diagnostic, source: &source }) {
+            let rendered = if self.line_around(diagnostic) > LONGEST_LINE {
+                Err(fmt::Error)
+            } else {
+                handler.render_report(&mut one, &Shown { diagnostic, source: &source })
+            };
+            match rendered {
                 Ok(()) => out.push_str(&one),
                 Err(fmt::Error) => {
                     out.push_str(&diagnostic.to_string());
@@ -114,7 +133,21 @@ impl Diagnostics {
                 }
             }
         }
+        if self.more > 0 {
+            out.push_str(&format!("\nand {} more\n", self.more));
+        }
         out
+    }
+
+    /// The bytes of the lines that the problem is in.
+    fn line_around(&self, diagnostic: &Diagnostic) -> usize {
+        let places = diagnostic.also.iter().map(|(span, _)| span).chain([&diagnostic.span]);
+        let length = |span: &Range<usize>| {
+            let start = self.text.get(..span.start)?.rfind('\n').map_or(0, |nl| nl + 1);
+            let rest = self.text.get(span.end..)?;
+            Some(span.end - start + rest.find('\n').unwrap_or(rest.len()))
+        };
+        places.filter_map(length).max().unwrap_or_default()
     }
 }
 

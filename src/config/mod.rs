@@ -16,17 +16,21 @@ mod settings;
 mod tests;
 mod values;
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use settings::{Config, LogFormat, LogSettings, ScopeSettings, ServiceSettings, StateSettings};
+
+/// More than a scope of 100,000 names comes to.
+const LONGEST: u64 = 16 << 20;
 
 /// Why there is no config.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     #[error("cannot read the config file {}", path.display())]
     Read { path: PathBuf, source: std::io::Error },
-    #[error("the config file {} has {} error{}", .0.file(), .0.list().len(), if .0.list().len() == 1 { "" } else { "s" })]
+    #[error("the config file {} has {} error{}", .0.file(), .0.count(), if .0.count() == 1 { "" } else { "s" })]
     Invalid(Diagnostics),
 }
 
@@ -48,8 +52,14 @@ pub fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
 impl Config {
     /// Reads and checks the file. Relative paths in it start where it is.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let bytes =
-            std::fs::read(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let failed = |source| ConfigError::Read { path: path.to_owned(), source };
+        let mut bytes = Vec::new();
+        let file = std::fs::File::open(path).map_err(failed)?;
+        file.take(LONGEST + 1).read_to_end(&mut bytes).map_err(failed)?;
+        if bytes.len() as u64 > LONGEST {
+            let what = format!("it has more than {LONGEST} bytes, so it is something else");
+            return Err(failed(std::io::Error::new(std::io::ErrorKind::FileTooLarge, what)));
+        }
         Self::from_bytes(&bytes, path)
     }
 

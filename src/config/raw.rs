@@ -10,6 +10,7 @@ use toml::de::{DeTable, DeValue};
 use super::diagnostic::{Problem, names_a_secret};
 use super::keys::{self, Shape, nearest};
 use super::literal;
+use crate::printable::is_hidden;
 
 pub(super) type Span = Range<usize>;
 
@@ -131,7 +132,7 @@ fn push(list: &mut Vec<Problem>, problem: Problem) -> &mut Problem {
 /// A name from the file, short enough to be repeated in a message.
 pub(super) fn shown(name: &str) -> String {
     const MOST: usize = 60;
-    let clean: String = name.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    let clean: String = name.chars().map(|c| if is_hidden(c) { '\u{fffd}' } else { c }).collect();
     if clean.chars().count() <= MOST { clean } else { clean.chars().take(MOST).chain(['…']).collect() }
 }
 

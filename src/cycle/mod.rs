@@ -37,6 +37,7 @@ use crate::ids::{CycleId, Fingerprint, IdentityStoreId};
 use crate::mapping::Mapping;
 use crate::model::{Code, Finding, Known, Wanted};
 use crate::plan::{ApprovedPlan, Elapsed, Policy};
+use crate::printable::shown;
 use crate::scope::NestedGroups;
 use crate::state::{CycleKind, CycleOutcome, FindingChanges, State, StateError};
 use crate::target::{Target, TargetError};
@@ -240,7 +241,7 @@ async fn stand(
     state.replace_findings(now, &now_standing).await
 }
 
-/// An error with what caused it, in one line; what only repeats is left out.
+/// An error with what caused it, in one line that may be printed; what only repeats is left out.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -252,5 +253,5 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         }
         source = cause.source();
     }
-    text
+    shown(&text)
 }

@@ -222,9 +222,11 @@ pub(super) fn generalized_time(text: &str) -> Option<Timestamp> {
         Some(at) if text[at..].starts_with('Z') => (&text[..at], 0),
         Some(at) => {
             let (sign, digits) = text[at..].split_at(1);
-            let hours: i32 = digits.get(..2)?.parse().ok()?;
-            let minutes: i32 =
-                digits.get(2..).filter(|m| !m.is_empty()).map_or(Some(0), |m| m.parse().ok())?;
+            if !matches!(digits.len(), 2 | 4) || !digits.bytes().all(|b| b.is_ascii_digit()) {
+                return None;
+            }
+            let hours: i32 = digits[..2].parse().ok()?;
+            let minutes: i32 = if digits.len() == 4 { digits[2..].parse().ok()? } else { 0 };
             let seconds = (hours * 60 + minutes) * 60;
             (&text[..at], if sign == "-" { -seconds } else { seconds })
         }
@@ -270,6 +272,8 @@ pub(super) fn name(
 #[cfg(test)]
 pub(super) mod tests {
     use std::sync::Arc;
+
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -356,6 +360,10 @@ pub(super) mod tests {
         assert_eq!(at("20261103120000Z").as_deref(), Some("2026-11-03T12:00:00Z"));
         assert_eq!(at("202611031200+0130").as_deref(), Some("2026-11-03T10:30:00Z"));
         assert_eq!(at("2026110312-01").as_deref(), Some("2026-11-03T13:00:00Z"));
+        for odd in ["20261103120000+0035791395", "20261103120000+-1", "20261103120000+", "20261103120000+1é"]
+        {
+            assert_eq!(at(odd), None, "{odd}");
+        }
         assert_eq!(at("20261103120000.999Z").as_deref(), Some("2026-11-03T12:00:00Z"));
         assert_eq!(at("2026110312.5Z").as_deref(), Some("2026-11-03T12:30:00Z"));
         assert_eq!(at("202611031200,25+0100").as_deref(), Some("2026-11-03T11:00:15Z"));
@@ -370,5 +378,23 @@ pub(super) mod tests {
         assert_eq!(without_unique_id("cn=a,dc=x#'0101'B"), "cn=a,dc=x");
         assert_eq!(without_unique_id("cn=a#b,dc=x"), "cn=a#b,dc=x");
         assert_eq!(without_unique_id("cn=a,dc=x"), "cn=a,dc=x");
+    }
+
+    proptest! {
+        #[test]
+        fn no_value_makes_an_entry_panic(
+            time in "[0-9]{0,20}[.,]?[0-9]{0,12}(Z|[+-][0-9+-]{0,12})?|\\PC*",
+            value in prop::collection::vec(any::<u8>(), 0..40),
+            name in "objectsid|objectguid|grouptype|useraccountcontrol|accountexpires|entryuuid|whencreated",
+        ) {
+            let _ = generalized_time(&time);
+            let _ = without_unique_id(&time);
+            let mut entry = user(&[("userAccountControl", &["512"])]);
+            entry.attributes.push((Arc::from(name.as_str()), vec![value]));
+            let now = Timestamp::UNIX_EPOCH;
+            for kind in [AD, DirectoryKind::Ldap] {
+                let _ = (sort(kind, &entry), account(kind, &entry, now), created(kind, &entry), sid(&entry));
+            }
+        }
     }
 }

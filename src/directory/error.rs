@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::ids::Dn;
 use crate::model::Code;
+use crate::printable::brief;
 use crate::secret::SecretError;
 
 use super::ldif::LdifError;
@@ -169,10 +170,10 @@ impl BindRefusal {
             // Some servers tell a missing entry or a missing password apart from a wrong one.
             (32 | 34, _) => Self::NoSuchAccount,
             (8 | 13, _) => Self::NeedsTls,
-            (7, _) => Self::Method(text.trim().to_owned()),
+            (7, _) => Self::Method(brief(text)),
             (48, _) => Self::Method("the account has no password that fits".to_owned()),
             (19, _) if text.to_lowercase().contains("lock") => Self::Locked,
-            _ => Self::Other { code, text: printable(text) },
+            _ => Self::Other { code, text: brief(text) },
         }
     }
 
@@ -180,12 +181,6 @@ impl BindRefusal {
     pub fn lies_with_the_account(&self) -> bool {
         !matches!(self, Self::NeedsTls | Self::ChannelBinding | Self::Method(_) | Self::Other { .. })
     }
-}
-
-/// A server's message, fit for one line.
-pub(super) fn printable(text: &str) -> String {
-    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    line.trim().chars().take(300).collect()
 }
 
 #[cfg(test)]

@@ -282,16 +282,23 @@ fn unescape(text: &str) -> Result<Vec<u8>, String> {
             rest = after;
             continue;
         }
-        let pair = after.get(..2).and_then(|p| std::str::from_utf8(p).ok());
-        let byte = pair.and_then(|p| u8::from_str_radix(p, 16).ok());
+        let byte = hex_pair(after);
         bytes.push(byte.ok_or_else(|| format!("`{text}`: a backslash must be followed by two hex digits"))?);
         rest = &after[2..];
     }
     Ok(bytes)
 }
 
+/// A sign, which the standard library would take for a part of the number, is no hex digit.
+pub(super) fn hex_pair(bytes: &[u8]) -> Option<u8> {
+    let digit = |at: usize| char::from(*bytes.get(at)?).to_digit(16);
+    u8::try_from(digit(0)? * 16 + digit(1)?).ok()
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::super::entry::tests::raw;
     use super::*;
 
@@ -349,7 +356,23 @@ mod tests {
         assert!(check_filter("(a)").unwrap_err().contains("no `=`"));
         assert!(check_filter("(a b=c)").unwrap_err().contains("not the name"));
         assert!(check_filter("(a=\\zz)").unwrap_err().contains("hex"));
+        assert!(check_filter("(a=\\+f)").unwrap_err().contains("hex"));
         assert!(check_filter(&format!("{}(a=b){}", "(!".repeat(100), ")".repeat(100))).is_err());
         assert!(check_filter("").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_a_filter_panic(text in "\\PC*|[()&|!=<>~:*\\\\a-f0-9. é]{0,60}") {
+            let valid = check_filter(&text);
+            let entry = raw("CN=a,DC=x", &[("a", &["b", "7", "c=d"]), ("b", &[""])]);
+            let dn = Dn::parse(&entry.dn).unwrap();
+            if let Ok(filter) = Filter::parse(&wrapped(&text)) {
+                let _ = (filter.evaluate(&entry, &dn), filter.attributes());
+            }
+            if valid.is_ok() {
+                prop_assert!(ldap3::parse_filter(wrapped(&text)).is_ok());
+            }
+        }
     }
 }

@@ -116,7 +116,10 @@ pub(super) fn fold(text: &str) -> String {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use proptest::prelude::*;
+
     use super::super::entry::tests::raw;
+    use super::super::filter::Filter;
     use super::*;
 
     pub(in crate::directory) fn facts(kind: DirectoryKind) -> Facts {
@@ -192,5 +195,57 @@ pub(super) mod tests {
         assert!(is("x@B.example"));
         assert!(is("cn=a,dc=CORP,dc=example"));
         assert!(!is("aws"));
+    }
+
+    /// The one condition, or the two, that the filter stands for.
+    fn equalities(filter: &str) -> Vec<(String, Vec<u8>)> {
+        assert!(ldap3::parse_filter(filter).is_ok(), "{filter}");
+        match Filter::parse(filter).unwrap() {
+            Filter::Equal(attribute, value) => vec![(attribute, value)],
+            Filter::Or(list) => list
+                .into_iter()
+                .map(|each| match each {
+                    Filter::Equal(attribute, value) => (attribute, value),
+                    other => panic!("{other:?}"),
+                })
+                .collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn names_that_were_made_to_be_filters_are_names() {
+        for name in
+            ["*)(objectClass=*", "a\\00", "(|(x=*))", "*", "a)(&", "\"'`", "é\u{202e}\0", "\\2a", "a*b\\"]
+        {
+            let sent = filter(
+                &facts(DirectoryKind::ActiveDirectory),
+                Kind::User,
+                &NameForm::Account(name.to_owned()),
+            );
+            let expected = vec![("samaccountname".to_owned(), name.as_bytes().to_vec())];
+            assert_eq!(equalities(&sent.unwrap()), expected, "{name}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_filter_asks_for_exactly_the_name(name in "\\PC{0,30}|[\0-\x7f]{0,30}|[()*\\\\&|!=a0]{0,12}", ad in proptest::bool::ANY) {
+            let kind = if ad { DirectoryKind::ActiveDirectory } else { DirectoryKind::Ldap };
+            let facts = facts(kind);
+            for kind in [Kind::User, Kind::Group] {
+                let form = NameForm::of(&name);
+                let Ok(sent) = filter(&facts, kind, &form) else { continue };
+                let wanted = match &form {
+                    NameForm::Account(text) | NameForm::Address(text) => text.clone(),
+                    NameForm::Domain { name, .. } => name.clone(),
+                    NameForm::Dn(dn) => dn.as_str().to_owned(),
+                    NameForm::Anchor(_) => continue,
+                };
+                for (_, value) in equalities(&sent) {
+                    prop_assert_eq!(&value, wanted.as_bytes(), "{}", sent);
+                }
+            }
+        }
     }
 }

@@ -66,6 +66,8 @@ impl Progress {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn span(name: &str) -> Span {
@@ -104,5 +106,24 @@ mod tests {
         assert!(after_one().take(span("member;range=1501-*"), 3).is_err());
         assert!(after_one().take(span("member;range=1500-1499"), 0).is_err());
         assert!(after_one().take(span("member;range=1500-2999"), 1499).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_name_makes_a_range_panic_and_no_parts_go_on_for_ever(
+            text in "member;range=[0-9*+-]{0,24}|\\PC*",
+            parts in prop::collection::vec((any::<u32>(), prop::option::of(any::<u32>()), any::<usize>()), 0..20),
+        ) {
+            let mut progress = Progress::default();
+            if let Some((_, Ok(span))) = split(&text) {
+                let _ = progress.take(span, 3);
+            }
+            for (low, high, count) in parts {
+                let (before, span) = (progress.next(), Span { low, high });
+                if progress.take(span, count) == Ok(false) {
+                    prop_assert!(progress.next() > before);
+                }
+            }
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+use super::filter::hex_pair;
 use crate::ids::{Anchor, Dn};
 use crate::model::{DirectoryKind, Shortfall, ShortfallKind};
 
@@ -75,10 +76,7 @@ fn percent_decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&first, after)) = rest.split_first() {
-        let pair = (first == b'%').then(|| after.get(..2)).flatten();
-        let byte =
-            pair.and_then(|p| std::str::from_utf8(p).ok()).and_then(|p| u8::from_str_radix(p, 16).ok());
-        match byte {
+        match (first == b'%').then(|| hex_pair(after)).flatten() {
             Some(byte) => {
                 bytes.push(byte);
                 rest = &after[2..];

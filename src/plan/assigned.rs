@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 
 use super::approve::ApprovedPlan;
 use super::step::{Action, StepNo};
-use super::text::{counted, shown};
+use super::text::counted;
 use crate::ids::{LinkNo, TargetId};
 use crate::model::{Assignment, Kind};
+use crate::printable::shown;
 
 /// What was found out about a plan's objects.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

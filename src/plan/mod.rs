@@ -24,6 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+pub use crate::printable::shown;
 pub use approve::{ApprovedPlan, Hold};
 pub use assigned::{Assigned, summary};
 pub use batch::{Batch, batches};
@@ -42,7 +43,7 @@ pub use repair::{
 pub use step::{
     Action, Base, Change, Confirmed, Plan, PlanObject, Purpose, Reason, Sort, Step, StepNo, Withheld,
 };
-pub use text::{Colors, render, shown};
+pub use text::{Colors, render};
 
 use crate::ids::{Anchor, LinkNo};
 use crate::model::{Absence, Capabilities, Desired, DisableCause, Fate, Known, Observed, UserAttribute};

@@ -9,6 +9,7 @@ use super::assigned::Assigned;
 use super::step::{Action, Plan, Purpose, Reason, Sort, Step, StepNo};
 use crate::ids::LinkNo;
 use crate::model::{DisableHow, GroupAttributes, Kind};
+use crate::printable::shown;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Colors {
@@ -30,27 +31,6 @@ impl Colors {
             Self::Off => text.to_owned(),
         }
     }
-}
-
-/// A value as it may be printed: control characters, and those that change the direction of text, are escaped, so
-/// that a directory value cannot move the cursor or disguise itself.
-pub fn shown(text: &str) -> String {
-    text.chars()
-        .flat_map(|c| {
-            let (escaped, plain) =
-                if is_hidden(c) { (Some(c.escape_default()), None) } else { (None, Some(c)) };
-            escaped.into_iter().flatten().chain(plain)
-        })
-        .collect()
-}
-
-/// Control characters, and what a terminal shows as nothing, as a new line or as a change of direction
-/// (Unicode's categories Cc, Cf, Zl and Zp).
-fn is_hidden(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 impl fmt::Display for Reason {

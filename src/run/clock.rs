@@ -60,6 +60,8 @@ fn parse(text: &str) -> Option<SignedDuration> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -68,6 +70,13 @@ mod tests {
         assert_eq!(parse("-90m 5s"), Some(SignedDuration::from_secs(-5405)));
         for wrong in ["", "28", "1w", "1h-2m", "x", "--1h"] {
             assert_eq!(parse(wrong), None, "{wrong}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_a_shift_panic(text in "-?([0-9]{1,22} ?[dhms]? ?){0,4}|\\PC*") {
+            let _ = parse(&text);
         }
     }
 }

@@ -124,6 +124,8 @@ pub fn pause_json(config: &Config, pause: Option<&Pause>, before: Option<&Pause>
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -138,5 +140,16 @@ mod tests {
         assert_eq!(at("0s").unwrap_err(), "2026-03-01T12:00:00Z has gone by");
         assert!(at("tomorrow").unwrap_err().contains("nor a span"));
         assert!(at("99999999w").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_end_of_a_pause_panic(text in "([0-9]{1,22} ?[dhmsw]? ?){0,4}|[0-9TZ:+-]{0,30}|\\PC*") {
+            if let Ok(end) = PauseEnd::parse(&text) {
+                let _ = end.after(Timestamp::MAX);
+                let _ = end.after(Timestamp::UNIX_EPOCH);
+            }
+            let _ = crate::config::parse_duration(&text);
+        }
     }
 }

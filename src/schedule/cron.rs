@@ -165,6 +165,8 @@ fn names_every_hour(hours: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn place(text: &str) -> (usize, usize, String) {
@@ -272,6 +274,13 @@ mod tests {
             ("0 0 1 * *", 24 * 60),
         ] {
             assert_eq!(Cron::parse(text).unwrap().shortest(), SignedDuration::from_mins(minutes), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_a_cron_line_panic(text in "([0-9*,/LW#?-]{1,8} ){0,6}[A-Za-z0-9*]{0,4}|@[a-z]{0,9}|\\PC*") {
+            let _ = Cron::parse(&text);
         }
     }
 }

@@ -6,7 +6,9 @@ pub(super) fn decode(text: &str) -> Result<String, &'static str> {
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('%') {
         bytes.extend_from_slice(before.as_bytes());
-        let byte = after.get(..2).and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        // A sign, which the standard library would take for a part of the number, is no hex digit.
+        let hex = after.get(..2).filter(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()));
+        let byte = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok());
         bytes.push(byte.ok_or("`%` must be followed by two hex digits; write %25 for `%` itself")?);
         rest = &after[2..];
     }

@@ -196,6 +196,8 @@ fn decode_path(text: &str) -> Result<String, &'static str> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn parse(text: &str) -> Result<StateUrl> {
@@ -256,5 +258,18 @@ mod tests {
         assert!(parse("sqlite:a.db").unwrap().with_password(source()).is_err());
         assert!(parse("postgres://me:p@h/d").unwrap().with_password(source()).is_err());
         assert!(parse("postgres://me@h/d").unwrap().with_password(source()).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_a_url_panic_and_no_error_tells_the_password(
+            text in "(sqlite|postgres|postgresql|://|:|/|@|%|%2F|\\?|&|=|#|sslmode|host|[a-z0-9.]|é){0,14}|\\PC*",
+            tail in "[a-z:/?%@#=]{0,10}",
+        ) {
+            let _ = parse(&text);
+            if let Err(error) = parse(&format!("postgres://user:geheim12@{tail}")) {
+                prop_assert!(!format!("{error} {error:?}").contains("geheim12"), "{}", tail);
+            }
+        }
     }
 }

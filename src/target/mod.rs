@@ -163,6 +163,9 @@ impl std::ops::Add for Usage {
     }
 }
 
+/// A page of users has a few hundred kilobytes at most.
+const LONGEST_ANSWER: usize = 16 << 20;
+
 const LISTING_CUT: &str = "ListingCut";
 
 /// Why a call had no effect, or that its effect is not known.

@@ -74,6 +74,8 @@ impl Pacing {
     }
 }
 
+const LONGEST_ASKED: Duration = Duration::from_secs(24 * 60 * 60);
+
 const LEASE_ENDING: &str = "LeaseEnding";
 const LEASE_ENDING_MESSAGE: &str = "not sent: the lease of this run is over or about to end, and was not renewed. The \
     state database did not answer in time, or another run has taken over; the next cycle goes on from here";
@@ -298,7 +300,8 @@ impl Pacer {
         let doubled =
             self.pacing.first_pause.saturating_mul(1_u32.checked_shl(attempt - 1).unwrap_or(u32::MAX));
         match failure.retry_after {
-            Some(asked) => asked + self.pacing.first_pause.mul_f64(fraction()),
+            // Longer than any call waits; and of an absurd number nothing can be added up.
+            Some(asked) => asked.min(LONGEST_ASKED) + self.pacing.first_pause.mul_f64(fraction()),
             None => doubled.min(self.pacing.longest_pause).mul_f64(fraction()),
         }
     }

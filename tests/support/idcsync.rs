@@ -104,13 +104,7 @@ impl Idcsync {
 }
 
 fn finish(mut command: Command, arguments: &[&str]) -> Run {
-    let output = output(&mut command);
-    Run {
-        code: output.status.code().unwrap_or_else(|| panic!("idcsync was ended by {}", output.status)),
-        stdout: String::from_utf8(output.stdout).expect("idcsync writes UTF-8"),
-        stderr: String::from_utf8(output.stderr).expect("idcsync writes UTF-8"),
-        arguments: arguments.join(" "),
-    }
+    Run::of(&output(&mut command), arguments)
 }
 
 fn program() -> Command {
@@ -144,6 +138,18 @@ fn collect(dir: &Path, files: &mut Files) {
 }
 
 impl Run {
+    pub fn of(output: &std::process::Output, arguments: &[&str]) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("idcsync writes UTF-8");
+        Self {
+            code: output.status.code().unwrap_or_else(|| {
+                panic!("idcsync was ended by {}: {}", output.status, String::from_utf8_lossy(&output.stderr))
+            }),
+            stdout: text(&output.stdout),
+            stderr: text(&output.stderr),
+            arguments: arguments.join(" "),
+        }
+    }
+
     /// Panics, with all that was printed, unless this was the exit code.
     #[track_caller]
     pub fn exits(self, code: i32) -> Self {

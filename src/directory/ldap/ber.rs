@@ -30,6 +30,8 @@ pub(super) fn elements(mut bytes: &[u8]) -> Option<Vec<(u8, &[u8])>> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -38,6 +40,15 @@ mod tests {
         assert_eq!(elements(&[]), Some(vec![]));
         for bad in [&[2][..], &[2, 2, 1], &[4, 0x85, 0, 0, 0, 0, 1, 1], &[4, 0x82, 1], &[2, 1, 1, 4]] {
             assert_eq!(elements(bad), None, "{bad:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic_and_elements_are_of_the_whole(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+            if let Some(list) = elements(&bytes) {
+                prop_assert!(list.iter().map(|(_, content)| content.len() + 2).sum::<usize>() <= bytes.len());
+            }
         }
     }
 }

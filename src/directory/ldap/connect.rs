@@ -4,18 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, LdapError, LdapResult};
+use ldap3::{LdapConnAsync, LdapConnSettings, LdapError, LdapResult, StdStream};
 use rustls::ClientConfig;
 use secrecy::ExposeSecret;
 use tracing::debug;
 
 use super::facts::{self, Learned};
+use super::guard::{self, Line, Verdict};
 use super::search::LdapReader;
 use super::session::Session;
 use super::tls;
 use super::wire::{Connection, Network};
-use crate::directory::error::{BindRefusal, DirectoryError, ServerFailure, printable};
+use crate::directory::error::{BindRefusal, DirectoryError, ServerFailure};
 use crate::directory::settings::{Bind, LdapSettings};
+use crate::printable::brief;
 
 /// Everything that can be made ready, or refused, before anything is sent.
 pub(in crate::directory) struct Opener<'a> {
@@ -74,21 +76,42 @@ impl<'a> Opener<'a> {
             return network.connect(url).await.map(Session::new);
         }
         let secure = self.permitted(url).map_err(Setback::Final)?;
+        #[cfg(feature = "gssapi")]
+        if matches!(settings.bind, Bind::Gssapi) {
+            let connection = self.unguarded(url, secure).await?;
+            self.bind(&connection, url).await?;
+            return Ok(Session::new(Box::new(connection)));
+        }
+        let (host, port) = place(url).ok_or_else(|| bad_url(url))?;
+        let limit = settings.timeout;
+        let tls = (secure != Security::None).then(|| self.tls.clone());
+        let connecting = guard::connect(host, port, tls, secure == Security::StartTls);
+        let line = match tokio::time::timeout(limit, connecting).await {
+            Ok(line) => line.map_err(Setback::Next)?,
+            Err(_) => return Err(Setback::Next(ServerFailure::Timeout { stage: "connecting", limit })),
+        };
+        let connection = guarded(line, limit).await.map_err(|e| connect_failure(e, url, limit))?;
+        self.bind(&connection, url).await?;
+        Ok(Session::new(Box::new(connection)))
+    }
+
+    /// Straight to the library: what Kerberos seals only the library can open.
+    #[cfg(feature = "gssapi")]
+    async fn unguarded(&self, url: &str, secure: Security) -> Result<Connection, Setback> {
+        let limit = self.settings.timeout;
         let connection = LdapConnSettings::new()
-            .set_conn_timeout(settings.timeout)
+            .set_conn_timeout(limit)
             .set_config(self.tls.clone())
             .set_starttls(secure == Security::StartTls);
         let (driver, ldap) = LdapConnAsync::with_settings(connection, url)
             .await
-            .map_err(|error| connect_failure(error, url, settings.timeout))?;
+            .map_err(|error| connect_failure(error, url, limit))?;
         let driver = tokio::spawn(async move {
             if let Err(error) = driver.drive().await {
                 debug!(%error, "the connection to the directory ended");
             }
         });
-        let connection = Connection::new(ldap, driver, settings.timeout);
-        self.bind(connection.handle(), url).await?;
-        Ok(Session::new(Box::new(connection)))
+        Ok(Connection::new(ldap, driver, limit, Verdict::default()))
     }
 
     /// How the connection is protected; an error where a password would not be.
@@ -112,7 +135,8 @@ impl<'a> Opener<'a> {
         }
     }
 
-    async fn bind(&self, mut ldap: Ldap, url: &str) -> Result<(), Setback> {
+    async fn bind(&self, connection: &Connection, url: &str) -> Result<(), Setback> {
+        let mut ldap = connection.handle();
         let limit = self.settings.timeout;
         let answer = match &self.settings.bind {
             Bind::Simple { dn, password } => {
@@ -134,7 +158,7 @@ impl<'a> Opener<'a> {
         let result = match answer {
             Err(_) => return Err(Setback::Next(ServerFailure::Timeout { stage, limit })),
             Ok(Err(error)) => {
-                let detail = printable(&error.to_string());
+                let detail = connection.verdict().map_or_else(|| brief(&error.to_string()), str::to_owned);
                 return Err(Setback::Next(ServerFailure::Lost { stage, detail }));
             }
             Ok(Ok(result)) => result,
@@ -171,6 +195,44 @@ enum Security {
     None,
 }
 
+/// The library on one end of a pair of sockets, the server on the other, and the relay between them.
+async fn guarded(line: Box<dyn Line>, timeout: Duration) -> Result<Connection, LdapError> {
+    let (near, far) = std::os::unix::net::UnixStream::pair()?;
+    far.set_nonblocking(true)?;
+    let far = tokio::net::UnixStream::from_std(far)?;
+    let connection = LdapConnSettings::new().set_std_stream(StdStream::Unix(near));
+    let (driver, ldap) = LdapConnAsync::with_settings(connection, "ldapi://guarded").await?;
+    let verdict = Verdict::default();
+    let relayed = guard::relay(line, far, verdict.clone());
+    let task = tokio::spawn(async move {
+        let mut relayed = Box::pin(relayed);
+        let mut driven = Box::pin(driver.drive());
+        let result = tokio::select! {
+            result = &mut driven => {
+                // What was sent last is on its way.
+                let _ = tokio::time::timeout(Duration::from_secs(1), relayed).await;
+                result
+            }
+            () = &mut relayed => driven.await,
+        };
+        if let Err(error) = result {
+            debug!(%error, "the connection to the directory ended");
+        }
+    });
+    Ok(Connection::new(ldap, task, timeout, verdict))
+}
+
+/// Host and port of a url.
+fn place(url: &str) -> Option<(&str, u16)> {
+    let host = host(url)?;
+    let given = url.trim_end_matches('/').rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+    Some((host, given.unwrap_or(if url.starts_with("ldaps://") { 636 } else { 389 })))
+}
+
+fn bad_url(url: &str) -> Setback {
+    Setback::Final(DirectoryError::BadUrl(url.to_owned()))
+}
+
 /// The host of `ldap://host:port` or `ldaps://host:port`; `None` where it is neither.
 fn host(url: &str) -> Option<&str> {
     let rest = url.strip_prefix("ldaps://").or_else(|| url.strip_prefix("ldap://"))?;
@@ -200,16 +262,16 @@ fn connect_failure(error: LdapError, url: &str, limit: Duration) -> Setback {
             "the server refuses StartTLS (result code {}{}{})",
             result.rc,
             if result.text.is_empty() { "" } else { ": " },
-            printable(&result.text)
+            brief(&result.text)
         )),
         LdapError::UrlParsing { .. } | LdapError::UnknownScheme(_) => {
-            return Setback::Final(DirectoryError::BadUrl(url.to_owned()));
+            return bad_url(url);
         }
         // The library's words for it name its channels.
         LdapError::ResultRecv { .. } | LdapError::OpSend { .. } => {
             ServerFailure::Connect("the server closed the connection".to_owned())
         }
-        other => ServerFailure::Connect(printable(&other.to_string())),
+        other => ServerFailure::Connect(brief(&other.to_string())),
     })
 }
 
@@ -273,7 +335,7 @@ mod tests {
         std::fs::write(&path, "geheim\n").unwrap();
         let mut settings = settings();
         settings.bind = Bind::Simple { dn: "cn=a".to_owned(), password: SecretSource::File(path) };
-        let opener = Opener { settings: &settings, tls: tls() };
+        let opener = Opener { settings: &settings, tls: tls(), network: None };
         assert_eq!(opener.without_password("no: geheim!".to_owned()), "no: ***!");
     }
 
@@ -301,5 +363,9 @@ mod tests {
         for bad in ["http://x", "ldap://", "ldap://h:0", "ldap://h:x", "ldap://u@h", "ldap://h/dc=x", "dc1"] {
             assert_eq!(host(bad), None, "{bad}");
         }
+        assert_eq!(place("ldaps://dc1.corp.example/"), Some(("dc1.corp.example", 636)));
+        assert_eq!(place("ldap://127.0.0.1:3890/"), Some(("127.0.0.1", 3890)));
+        assert_eq!(place("ldap://[::1]"), Some(("[::1]", 389)));
+        assert_eq!(place("ldaps://[::1]:1636"), Some(("[::1]", 1636)));
     }
 }

@@ -1,4 +1,5 @@
-//! Directories over LDAP: connect and bind (`connect`, `tls`, `discover`), what the server says of itself (`facts`),
+//! Directories over LDAP: connect and bind (`connect`, `tls`, `discover`), what a server may send at all (`guard`,
+//! `message`), what it says of itself (`facts`),
 //! single requests with their result codes (`session`), whole searches (`search`), objects that were deleted
 //! (`deleted`), and what the server says that it has deleted (`changes`). All goes through a `wire`.
 
@@ -8,6 +9,8 @@ mod connect;
 mod deleted;
 mod discover;
 mod facts;
+mod guard;
+mod message;
 mod search;
 mod session;
 mod tls;

@@ -21,6 +21,7 @@ const MOST_EMPTY_PAGES: u32 = 200;
 /// Pages that hold only what was seen before.
 const MOST_REPEATED_PAGES: u32 = 3;
 const MOST_PAGES: u64 = 200_000;
+const MOST_ENTRIES: usize = 5_000_000;
 
 pub(in crate::directory) struct LdapReader {
     pub(super) session: Session,
@@ -81,6 +82,7 @@ impl LdapReader {
         let _turn = self.turn.lock().await;
         let mut ending = Ending::default();
         let mut seen = Seen::default();
+        let mut known = BTreeSet::new();
         let size = i32::try_from(self.facts.page).unwrap_or(i32::MAX);
         let mut cookie = self.pages.then(Vec::new);
         let mut pages = 0;
@@ -101,14 +103,18 @@ impl LdapReader {
                     return ending;
                 }
             };
-            ending.referrals.extend(self.referrals(&answer));
+            let referrals = self.referrals(&answer);
+            ending
+                .referrals
+                .extend(referrals.into_iter().filter(|r| known.insert((r.url.clone(), r.base.clone()))));
             ending.fault = answer.fault();
             // A server that does not page has sent everything.
             let next = answer.cookie.filter(|next| !next.is_empty());
             let (Some(next), None) = (next, &ending.fault) else { return ending };
             ending.fault = seen.end_page().or_else(|| {
                 let endless = || format!("the server did not come to an end after {pages} pages");
-                (pages >= MOST_PAGES).then(|| Fault::new(ShortfallKind::Malformed, endless()))
+                let endless_in_all = pages >= MOST_PAGES || seen.names.len() > MOST_ENTRIES;
+                endless_in_all.then(|| Fault::new(ShortfallKind::Malformed, endless()))
             });
             if ending.fault.is_some() {
                 return ending;

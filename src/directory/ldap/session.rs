@@ -10,12 +10,14 @@ use ldap3::{LdapResult, ResultEntry};
 
 use super::ber::element;
 use super::wire::{Ask, Broken, Wire};
-use crate::directory::error::printable;
 use crate::directory::reader::{Fault, RawEntry, Traffic};
 use crate::model::ShortfallKind;
+use crate::printable::brief;
 
 /// RFC 2696
 pub(super) const PAGED_RESULTS: &str = "1.2.840.113556.1.4.319";
+/// A directory has a handful of partitions to refer to.
+const MOST_REFERENCES: usize = 1000;
 /// Names of attributes are shared; against a server that invents new ones for ever.
 const MOST_NAMES: usize = 4096;
 
@@ -112,9 +114,13 @@ impl Session {
     pub async fn ask(&self, ask: Ask<'_>, sink: &mut (dyn FnMut(RawEntry) + Send)) -> Result<Answer, Fault> {
         let mut answer = Answer::default();
         let mut malformed = false;
+        let mut urls = 0;
         let mut take = |item: ResultEntry| {
             if item.is_ref() {
-                answer.references.extend(references(item));
+                urls += 1;
+                if urls <= MOST_REFERENCES {
+                    answer.references.extend(references(item));
+                }
             } else if !item.is_intermediate() {
                 match self.entry(item) {
                     Some(entry) => sink(entry),
@@ -127,9 +133,13 @@ impl Session {
             return Err(Fault::new(ShortfallKind::ConnectionLost, "the search was called off"));
         };
         answer.code = result.rc;
-        answer.text = printable(&result.text);
+        answer.text = brief(&result.text);
         answer.references.extend(result.refs);
         answer.cookie = cookie(&result.ctrls)?;
+        if urls > MOST_REFERENCES {
+            let detail = format!("the server sent more than {MOST_REFERENCES} references for one search");
+            return Err(Fault::new(ShortfallKind::Malformed, detail));
+        }
         if malformed && answer.code == 0 {
             return Err(Fault::new(
                 ShortfallKind::Malformed,
@@ -172,6 +182,10 @@ impl Session {
                 return Fault::new(ShortfallKind::Malformed, format!("{filter} is not a filter"));
             }
             Broken::Lost(detail) => Fault::new(ShortfallKind::ConnectionLost, detail),
+            Broken::Slow(all) => {
+                let detail = format!("the server took more than {}s for one answer", all.as_secs_f32());
+                Fault::new(ShortfallKind::Timeout, detail)
+            }
             Broken::Silent(limit) => {
                 let detail = format!("the server sent nothing for {}s", limit.as_secs_f32());
                 Fault::new(ShortfallKind::Timeout, detail)

@@ -9,7 +9,11 @@ use ldap3::{Ldap, LdapError, LdapResult, ResultEntry, Scope};
 use tokio::task::JoinHandle;
 
 use super::connect::Setback;
+use super::guard::Verdict;
 use crate::directory::reader::Selection;
+
+/// So often the time-out may one answer take in all: a server that sends a little now and then never ends otherwise.
+const PATIENCE: u32 = 20;
 
 /// One search request.
 #[derive(Clone)]
@@ -32,6 +36,8 @@ pub enum Broken {
     Filter,
     /// The connection is gone: in words.
     Lost(String),
+    /// The answer took longer than this in all.
+    Slow(Duration),
     /// Nothing came for so long that the connection was given up.
     Silent(Duration),
 }
@@ -65,20 +71,42 @@ pub(super) struct Connection {
     /// Moves the bytes; ends with the connection.
     driver: JoinHandle<()>,
     timeout: Duration,
+    /// What the relay has against the server.
+    verdict: Verdict,
 }
 
 impl Connection {
-    pub fn new(ldap: Ldap, driver: JoinHandle<()>, timeout: Duration) -> Self {
-        Self { ldap, driver, timeout }
+    pub fn new(ldap: Ldap, driver: JoinHandle<()>, timeout: Duration, verdict: Verdict) -> Self {
+        Self { ldap, driver, timeout, verdict }
     }
 
     pub fn handle(&self) -> Ldap {
         self.ldap.clone()
     }
 
+    /// Why the connection was ended on this side.
+    pub fn verdict(&self) -> Option<&str> {
+        self.verdict.get().map(String::as_str)
+    }
+
     fn silent(&self) -> Broken {
         self.driver.abort();
         Broken::Silent(self.timeout)
+    }
+
+    fn slow(&self) -> Broken {
+        self.driver.abort();
+        Broken::Slow(self.timeout * PATIENCE)
+    }
+
+    fn lost(&self, error: &LdapError) -> Broken {
+        if let Some(why) = self.verdict() {
+            return Broken::Lost(why.to_owned());
+        }
+        Broken::Lost(match error {
+            LdapError::Io { source } => format!("the connection was lost ({source})"),
+            _ => "the server closed the connection in the middle".to_owned(),
+        })
     }
 }
 
@@ -97,18 +125,21 @@ impl Wire for Connection {
         let mut stream = match tokio::time::timeout(self.timeout, started).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(LdapError::FilterParsing)) => return Err(Broken::Filter),
-            Ok(Err(error)) => return Err(lost(&error)),
+            Ok(Err(error)) => return Err(self.lost(&error)),
             Err(_) => return Err(self.silent()),
         };
+        let end = tokio::time::Instant::now() + self.timeout * PATIENCE;
         loop {
-            match tokio::time::timeout(self.timeout, stream.next()).await {
+            let limit = end.min(tokio::time::Instant::now() + self.timeout);
+            match tokio::time::timeout_at(limit, stream.next()).await {
                 Ok(Ok(Some(item))) => {
                     if !take(item) {
                         break;
                     }
                 }
                 Ok(Ok(None)) => return Ok(Some(stream.finish().await)),
-                Ok(Err(error)) => return Err(lost(&error)),
+                Ok(Err(error)) => return Err(self.lost(&error)),
+                Err(_) if limit == end => return Err(self.slow()),
                 Err(_) => return Err(self.silent()),
             }
         }
@@ -116,7 +147,7 @@ impl Wire for Connection {
         stream.finish().await;
         match tokio::time::timeout(self.timeout, self.ldap.clone().abandon(number)).await {
             Ok(Ok(())) => Ok(None),
-            Ok(Err(error)) => Err(lost(&error)),
+            Ok(Err(error)) => Err(self.lost(&error)),
             Err(_) => Err(self.silent()),
         }
     }
@@ -132,11 +163,4 @@ impl Drop for Connection {
     fn drop(&mut self) {
         self.driver.abort();
     }
-}
-
-fn lost(error: &LdapError) -> Broken {
-    Broken::Lost(match error {
-        LdapError::Io { source } => format!("the connection was lost ({source})"),
-        _ => "the server closed the connection in the middle".to_owned(),
-    })
 }

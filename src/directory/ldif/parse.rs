@@ -281,6 +281,8 @@ impl End {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn read(text: &[u8]) -> Result<(Vec<RawEntry>, Export), LdifError> {
@@ -350,5 +352,34 @@ mod tests {
                 .contains("pages")
         );
         assert_eq!(read(b"dn: cn=a\ncn: a\n\nref: ldap://x/dc=y\n").unwrap().1.references, ["ldap://x/dc=y"]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(
+            bytes in prop::collection::vec(any::<u8>(), 0..200),
+            text in "(dn|cn|version|changetype|#|search|result|ref|-| |:|::|<|[a-zA-Z0-9=+/]|\r?\n|é){0,60}",
+        ) {
+            let _ = read(&bytes);
+            let _ = read(text.as_bytes());
+        }
+
+        #[test]
+        fn values_come_back_as_they_were(
+            dn in "\\PC{1,20}",
+            values in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..120), 1..5),
+        ) {
+            let mut text = format!("dn:: {}\n", STANDARD.encode(&dn));
+            for value in &values {
+                // Folded as ldapsearch folds.
+                let line = format!("cn:: {}", STANDARD.encode(value));
+                let parts: Vec<&str> = line.as_bytes().chunks(40).map(|c| std::str::from_utf8(c).unwrap()).collect();
+                text += &(parts.join("\n ") + "\n");
+            }
+            let (entries, _) = read((text + "\n# idcsync: end\n").as_bytes()).unwrap();
+            prop_assert_eq!(entries.len(), 1);
+            prop_assert_eq!(&entries[0].dn, &dn);
+            prop_assert_eq!(entries[0].values("cn"), values.as_slice());
+        }
     }
 }

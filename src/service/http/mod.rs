@@ -13,18 +13,19 @@ mod serve;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State as Shared};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 use tracing::debug;
 
 use super::{Board, LastRun};
 use crate::cycle::chain;
+use crate::printable;
 use crate::run::{Metrics, Status, clock};
 use crate::state::{State, StateError};
 pub use serve::serve;
@@ -100,7 +101,8 @@ impl IntoResponse for Refusal {
 }
 
 fn answer(status: StatusCode, value: Value) -> Response {
-    (status, Json(value)).into_response()
+    let body = printable::json(&value.to_string()).into_owned();
+    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
 fn refuse(status: StatusCode, why: impl Into<String>) -> Response {

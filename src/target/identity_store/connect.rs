@@ -14,6 +14,7 @@ use aws_smithy_types::timeout::TimeoutConfig;
 use tokio::sync::OnceCell;
 
 use super::IdentityStoreTarget;
+use super::bounded::Bounded;
 use super::dates::Dates;
 use super::failure::of_sso_admin;
 use crate::ids::IdentityStoreId;
@@ -98,10 +99,12 @@ impl IdentityStoreTarget {
         let clock = Arc::new(Clock::new());
         let client = aws_sdk_identitystore::config::Builder::from(config)
             .interceptor(Dates(Arc::clone(&clock)))
+            .interceptor(Bounded)
             .build();
+        let sso_admin = aws_sdk_ssoadmin::config::Builder::from(config).interceptor(Bounded).build();
         Self {
             client: aws_sdk_identitystore::Client::from_conf(client),
-            sso_admin: aws_sdk_ssoadmin::Client::new(config),
+            sso_admin: aws_sdk_ssoadmin::Client::from_conf(sso_admin),
             credentials: config.credentials_provider(),
             pacer: Pacer::new(pacing),
             store: OnceCell::new_with(identity_store_id),

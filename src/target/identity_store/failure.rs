@@ -11,15 +11,16 @@ use aws_sdk_identitystore::types::ResourceType;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::{DispatchFailure, SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use http_body_util::LengthLimitError;
 
 use crate::model::Kind;
 use crate::target::pacing::{Effect, Failure};
-use crate::target::{TargetErrorKind, causes, tls_refusal};
+use crate::target::{LONGEST_ANSWER, TargetErrorKind, causes, tls_refusal};
 
 /// Of a call to the Identity Store API.
 pub(super) fn of_identity_store<E>(error: SdkError<E, HttpResponse>) -> Failure
 where
-    E: Into<ServiceError>,
+    E: Into<ServiceError> + StdError + 'static,
 {
     of(error, |e| refusal_details(&e.into()))
 }
@@ -27,7 +28,7 @@ where
 /// Of a call to the SSO Admin API.
 pub(super) fn of_sso_admin<E>(error: SdkError<E, HttpResponse>) -> Failure
 where
-    E: ProvideErrorMetadata,
+    E: ProvideErrorMetadata + StdError + 'static,
 {
     of(error, |e| Details {
         code: e.code().map(str::to_owned),
@@ -47,7 +48,13 @@ struct Details {
     retry_after_seconds: i32,
 }
 
-fn of<E>(error: SdkError<E, HttpResponse>, details: impl FnOnce(E) -> Details) -> Failure {
+fn of<E>(error: SdkError<E, HttpResponse>, details: impl FnOnce(E) -> Details) -> Failure
+where
+    E: StdError + 'static,
+{
+    if find::<LengthLimitError>(&error).is_some() {
+        return too_long();
+    }
     match error {
         SdkError::ServiceError(answer) => {
             let (status, retry_after, request_id) = of_response(answer.raw());
@@ -74,6 +81,11 @@ fn of<E>(error: SdkError<E, HttpResponse>, details: impl FnOnce(E) -> Details) -
         // The enum may grow: what is not known may have been sent.
         _ => Failure::new(Effect::Unknown, "UnknownFailure", "the request failed in an unknown way"),
     }
+}
+
+fn too_long() -> Failure {
+    let message = format!("the answer is longer than {LONGEST_ANSWER} bytes, so it is none of the service's");
+    Failure::new(Effect::Unknown, "AnswerTooLong", message)
 }
 
 /// Status, `Retry-After` (as a number of seconds; a date is not used by AWS) and request id.
@@ -199,9 +211,11 @@ fn of_answer(status: u16, details: Details) -> Failure {
     Failure::new(effect, code, message(status, &details, hint))
 }
 
+const LONGEST_MESSAGE: usize = 500;
+
 fn message(status: u16, details: &Details, hint: Option<&str>) -> String {
     let mut text = match &details.message {
-        Some(message) if !message.is_empty() => message.clone(),
+        Some(message) if !message.is_empty() => message.chars().take(LONGEST_MESSAGE).collect(),
         _ => format!("the service answered HTTP {status} without saying why"),
     };
     let extras: Vec<String> = details

@@ -5,6 +5,7 @@
 //! The SDK's own retries are off: every attempt passes the pacer.
 
 mod assignments;
+mod bounded;
 mod check;
 mod connect;
 mod convert;

@@ -121,7 +121,7 @@ impl IdentityStoreTarget {
                 async move { request.send().await.map_err(of_identity_store) }
             })
             .await;
-        Ok(unheld(found, Kind::User)?.map(|found| TargetId::new(found.user_id)))
+        unheld(found, Kind::User)?.map(|found| target_id(found.user_id)).transpose()
     }
 
     pub(super) async fn group_id(&self, display_name: &str) -> Result<Option<TargetId>, TargetError> {
@@ -135,7 +135,7 @@ impl IdentityStoreTarget {
                 async move { request.send().await.map_err(of_identity_store) }
             })
             .await;
-        Ok(unheld(found, Kind::Group)?.map(|found| TargetId::new(found.group_id)))
+        unheld(found, Kind::Group)?.map(|found| target_id(found.group_id)).transpose()
     }
 
     pub(super) async fn user(&self, user: &TargetId) -> Result<Option<ObservedUser>, TargetError> {
@@ -148,7 +148,9 @@ impl IdentityStoreTarget {
                 async move { request.send().await.map_err(of_identity_store) }
             })
             .await;
-        Ok(absent(found, Kind::User)?.map(convert::described_user))
+        let Some(found) = absent(found, Kind::User)? else { return Ok(None) };
+        target_id(found.user_id.clone())?;
+        Ok(Some(convert::described_user(found)))
     }
 
     pub(super) async fn group(&self, group: &TargetId) -> Result<Option<ObservedGroup>, TargetError> {
@@ -161,8 +163,20 @@ impl IdentityStoreTarget {
                 async move { request.send().await.map_err(of_identity_store) }
             })
             .await;
-        Ok(absent(found, Kind::Group)?.map(convert::described_group))
+        let Some(found) = absent(found, Kind::Group)? else { return Ok(None) };
+        target_id(found.group_id.clone())?;
+        Ok(Some(convert::described_group(found)))
     }
+}
+
+/// The SDK puts the empty text where an answer has no id: whatever that answer is, nobody is meant by it.
+pub(super) fn target_id(id: String) -> Result<TargetId, TargetError> {
+    if id.is_empty() {
+        let message = "the answer has no id in it, so it is none of the Identity Store's: check `endpoint-url` in \
+                       [target], and what stands between this machine and the service";
+        return Err(TargetError::new(TargetErrorKind::Unavailable, "AnswerNotUnderstood", message));
+    }
+    Ok(TargetId::new(id))
 }
 
 fn identifier(key: Key, value: &str) -> Result<AlternateIdentifier, TargetError> {
@@ -172,10 +186,10 @@ fn identifier(key: Key, value: &str) -> Result<AlternateIdentifier, TargetError>
 }
 
 /// A name that the service refuses as no possible name is held by nobody: one bad name must not fail the look-up
-/// of all others.
+/// of all others. It must be the service that says so: what stands before it refuses for other reasons.
 fn unheld<T>(found: Result<T, TargetError>, kind: Kind) -> Result<Option<T>, TargetError> {
     match found {
-        Err(e) if e.kind == TargetErrorKind::Validation => Ok(None),
+        Err(e) if e.code == "ValidationException" => Ok(None),
         found => absent(found, kind),
     }
 }
@@ -200,13 +214,13 @@ impl Shelf for Users<'_> {
         let listed = page.users.into_iter().map(|user| {
             let user_name = user.user_name().map(|n| name(Key::UserName, n));
             let emails = convert::emails(&user).map(|e| name(Key::Email, e));
-            Listed {
-                id: TargetId::new(user.user_id()),
+            Ok(Listed {
+                id: target_id(user.user_id.clone())?,
                 names: user_name.into_iter().chain(emails).collect(),
                 object: convert::listed_user(user),
-            }
+            })
         });
-        Ok(Page { listed: listed.collect(), next: page.next_token, cut: false })
+        Ok(Page { listed: listed.collect::<Result<_, TargetError>>()?, next: page.next_token, cut: false })
     }
 
     fn finds(&self, key: Key) -> bool {
@@ -239,12 +253,14 @@ impl Shelf for Groups<'_> {
                 async move { request.send().await.map_err(of_identity_store) }
             })
             .await?;
-        let listed = page.groups.into_iter().map(|group| Listed {
-            id: TargetId::new(group.group_id()),
-            names: group.display_name().map(|n| name(Key::DisplayName, n)).into_iter().collect(),
-            object: convert::listed_group(group),
+        let listed = page.groups.into_iter().map(|group| {
+            Ok(Listed {
+                id: target_id(group.group_id.clone())?,
+                names: group.display_name().map(|n| name(Key::DisplayName, n)).into_iter().collect(),
+                object: convert::listed_group(group),
+            })
         });
-        Ok(Page { listed: listed.collect(), next: page.next_token, cut: false })
+        Ok(Page { listed: listed.collect::<Result<_, TargetError>>()?, next: page.next_token, cut: false })
     }
 
     fn finds(&self, key: Key) -> bool {

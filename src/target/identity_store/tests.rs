@@ -419,3 +419,99 @@ async fn the_clock_is_read_from_refusals_too() {
     target.find_user("anna").await.unwrap_err();
     assert!(target.clock_ahead().unwrap() > 1_000_000);
 }
+
+/// Whatever stands between here and the service, or in its place.
+#[tokio::test]
+async fn answers_that_are_none_of_the_services_are_errors() {
+    let header = ("content-type", "application/x-amz-json-1.1");
+    let long: &'static str = format!("[\"{}\"]", "x".repeat(crate::target::LONGEST_ANSWER)).leak();
+    let deep: &'static str = format!("{{\"Users\": {}{}}}", "[".repeat(200_000), "]".repeat(200_000)).leak();
+    let unknown: &'static str =
+        format!("{{\"Novel\": {}{}}}", "{\"a\":".repeat(200_000), "0".to_owned() + &"}".repeat(200_000))
+            .leak();
+    let extension: &'static str = format!(
+        "{{\"IdentityStoreId\": \"d-1234567890\", \"UserId\": \"u\", \"Extensions\": {{\"x\": {}0{}}}}}",
+        "[".repeat(200_000),
+        "]".repeat(200_000)
+    )
+    .leak();
+    for (status, body) in [
+        (200, long),
+        (500, long),
+        (200, deep),
+        (200, unknown),
+        (400, deep),
+        (200, extension),
+        (200, "<html><h1>Sign in</h1></html>"),
+        (200, "{\"Users\": 7}"),
+        (200, "\u{feff}{}"),
+        (302, "elsewhere"),
+        (599, "\0\0\0"),
+    ] {
+        let script = Script::default();
+        let answers = (0..8).map(|_| Answer::Page(status, body, header));
+        let target = script.target(answers);
+        let found = target.find_user("anna@x").await;
+        let told = format!("{found:?}");
+        // The unknown member is passed over, whatever is in it; then there is no id in the answer.
+        assert!(found.is_err(), "{status} {:.60} {told:.200}", body);
+        assert!(told.len() < 2000, "{told:.2000}");
+        let said = found.unwrap_err();
+        assert!(!matches!(said.kind, TargetErrorKind::NotFound(_)), "{said:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let script = Script::default();
+    let target =
+        script.target((0..8).map(|_| Answer::Page(307, "", ("location", "http://127.0.0.1:1/steal"))));
+    target.find_user("anna@x").await.unwrap_err();
+    assert!(script.operations().iter().all(|operation| operation == "GetUserId"));
+}
+
+/// A user as the service gives one, with damage done to it.
+fn damaged() -> impl proptest::strategy::Strategy<Value = String> {
+    use proptest::prelude::*;
+    let whole = json!({
+        "IdentityStoreId": "d-1234567890", "UserId": "u-1", "UserName": "anna@x", "DisplayName": "Anna",
+        "Name": { "GivenName": "Anna", "FamilyName": "X" }, "UserStatus": "ENABLED",
+        "Emails": [{ "Value": "anna@x", "Primary": true, "Type": "work" }],
+        "Addresses": [{ "StreetAddress": "1" }], "CreatedAt": 1.7e9, "ExternalIds": [{ "Issuer": "i", "Id": "x" }],
+        "Extensions": { "aws:identitystore:enterprise": { "department": "d", "manager": { "value": "m" } } },
+    })
+    .to_string();
+    let put = "[\\]\\[{}:,\"0-9a-f\\\\-]{0,6}|null|true|\\PC{0,3}|1e999|\\\\ud800";
+    prop::collection::vec((any::<prop::sample::Index>(), 0..12_usize, put), 1..4).prop_map(move |edits| {
+        let mut text = whole.clone();
+        for (at, len, put) in edits {
+            let start = text.floor_char_boundary(at.index(text.len().max(1)));
+            let end = text.ceil_char_boundary((start + len).min(text.len()));
+            text.replace_range(start..end, &put);
+        }
+        text
+    })
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig {
+        // Some are asked for again and again.
+        cases: (proptest::prelude::ProptestConfig::default().cases / 4).max(1),
+        ..proptest::prelude::ProptestConfig::default()
+    })]
+
+    #[test]
+    fn a_damaged_answer_is_an_error_or_a_user(body in damaged(), status in proptest::sample::select(vec![200, 200, 400])) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let body: &'static str = body.leak();
+        let header = ("content-type", "application/x-amz-json-1.1");
+        runtime.block_on(async {
+            let script = Script::default();
+            let target = script.target((0..8).map(|_| Answer::Page(status, body, header)));
+            match target.user(&TargetId::new("u-1")).await {
+                Ok(found) => assert!(status == 200 || found.is_none()),
+                Err(error) => assert!(error.message.len() < 2000),
+            }
+        });
+    }
+}

@@ -3,11 +3,17 @@
 use aws_sdk_identitystore::types::{AttributeOperation, MemberId};
 use aws_smithy_types::Document;
 
+use super::observe::target_id;
 use super::{IdentityStoreTarget, convert, of_identity_store};
 use crate::ids::TargetId;
 use crate::model::{GroupAttributes, UserAttribute, UserAttributes};
 use crate::target::pacing::Repeat;
 use crate::target::{TargetError, TargetErrorKind};
+
+/// A create that was answered by something without an id.
+fn perhaps_done(error: TargetError) -> TargetError {
+    TargetError { kind: TargetErrorKind::Ambiguous, ..error }
+}
 
 impl IdentityStoreTarget {
     pub(super) async fn send_create_user(
@@ -23,7 +29,7 @@ impl IdentityStoreTarget {
                 async move { input.send_with(&self.client).await.map_err(of_identity_store) }
             })
             .await?;
-        Ok(TargetId::new(created.user_id))
+        target_id(created.user_id).map_err(perhaps_done)
     }
 
     pub(super) async fn send_update_user(
@@ -58,7 +64,7 @@ impl IdentityStoreTarget {
                 async move { request.send().await.map_err(of_identity_store) }
             })
             .await?;
-        Ok(TargetId::new(created.group_id))
+        target_id(created.group_id).map_err(perhaps_done)
     }
 
     pub(super) async fn send_update_group(

@@ -246,3 +246,19 @@ async fn a_service_that_nobody_has_reached_is_soon_given_up() {
     let gone = (8, Some(TargetErrorKind::Unavailable));
     assert_eq!(outcome(&pacer, Repeat::Read, &[Unsent; 20]).await, gone);
 }
+
+#[tokio::test]
+async fn an_absurd_wait_is_no_reason_to_fall_over() {
+    let pacer = quick(10_000);
+    let asked = Failure {
+        retry_after: Some(Duration::from_secs(u64::MAX)),
+        ..Failure::new(Effect::Unknown, "HTTP503", "later")
+    };
+    let result: Result<(), _> = pacer
+        .call("A", Repeat::Read, || {
+            let asked = asked.clone();
+            async move { Err(asked) }
+        })
+        .await;
+    assert_eq!(result.unwrap_err().code, "HTTP503");
+}

@@ -248,6 +248,8 @@ pub(super) fn observed_group(group: &Value) -> (ObservedGroup, BTreeSet<TargetId
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn everything() -> UserAttributes {
@@ -403,5 +405,55 @@ mod tests {
             (group.attributes.display_name.as_str(), shown),
             ("a", BTreeSet::from([TargetId::new("u")]))
         );
+    }
+
+    /// Something like a resource: the right names with values of any sort.
+    fn resource() -> impl Strategy<Value = Value> {
+        let scalar = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            "\\PC{0,8}|\u{1b}\\[2J|True|false".prop_map(Value::from),
+        ];
+        let names = vec![
+            "id",
+            "userName",
+            "name",
+            "givenName",
+            "familyName",
+            "displayName",
+            "emails",
+            "value",
+            "primary",
+            "type",
+            "active",
+            "externalId",
+            "members",
+            "addresses",
+            "phoneNumbers",
+            "Resources",
+            "nickName",
+            "manager",
+            "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User",
+        ];
+        scalar.prop_recursive(4, 40, 6, move |inner| {
+            let pairs = prop::collection::vec((prop::sample::select(names.clone()), inner.clone()), 0..7);
+            prop_oneof![
+                prop::collection::vec(inner, 0..4).prop_map(Value::from),
+                pairs.prop_map(|pairs| {
+                    Value::Object(pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+                }),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_resource_makes_it_panic(value in resource()) {
+            let _ = (observed_user(&value), observed_group(&value), active(&value), emails(&value).count());
+            if let Some(id) = id(&value) {
+                prop_assert!(!id.as_str().is_empty());
+            }
+        }
     }
 }

@@ -60,13 +60,18 @@ pub(super) fn of_refusal(refusal: Refusal, on: On, token: &SecretSource) -> Fail
         (408, _) => (Effect::Unknown, None),
         (300..=399, _) => {
             let hint = format!("the endpoint leads elsewhere, and the token is not sent there; {CHECK_URL}");
-            (Effect::Refused(Validation), Some(hint))
+            (Effect::Refused(Unavailable), Some(hint))
         }
+        // Not the endpoint's own words, so nothing that it says of the request.
+        (400..=499 | 501, _) if refusal.foreign => (Effect::Refused(Unavailable), Some(CHECK_URL.to_owned())),
         (400..=499 | 501, _) => (Effect::Refused(Validation), None),
         _ => (Effect::Unknown, None),
     };
-    let code = text("scimType").map_or_else(|| format!("HTTP{}", refusal.status), str::to_owned);
+    let code = text("scimType")
+        .filter(|t| t.len() <= 40 && t.bytes().all(|b| b.is_ascii_alphanumeric()))
+        .map_or_else(|| format!("HTTP{}", refusal.status), str::to_owned);
     let id = refusal.request_id.as_deref().or_else(|| text("exceptionRequestId"));
+    let id = id.filter(|id| id.len() <= LONGEST_ID);
     let mut message = match text("detail").filter(|d| !d.is_empty()) {
         Some(detail) => detail.chars().take(LONGEST_DETAIL).collect(),
         None => format!("the SCIM endpoint answered HTTP {} without saying why", refusal.status),
@@ -82,6 +87,7 @@ pub(super) fn of_refusal(refusal: Refusal, on: On, token: &SecretSource) -> Fail
 
 const CHECK_URL: &str = "check `scim.url` in [target]";
 const LONGEST_DETAIL: usize = 500;
+const LONGEST_ID: usize = 200;
 
 /// What to do about a token that is refused.
 pub(super) fn renew(token: &SecretSource) -> String {
@@ -157,7 +163,7 @@ mod tests {
             (404, On::Endpoint, Effect::Refused(Unavailable)),
             (400, user, Effect::Refused(Validation)),
             (400, On::Members, Effect::Refused(Ambiguous)),
-            (307, user, Effect::Refused(Validation)),
+            (307, user, Effect::Refused(Unavailable)),
             (501, On::Endpoint, Effect::Refused(Validation)),
             (500, user, Effect::Unknown),
             (503, On::Members, Effect::Unknown),

@@ -11,11 +11,9 @@ use serde_json::Value;
 use super::ScimTarget;
 use super::failure::{On, Refusal, of_refusal, of_token, of_transport};
 use crate::target::pacing::{Effect, Failure, Repeat};
-use crate::target::{TargetError, TargetErrorKind};
+use crate::target::{LONGEST_ANSWER, TargetError, TargetErrorKind};
 
 const JSON: &str = "application/scim+json";
-/// A page of a hundred users of ten kilobytes comes to a megabyte.
-pub(super) const LONGEST_ANSWER: usize = 16 * 1024 * 1024;
 
 /// A request that may be sent several times.
 #[derive(Debug)]

@@ -199,3 +199,26 @@ fn the_summary_has_what_identifies_and_nothing_else() {
         json!({"userId": ID, "attributePaths": ["title"]})
     );
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_request_makes_it_panic(
+        at in proptest::prelude::any::<proptest::sample::Index>(),
+        put in "[\\]\\[{}:,\"0-9a-f\\\\-]{0,6}|null|true|\\PC{0,3}|1e999",
+        noise in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..60),
+    ) {
+        let mut text = json!({
+            "IdentityStoreId": STORE, "UserId": ID, "GroupId": ID, "MembershipId": ID, "UserName": "a", "MaxResults": 5,
+            "Name": { "GivenName": "a" }, "Emails": [{ "Value": "a@x", "Primary": true }], "NextToken": "x",
+            "Operations": [{ "AttributePath": "name.givenName", "AttributeValue": null }], "MemberId": { "UserId": ID },
+            "AlternateIdentifier": { "UniqueAttribute": { "AttributePath": "userName", "AttributeValue": "a" } },
+        })
+        .to_string();
+        let place = at.index(text.len());
+        text.replace_range(place..=place, &put);
+        for operation in Operation::ALL {
+            let _ = decode(*operation, text.as_bytes());
+            let _ = decode(*operation, &noise);
+        }
+    }
+}

@@ -91,7 +91,7 @@ async fn the_token_does_not_follow_a_redirect() {
     let elsewhere = rig.target.base.to_string() + "/elsewhere";
     rig.script.prepare([Answer::Page(307, "", ("location", elsewhere))]);
     let error = rig.target.delete_group(&id("g")).await.unwrap_err();
-    assert_eq!((error.kind, error.code.as_str()), (TargetErrorKind::Validation, "HTTP307"));
+    assert_eq!((error.kind, error.code.as_str()), (TargetErrorKind::Unavailable, "HTTP307"));
     assert_eq!(rig.script.lines(), ["DELETE /Groups/g"]);
 }
 
@@ -107,7 +107,7 @@ async fn what_the_endpoint_says_back_is_not_shown() {
 #[tokio::test]
 async fn an_answer_without_end_is_not_kept() {
     let rig = Rig::start().await;
-    let longest = super::super::request::LONGEST_ANSWER;
+    let longest = crate::target::LONGEST_ANSWER;
     let body: &'static str = Box::leak("x".repeat(longest + 1).into_boxed_str());
     rig.script.prepare([Answer::Page(200, body, ("server", "scripted".to_owned()))]);
     let error = rig.target.create_user(&anna()).await.unwrap_err();
@@ -183,4 +183,33 @@ async fn a_check_tells_what_can_be_read_and_how() {
     rig.script.prepare([refusal(401)]);
     let lines = rig.target.check().await;
     assert_eq!(states(&lines), named(&[("SCIM endpoint", CheckState::Fail)]));
+}
+
+/// What stands between here and the endpoint, or in its place.
+#[tokio::test]
+async fn answers_that_are_none_of_the_endpoints_are_errors() {
+    let header = |name: &'static str, value: &str| (name, value.to_owned());
+    let long: &'static str = format!("[\"{}\"]", "x".repeat(crate::target::LONGEST_ANSWER)).leak();
+    let deep: &'static str = format!("{{\"Resources\": {}", "[".repeat(500_000)).leak();
+    for (status, body, header, times) in [
+        (200, long, header("content-type", "application/scim+json"), 3),
+        (200, deep, header("content-type", "application/scim+json"), 3),
+        (200, "<html><h1>Sign in</h1></html>", header("content-type", "text/html"), 3),
+        (200, "{\"Resources\": 7}", header("content-type", "application/scim+json"), 1),
+        (302, "", header("location", "http://127.0.0.1:1/steal"), 1),
+        (307, "<html>", header("location", "http://127.0.0.1:1/steal"), 1),
+        (400, "<html>Bad Request", header("server", "proxy"), 1),
+        (421, "<html>", header("server", "proxy"), 1),
+        (503, "", header("retry-after", "18446744073709551615"), 1),
+        (200, "", header("x-long", &"a".repeat(600_000)), 3),
+    ] {
+        let rig = Rig::start().await;
+        rig.script.prepare((0..times).map(|_| Answer::Page(status, body, header.clone())));
+        // Nobody is taken for absent, and the token goes nowhere else.
+        let error = rig.target.find_user("anna").await.unwrap_err();
+        assert_eq!(error.kind, TargetErrorKind::Unavailable, "{status} {error}");
+        let told = format!("{error:?}");
+        assert!(told.len() < 1000 && !told.contains(TOKEN), "{told:.1000}");
+        assert_eq!(rig.script.lines().len(), times, "{status}");
+    }
 }
