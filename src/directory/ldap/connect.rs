@@ -22,9 +22,15 @@ use crate::printable::brief;
 /// Everything that can be made ready, or refused, before anything is sent.
 pub(in crate::directory) struct Opener<'a> {
     settings: &'a LdapSettings,
-    tls: Arc<ClientConfig>,
-    /// Who connects in place of the network.
-    network: Option<&'a dyn Network>,
+    through: Through<'a>,
+}
+
+/// How a server is reached.
+enum Through<'a> {
+    /// Over the network, with TLS where it must be.
+    Tls(Arc<ClientConfig>),
+    /// By somebody in place of it.
+    Other(&'a dyn Network),
 }
 
 /// A server that can be read from.
@@ -57,12 +63,19 @@ impl<'a> Opener<'a> {
         if let Bind::Simple { password, .. } = &settings.bind {
             password.read().map_err(DirectoryError::Secret)?;
         }
-        Ok(Self { settings, tls: tls::config(settings)?, network })
+        let through = match network {
+            Some(network) => Through::Other(network),
+            None => Through::Tls(tls::config(settings)?),
+        };
+        Ok(Self { settings, through })
     }
 
     pub async fn open(&self, url: &str, need_domain_name: bool) -> Result<Opened, Setback> {
         let session = self.session(url).await?;
-        let now = || self.network.map_or_else(Timestamp::now, Network::now);
+        let now = || match &self.through {
+            Through::Tls(_) => Timestamp::now(),
+            Through::Other(network) => network.now(),
+        };
         let learned = facts::learn(&session, self.settings, url, need_domain_name, &now).await?;
         let Learned { facts, paging, host, vendor, is_ad, change_log } = learned;
         debug!(server = url, binding = facts.binding, paging, "the directory answers");
@@ -72,19 +85,20 @@ impl<'a> Opener<'a> {
     /// Connected and bound.
     async fn session(&self, url: &str) -> Result<Session, Setback> {
         let settings = self.settings;
-        if let Some(network) = self.network {
-            return network.connect(url).await.map(Session::new);
-        }
+        let tls = match &self.through {
+            Through::Tls(tls) => tls.clone(),
+            Through::Other(network) => return network.connect(url).await.map(Session::new),
+        };
         let secure = self.permitted(url).map_err(Setback::Final)?;
         #[cfg(feature = "gssapi")]
         if matches!(settings.bind, Bind::Gssapi) {
-            let connection = self.unguarded(url, secure).await?;
+            let connection = self.unguarded(url, secure, tls).await?;
             self.bind(&connection, url).await?;
             return Ok(Session::new(Box::new(connection)));
         }
         let (host, port) = place(url).ok_or_else(|| bad_url(url))?;
         let limit = settings.timeout;
-        let tls = (secure != Security::None).then(|| self.tls.clone());
+        let tls = (secure != Security::None).then_some(tls);
         let connecting = guard::connect(host, port, tls, secure == Security::StartTls);
         let line = match tokio::time::timeout(limit, connecting).await {
             Ok(line) => line.map_err(Setback::Next)?,
@@ -97,11 +111,16 @@ impl<'a> Opener<'a> {
 
     /// Straight to the library: what Kerberos seals only the library can open.
     #[cfg(feature = "gssapi")]
-    async fn unguarded(&self, url: &str, secure: Security) -> Result<Connection, Setback> {
+    async fn unguarded(
+        &self,
+        url: &str,
+        secure: Security,
+        tls: Arc<ClientConfig>,
+    ) -> Result<Connection, Setback> {
         let limit = self.settings.timeout;
         let connection = LdapConnSettings::new()
             .set_conn_timeout(limit)
-            .set_config(self.tls.clone())
+            .set_config(tls)
             .set_starttls(secure == Security::StartTls);
         let (driver, ldap) = LdapConnAsync::with_settings(connection, url)
             .await
@@ -313,7 +332,7 @@ mod tests {
     }
 
     fn permitted(settings: &LdapSettings, url: &str) -> Result<Security, DirectoryError> {
-        Opener { settings, tls: tls(), network: None }.permitted(url)
+        Opener { settings, through: Through::Tls(tls()) }.permitted(url)
     }
 
     #[test]
@@ -335,7 +354,7 @@ mod tests {
         std::fs::write(&path, "geheim\n").unwrap();
         let mut settings = settings();
         settings.bind = Bind::Simple { dn: "cn=a".to_owned(), password: SecretSource::File(path) };
-        let opener = Opener { settings: &settings, tls: tls(), network: None };
+        let opener = Opener { settings: &settings, through: Through::Tls(tls()) };
         assert_eq!(opener.without_password("no: geheim!".to_owned()), "no: ***!");
     }
 
