@@ -126,7 +126,11 @@ impl<'a> Opener<'a> {
         let result = match answer {
             Err(_) => return Err(Setback::Next(ServerFailure::Timeout { stage, limit })),
             Ok(Err(error)) => {
-                let detail = printable(&error.to_string());
+                let detail = match error {
+                    // The library's words for it name its channels.
+                    LdapError::ResultRecv { .. } | LdapError::OpSend { .. } => CLOSED.to_owned(),
+                    other => printable(&other.to_string()),
+                };
                 return Err(Setback::Next(ServerFailure::Lost { stage, detail }));
             }
             Ok(Ok(result)) => result,
@@ -142,6 +146,8 @@ impl<'a> Opener<'a> {
         Err(Setback::Next(ServerFailure::Bind(why)))
     }
 }
+
+const CLOSED: &str = "the server closed the connection";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Security {
@@ -185,9 +191,7 @@ fn connect_failure(error: LdapError, url: &str, limit: Duration) -> Setback {
             return Setback::Final(DirectoryError::BadUrl(url.to_owned()));
         }
         // The library's words for it name its channels.
-        LdapError::ResultRecv { .. } | LdapError::OpSend { .. } => {
-            ServerFailure::Connect("the server closed the connection".to_owned())
-        }
+        LdapError::ResultRecv { .. } | LdapError::OpSend { .. } => ServerFailure::Connect(CLOSED.to_owned()),
         other => ServerFailure::Connect(printable(&other.to_string())),
     })
 }
