@@ -192,9 +192,10 @@ fn samba_that_does_not_let_the_account_in_says_why_and_is_asked_once() {
             "wrong" => drop(bench.idcsync.write("password", "not the one")),
             "must-change" => replace("pwdLastSet", "0"),
             // Set in 2012, which LDAP lets nobody say.
-            "expired-password" => bench.samba.ldbmodify(&format!(
-                "dn: {dn}\nchangetype: modify\nreplace: pwdLastSet\npwdLastSet: 130000000000000000\n-\n\n"
-            )),
+            "expired-password" => bench.samba.ldbmodify_with(
+                &["--controls=local_oid:1.3.6.1.4.1.7165.4.3.20:0"],
+                &format!("dn: {dn}\nchangetype: modify\nreplace: pwdLastSet\npwdLastSet: 130000000000000000\n-\n\n"),
+            ),
             "locked" => (0..3).for_each(|_| wrong(&dn)),
             "disabled" => replace("userAccountControl", "514"),
             "expired" => replace("accountExpires", "130000000000000000"),

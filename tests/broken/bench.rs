@@ -116,8 +116,12 @@ impl Bench {
     }
 
     pub fn flip(&self) -> Flip<'_> {
+        self.flip_through(&self.proxy)
+    }
+
+    pub fn flip_through<'a>(&'a self, proxy: &'a Proxy) -> Flip<'a> {
         let slapd = &self.slapd;
-        Flip::new(&self.idcsync, &self.sandbox, &self.proxy, |on| turn(slapd, on), || expected(slapd))
+        Flip::new(&self.idcsync, &self.sandbox, proxy, |on| turn(slapd, on), || expected(slapd))
     }
 
     pub fn contents(&self) -> Contents {

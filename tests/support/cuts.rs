@@ -143,12 +143,13 @@ impl<'a> Flip<'a> {
 }
 
 /// What a user is told of a broken connection.
-const REASONS: [&str; 5] = [
+const REASONS: [&str; 6] = [
     "the connection was lost",
     "the server closed the connection",
     "the server sent nothing for",
     "no answer within",
     "cannot connect",
+    "TLS failed: the server ended the connection",
 ];
 
 /// `count` places between the first byte and the last, and the given ones.
