@@ -111,10 +111,11 @@ impl Db {
     }
 
     async fn begin_with(&self, sqlite: &'static str, postgres: &'static str) -> Result<Tx> {
-        match self.try_begin_with(sqlite, postgres).await {
+        // Boxed, for it is part of nearly every future there is.
+        match Box::pin(self.try_begin_with(sqlite, postgres)).await {
             Err(StateError::Statement { source: sqlx::Error::InvalidSavePointStatement, .. }) => {
-                self.reconnect().await;
-                self.try_begin_with(sqlite, postgres).await
+                Box::pin(self.reconnect()).await;
+                Box::pin(self.try_begin_with(sqlite, postgres)).await
             }
             done => done,
         }

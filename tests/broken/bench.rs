@@ -179,7 +179,7 @@ impl Mixed {
     pub fn change(&mut self) {
         let round = self.round;
         self.round += 1;
-        let odd = round % 2 == 0;
+        let odd = round.is_multiple_of(2);
         let (newcomer, leaver) = (format!("n{round:03}"), format!("n{:03}", round.wrapping_sub(1)));
         self.export.add_person(&newcomer);
         // Nobody is left behind in the file, so that it stays small.

@@ -160,7 +160,7 @@ pub fn places(length: usize, count: usize, ends: &[usize]) -> Vec<usize> {
 
 /// A fault for each place in turn: ends and resets, of one connection or of all from then on.
 pub fn fault(nth: usize) -> (How, bool) {
-    ([How::End, How::Reset][nth % 2], nth / 2 % 2 == 0)
+    ([How::End, How::Reset][nth % 2], (nth / 2).is_multiple_of(2))
 }
 
 #[track_caller]
