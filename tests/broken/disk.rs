@@ -8,10 +8,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use super::bench::Mixed;
 use super::support::cuts::assert_nothing_twice;
 use super::support::idcsync::{Sandbox, is_write};
+use super::support::ports::Loopback;
 use super::support::process::run;
+use super::support::service::{self, Service};
 
 /// A small file system of its own, at `disk` beside the config. Needs to be root.
 struct Disk {
@@ -135,6 +139,37 @@ fn a_full_disk_is_said_and_nothing_is_lost_or_done_twice() {
     }
     assert!(told >= 4, "{told}");
     mixed.assert_settled();
+}
+
+/// The same process goes on: its connection to the database was in the middle of a transaction when the disk was full.
+#[test]
+fn a_service_goes_on_by_itself_once_there_is_room() {
+    let (mut mixed, disk) = bench(&["--latency-ms", "20"]);
+    let address = Loopback::claim();
+    mixed.idcsync.write("http-token", "opensesame-opensesame\n");
+    let rest = "[state]\nurl = \"sqlite:disk/state.db\"\n[schedule]\ncron = \"0 0 29 2 *\"\n";
+    mixed.configure(&mixed.sandbox.target(), &format!("{rest}{}", service::config(&address)));
+    let service = Service::start(&mixed.idcsync, &address, "service");
+    service.wait_for("cycle finished", 1);
+    mixed.assert_whole();
+    mixed.change();
+    let (sent, before) = (mixed.sandbox.requests().len(), writes(&mixed));
+    service.sync_now();
+    service.until("some writes", || (writes(&mixed) > before + 3).then_some(()));
+    disk.fill();
+    let failed = |line: &Value| {
+        let message = line["message"].as_str().unwrap_or_default();
+        message.starts_with("the run failed") && message.contains(FULL)
+    };
+    service.until("the failure", || service.log().iter().any(failed).then_some(()));
+    disk.free();
+    service.sync_now();
+    service.until("another run", || {
+        let done = service.logged("cycle finished").iter().filter(|l| l["outcome"] == "done").count();
+        (done >= 2).then_some(())
+    });
+    mixed.assert_whole();
+    assert_nothing_twice(&mixed.sandbox.requests()[sent..], &|why| format!("{why}\n{:#?}", service.log()));
 }
 
 #[test]
