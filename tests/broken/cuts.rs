@@ -14,7 +14,7 @@ fn a_read_that_is_cut_anywhere_costs_nobody_anything() {
     let (length, ends) = flip.measure();
     assert!(ends.len() > 12, "several pages: {ends:?}");
     let mut tally = Tally::default();
-    for (nth, at) in places(length, 45, &ends).into_iter().enumerate() {
+    for (nth, at) in places(length, 37, &ends).into_iter().enumerate() {
         let (how, once) = fault(nth);
         let what = format!("{how:?} after {at} of {length} bytes, once: {once}");
         flip.try_one(&what, &mut tally, |proxy| proxy.after_bytes(at, how, once));
