@@ -17,7 +17,7 @@ use crate::apply::Stop;
 use crate::config::Config;
 use crate::cycle::{CycleReport, Outcome, Prepared, Profile, chain};
 use crate::model::{Code, Finding, Severity};
-use crate::plan::{Action, PlanView, render, shown};
+use crate::plan::{Action, IN_STEP, PlanView, render, shown};
 use crate::run::{
     self, CycleStats, Ending, Metrics, Observer, RunError, Status, Wish, clock, open, put_out, write_textfile,
 };
@@ -95,7 +95,7 @@ async fn dry_run(context: &Context, args: &SyncArgs, config: &Config) -> Result<
     let outcome = Outcome {
         steps: prepared.approved.plan().steps.len() as u64,
         held: prepared.approved.held().len() as u64,
-        cut_short: prepared.cut_short,
+        cut_short: prepared.cut_short.is_some(),
         findings: prepared.findings.len() as u64,
         ..Outcome::default()
     };
@@ -110,8 +110,8 @@ async fn dry_run(context: &Context, args: &SyncArgs, config: &Config) -> Result<
         context.print(&text)
     };
     print.map_err(|error| write_failed(context, &error))?;
-    if prepared.cut_short {
-        context.complain(CUT_SHORT);
+    if let Some(why) = &prepared.cut_short {
+        context.complain(&not_to_its_end(why));
     }
     match &args.out {
         None => context.say("Dry run: nothing was written."),
@@ -362,13 +362,18 @@ fn tell_why_short(context: &Context, report: &CycleReport) {
         )),
         None => {}
     }
-    if report.outcome.cut_short {
-        context.complain(CUT_SHORT);
+    if let Some(why) = &report.cut_short {
+        context.complain(&not_to_its_end(why));
     }
 }
 
-const CUT_SHORT: &str = "error: the directory was not read to its end: nobody is removed on the strength of what is \
-    missing (see GroupReadIncomplete and ScopeEntryUnread among the findings)";
+fn not_to_its_end(why: &str) -> String {
+    format!(
+        "error: the directory was not read to its end ({}): nobody is removed on the strength of what is missing; the \
+         next cycle tries again (see GroupReadIncomplete, ScopeEntryUnread and RemovalWithheld among the findings)",
+        shown(why)
+    )
+}
 
 /// Where nothing was read, the directory is not what the target is as.
 fn plan_text(context: &Context, config: &Config, prepared: &Prepared, swept: bool) -> String {
@@ -376,7 +381,12 @@ fn plan_text(context: &Context, config: &Config, prepared: &Prepared, swept: boo
     if unread && prepared.approved.plan().steps.is_empty() {
         return format!("Nothing to do: all users of the profile are {} already.\n", put_out(config));
     }
-    render(&prepared.approved, context.colors)
+    let text = render(&prepared.approved, context.colors);
+    if prepared.cut_short.is_none() {
+        return text;
+    }
+    // The plan knows what it withholds, and not of what it never heard.
+    text.replacen(IN_STEP, "Nothing to do, as far as the directory could be read.", 1)
 }
 
 /// What was done, in one or two lines.

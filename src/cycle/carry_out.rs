@@ -43,7 +43,7 @@ pub async fn carry_out(
         requests,
         recovered,
     } = prepared;
-    let cut_short = cut_short || unreadable.is_some();
+    let cut_short = cut_short.or_else(|| unreadable.as_ref().map(|error| chain(error)));
     findings.extend(profile.notes.iter().cloned());
     findings.extend(unreadable.iter().flat_map(|e| findings::of_outage(profile, e)));
     record.write(&mut links, state, cycle, clock()).await?;
@@ -87,7 +87,7 @@ pub async fn carry_out(
         findings = read.with_those_of_unread_objects(findings, standing.into_iter().map(|(f, _)| f));
     }
     let changes = state.replace_findings(clock(), &findings).await?;
-    let outcome = Outcome::of(&approved, &applied, &changes, cut_short, clock());
+    let outcome = Outcome::of(&approved, &applied, &changes, cut_short.is_some(), clock());
     let waits = |no: &StepNo| approved.waits(*no) || applied.undone.contains(no);
     let settled = !approved.plan().found_by_full_cycles().iter().any(waits);
     if full && trusted && settled {
@@ -106,6 +106,7 @@ pub async fn carry_out(
         rebound,
         again,
         full,
+        cut_short,
         times,
     };
     let finished = CycleOutcome { word: report.outcome.word(), counts: report.counts(), finished: clock() };

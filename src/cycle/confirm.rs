@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use roaring::RoaringBitmap;
 use tracing::{info, warn};
 
-use super::{Profile, chain};
+use super::{Profile, chain, record};
 use crate::directory::Directory;
 use crate::ids::LinkNo;
 use crate::model::{Kind, Known, Link, ReadRequest, ScopeEntry, Snapshot};
@@ -93,7 +93,7 @@ impl Concerned {
 }
 
 /// Reads the objects concerned once more, from the same server. Whoever the second read shows, or does not clearly
-/// show missing, stays. Gives the requests that it took.
+/// show missing, stays. Gives the requests that it took, and what of it was cut short.
 pub async fn look_again(
     directory: &dyn Directory,
     profile: &Profile<'_>,
@@ -102,7 +102,7 @@ pub async fn look_again(
     known: &Known,
     concerned: &Concerned,
     now: Timestamp,
-) -> u64 {
+) -> (u64, Option<String>) {
     let mut wanted = profile.wanted.clone();
     let mut pins = known.pins.clone();
     if !concerned.scope {
@@ -119,12 +119,10 @@ pub async fn look_again(
     let second = match directory.read(&request).await {
         Ok(second) => second,
         Err(error) => {
-            warn!(
-                "the second look failed, so nothing is taken away that only was not seen: {}",
-                chain(&error)
-            );
+            let why = chain(&error);
+            warn!("the second look failed, so nothing is taken away that only was not seen: {why}");
             doubt_all(scope, known, concerned, "a second look was not possible");
-            return 0;
+            return (0, Some(why));
         }
     };
     let again = Scope::resolve(&second, known, profile.nested);
@@ -157,7 +155,7 @@ pub async fn look_again(
     if unconfirmed > 0 {
         info!(unconfirmed, "a second look did not confirm all that the first one missed");
     }
-    second.source.requests
+    (second.source.requests, record::cut_short(&second))
 }
 
 fn doubt_all(scope: &mut Scope<'_>, known: &Known, concerned: &Concerned, why: &str) {

@@ -9,8 +9,8 @@ use super::chain;
 use crate::directory::Directory;
 use crate::ids::{Anchor, LinkNo};
 use crate::model::{
-    ChangeCookie, DeletionProof, DirectoryKind, Fate, FateRequest, Kind, Known, Shortfall, ShortfallKind,
-    Snapshot,
+    ChangeCookie, DeletionProof, DirectoryKind, Fate, FateRequest, Fates, Kind, Known, Shortfall,
+    ShortfallKind, Snapshot,
 };
 use crate::scope::Scope;
 
@@ -19,12 +19,15 @@ pub struct Asked {
     pub of: BTreeMap<LinkNo, Fate>,
     pub cookie: Option<ChangeCookie>,
     pub requests: u64,
+    /// Not all of them could be asked for: by which server, and why not.
+    pub cut_short: Option<String>,
 }
 
 impl Asked {
     /// Whoever a second look does not miss again is not absent.
     pub fn confirm(&mut self, again: Self) {
         self.requests += again.requests;
+        self.cut_short = self.cut_short.take().or(again.cut_short);
         let absent = self.of.iter_mut().filter(|(_, fate)| **fate == Fate::Absent);
         for (no, fate) in absent {
             *fate = again.of.get(no).cloned().unwrap_or_else(|| Fate::Unread(not_again()));
@@ -75,6 +78,7 @@ pub async fn ask(
     };
     match directory.fates(&request).await {
         Ok(fates) => Asked {
+            cut_short: lost(&fates).map(|why| format!("{}: {why}", request.server)),
             of: fates
                 .of
                 .into_iter()
@@ -84,14 +88,26 @@ pub async fn ask(
             requests: fates.requests,
         },
         Err(error) => {
+            let why = chain(&error);
             warn!(
                 objects = missing.len(),
-                "objects that were not read could not be looked up, so nothing is concluded about them: {}",
-                chain(&error)
+                "objects that were not read could not be looked up, so nothing is concluded about them: {why}"
             );
-            Asked::default()
+            Asked { cut_short: Some(why), ..Asked::default() }
         }
     }
+}
+
+/// Why the server was lost in the middle, where it was.
+fn lost(fates: &Fates) -> Option<&str> {
+    fates.of.values().find_map(|fate| match fate {
+        Fate::Unread(short)
+            if matches!(short.kind, ShortfallKind::ConnectionLost | ShortfallKind::Timeout) =>
+        {
+            Some(short.detail.as_str())
+        }
+        _ => None,
+    })
 }
 
 /// Numbers of all linked users that the scope does not certainly have.

@@ -173,8 +173,8 @@ pub struct Prepared {
     /// Steps of an earlier run whose outcome had to be looked up.
     pub recovered: usize,
     pub requests: u64,
-    /// Something was not read to its end.
-    pub cut_short: bool,
+    /// Something was not read to its end: on which server, and why.
+    pub cut_short: Option<String>,
     /// Nothing could be read at all, for so long that everybody would have to be disabled.
     pub unreadable: Option<DirectoryError>,
     /// The target was read back as a whole.

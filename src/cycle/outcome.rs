@@ -98,6 +98,8 @@ pub struct CycleReport {
     pub again: bool,
     /// The target was read back as a whole.
     pub full: bool,
+    /// Something of the directory was not read to its end: on which server, and why.
+    pub cut_short: Option<String>,
     pub times: Times,
 }
 

@@ -122,14 +122,17 @@ pub async fn prepare(
         plan = make(&scope, &asked.of, &observed);
     }
     let mut requests = snapshot.source.requests + asked.requests;
+    let mut second_short = None;
     let concerned = Concerned::of(&plan);
     if !concerned.is_empty() {
         let server = snapshot.source.server.as_str();
         if concerned.is_of_members() {
-            requests +=
+            let (sent, short) =
                 confirm::look_again(parts.directory, profile, server, &mut scope, &known, &concerned, now)
                     .instrument(info_span!("confirm"))
                     .await;
+            requests += sent;
+            second_short = short;
         }
         if concerned.absent {
             let trust = profile.policy.lifecycle.trust_change_log;
@@ -170,7 +173,7 @@ pub async fn prepare(
         record.rebind(&known);
     }
     let cut_short = record::cut_short(&snapshot);
-    let read = cut_short.then(|| ReadIds::of(&snapshot));
+    let read = cut_short.is_some().then(|| ReadIds::of(&snapshot));
     let since = known.last_cycle;
     let links = Links::new(known.links);
     Ok(Prepared {
@@ -178,7 +181,7 @@ pub async fn prepare(
         findings,
         recovered,
         requests,
-        cut_short,
+        cut_short: cut_short.or(second_short).or(asked.cut_short),
         unreadable: None,
         full,
         times: Times { read: read_in, plan: begun.elapsed().saturating_sub(read_in), ..Times::default() },

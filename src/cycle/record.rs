@@ -288,13 +288,14 @@ fn pins(snapshot: &Snapshot, known: &Known) -> BTreeMap<(Kind, String), Pin> {
         .collect()
 }
 
-/// Whether the directory, the network or a limit cut something short (unlike: a name that matches nothing).
-pub fn cut_short(snapshot: &Snapshot) -> bool {
+/// What the directory, the network or a limit cut short (unlike: a name that matches nothing): the server, and why.
+pub fn cut_short(snapshot: &Snapshot) -> Option<String> {
     let short = |kind: ShortfallKind| kind != ShortfallKind::AttributeUnreadable;
     let groups = snapshot.groups.iter().flat_map(|g| g.members.completeness.shortfalls());
     let entries = snapshot.entries.iter().filter_map(|e| match &e.outcome {
         EntryOutcome::Unread(shortfall) => Some(shortfall),
         _ => None,
     });
-    groups.chain(entries).any(|s| short(s.kind))
+    let first = groups.chain(entries).find(|s| short(s.kind))?;
+    Some(format!("{}: {}", snapshot.source.server, first.detail))
 }

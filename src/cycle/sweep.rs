@@ -134,7 +134,7 @@ pub(super) async fn prepare(
         findings: all,
         recovered,
         requests: 0,
-        cut_short: false,
+        cut_short: None,
         unreadable: None,
         full: false,
         times: Times::default(),

@@ -128,6 +128,19 @@ pub enum BindRefusal {
     NoSuchAccount,
     #[error("the account may not sign in at this time or from this computer; lift the restriction")]
     Restricted,
+    #[error(
+        "the account may not sign in to a domain controller over the network; give it the right \"Access this computer \
+         from the network\" there, or take it out of \"Deny access to this computer from the network\""
+    )]
+    NotGranted,
+    #[error(
+        "the account's kind of sign-in is restricted (an empty password, or a smart card that it must use); use an account that may bind with a password"
+    )]
+    AccountRestriction,
+    #[error(
+        "the account is in too many groups for the server to sign it in; use one of its own, in as few as it needs"
+    )]
+    TooManyGroups,
     #[error("the password of the account has expired; set a new one, best one that does not expire")]
     PasswordExpired,
     #[error("the account is disabled; enable it")]
@@ -147,6 +160,10 @@ pub enum BindRefusal {
     ChannelBinding,
     #[error("the server does not offer this way to bind ({0}); try another one in `bind`")]
     Method(String),
+    #[error(
+        "the server does not accept the account, and says: {0}; look up the number after `data` (a Win32 error code)"
+    )]
+    Unknown(String),
     #[error("result code {code}{}{text}", if text.is_empty() { "" } else { ": " })]
     Other { code: u32, text: String },
 }
@@ -158,14 +175,20 @@ impl BindRefusal {
         let data = text.split_once("data ").and_then(|(_, after)| after.split([',', ' ']).next());
         match (code, data.map(str::to_ascii_lowercase).as_deref()) {
             (49, Some("525")) => Self::NoSuchAccount,
+            (49, Some("52e" | "52d")) => Self::WrongPassword,
+            (49, Some("52f")) => Self::AccountRestriction,
             (49, Some("530" | "531")) => Self::Restricted,
             (49, Some("532")) => Self::PasswordExpired,
             (49, Some("533")) => Self::Disabled,
+            (49, Some("534" | "569")) => Self::NotGranted,
+            (49, Some("568")) => Self::TooManyGroups,
             (49, Some("701")) => Self::AccountExpired,
             (49, Some("773")) => Self::MustChangePassword,
             (49, Some("775")) => Self::Locked,
             // SEC_E_BAD_BINDINGS, where LdapEnforceChannelBinding is on. It says nothing about the account.
             (49, Some("80090346")) => Self::ChannelBinding,
+            // A number that nobody has told us of: the server's own words are better than a guess.
+            (49, Some(_)) => Self::Unknown(brief(text)),
             (49, _) => Self::WrongPassword,
             // Some servers tell a missing entry or a missing password apart from a wrong one.
             (32 | 34, _) => Self::NoSuchAccount,
@@ -202,6 +225,11 @@ mod tests {
         assert_eq!(BindRefusal::read(49, &text("775")), BindRefusal::Locked);
         let unbound = BindRefusal::read(49, &text("80090346"));
         assert!(unbound == BindRefusal::ChannelBinding && !unbound.lies_with_the_account());
+        assert_eq!(BindRefusal::read(49, &text("52f")), BindRefusal::AccountRestriction);
+        assert_eq!(BindRefusal::read(49, &text("569")), BindRefusal::NotGranted);
+        assert_eq!(BindRefusal::read(49, &text("568")), BindRefusal::TooManyGroups);
+        let unknown = BindRefusal::read(49, &text("6ff"));
+        assert!(unknown.to_string().contains("data 6ff") && unknown.lies_with_the_account(), "{unknown}");
         assert_eq!(BindRefusal::read(49, ""), BindRefusal::WrongPassword);
         assert_eq!(BindRefusal::read(8, "stronger"), BindRefusal::NeedsTls);
         assert!(BindRefusal::read(49, "").lies_with_the_account());

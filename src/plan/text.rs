@@ -88,6 +88,9 @@ impl Plan {
     }
 }
 
+/// What is said of a plan without steps.
+pub const IN_STEP: &str = "Nothing to do: the target is as the directory has it.";
+
 /// The whole plan.
 pub fn render(approved: &ApprovedPlan, colors: Colors) -> String {
     let mut page = Page { approved, colors, text: String::new() };
@@ -148,7 +151,7 @@ impl Page<'_> {
         }
         if plan.steps.is_empty() {
             return if plan.withheld.is_empty() {
-                writeln!(self.text, "Nothing to do: the target is as the directory has it.")
+                writeln!(self.text, "{IN_STEP}")
             } else {
                 writeln!(self.text, "Nothing to do for now.")
             };

@@ -111,6 +111,26 @@ impl Db {
     }
 
     async fn begin_with(&self, sqlite: &'static str, postgres: &'static str) -> Result<Tx> {
+        // Boxed, for it is part of nearly every future there is.
+        match Box::pin(self.try_begin_with(sqlite, postgres)).await {
+            Err(StateError::Statement { source: sqlx::Error::InvalidSavePointStatement, .. }) => {
+                Box::pin(self.reconnect()).await;
+                Box::pin(self.try_begin_with(sqlite, postgres)).await
+            }
+            done => done,
+        }
+    }
+
+    /// SQLite ends a transaction by itself when its disk is full; the driver, whose own end then fails, believes for ever
+    /// to be in one. Another connection does not.
+    async fn reconnect(&self) {
+        let Pool::Sqlite(pool) = &self.pool else { return };
+        if let Ok(connection) = pool.acquire().await {
+            drop(connection.close().await);
+        }
+    }
+
+    async fn try_begin_with(&self, sqlite: &'static str, postgres: &'static str) -> Result<Tx> {
         within(&self.place, Operation::Begin, async {
             Ok(match &self.pool {
                 Pool::Sqlite(pool) => Tx::Sqlite(pool.begin_with(sqlite).await?, self.place.clone()),

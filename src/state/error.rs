@@ -61,7 +61,7 @@ pub enum StateError {
     )]
     Disk { place: String, source: sqlx::Error },
     #[error(
-        "{place} cannot be opened: check that the path exists and that the user who runs idcsync may read and write the file and its directory"
+        "{place} cannot be opened: check that the path exists and that the user who runs idcsync may read and write the file and its directory, and that their file system is not read-only"
     )]
     CannotOpen { place: String, source: sqlx::Error },
     #[error("{place} could not be reached: check host, port and network, and that the server runs")]
@@ -197,7 +197,10 @@ impl Trouble {
     fn of(code: &str, sqlite: bool) -> Self {
         if sqlite {
             // The low byte is the primary code.
-            return match code.parse::<u32>().map_or(0, |extended| extended & 0xff) {
+            let code = code.parse::<u32>().unwrap_or_default();
+            return match code & 0xff {
+                // SQLITE_IOERR_SHMSIZE: the file beside could not be made as large as it has to be.
+                _ if code == 4874 => Self::Full,
                 13 => Self::Full,
                 8 => Self::ReadOnly,
                 5 | 6 => Self::Locked,
@@ -246,6 +249,9 @@ mod tests {
         // Extended codes: SQLITE_READONLY_DIRECTORY, SQLITE_BUSY_SNAPSHOT.
         assert_eq!(Trouble::of("1544", true), Trouble::ReadOnly);
         assert_eq!(Trouble::of("517", true), Trouble::Locked);
+        // SQLITE_IOERR_SHMSIZE, and SQLITE_IOERR_READ.
+        assert_eq!(Trouble::of("4874", true), Trouble::Full);
+        assert_eq!(Trouble::of("266", true), Trouble::Disk);
         assert_eq!(Trouble::of("57P01", false), Trouble::Unreachable);
         assert_eq!(Trouble::of("28P01", false), Trouble::Login);
     }

@@ -266,6 +266,11 @@ impl Sandbox {
     pub fn server(&self) -> &Server {
         &self.server
     }
+
+    /// Ends it in good order: everything is in its store file then.
+    pub fn fold(&mut self) {
+        self.server.stop();
+    }
 }
 
 /// The `[target]` table of a config for an identity store at this endpoint, without a limit that would be felt.

@@ -13,6 +13,7 @@
 //! | [`oracle`] | what a target should hold, from plain `ldapsearch` output by naive means |
 //! | [`store`] | what a target does hold, by raw requests |
 //! | [`service`] | the program as a service, over HTTP and by its log |
+//! | [`proxy`], [`cuts`] | a relay that breaks what passes through it; reads of a directory broken at many places |
 //! | [`export`] | a small directory in a chosen state, as LDIF |
 //! | [`idcsync`] | the program under test, and its sandbox as a server |
 //! | [`ways`] | the three ways to write to one sandbox |
@@ -28,6 +29,7 @@
 
 pub mod company;
 pub mod contents;
+pub mod cuts;
 pub mod dirs;
 pub mod export;
 pub mod forecast;
@@ -38,6 +40,7 @@ pub mod oracle;
 pub mod ports;
 pub mod postgres;
 pub mod process;
+pub mod proxy;
 pub mod samba;
 pub mod scim;
 pub mod service;

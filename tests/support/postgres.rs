@@ -84,6 +84,11 @@ impl Postgres {
         self.server.kill();
     }
 
+    /// Ends it in good order.
+    pub fn stop(&mut self) {
+        self.server.stop();
+    }
+
     /// Starts it again with the same content at the same address.
     pub fn restart(&mut self) {
         self.server.stop();

@@ -29,13 +29,22 @@ pub struct Options {
     pub sizelimit: u32,
     /// Lines for the `access to` part of the database, most specific first; everybody may read the rest.
     pub access: Vec<String>,
+    /// Lines that limit what an account may ask for.
+    pub limits: Vec<String>,
     /// Schemas from the package's directory, beside core, cosine and inetorgperson.
     pub schemas: Vec<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { memberof: false, syncprov: false, sizelimit: 500, access: Vec::new(), schemas: Vec::new() }
+        Self {
+            memberof: false,
+            syncprov: false,
+            sizelimit: 500,
+            access: Vec::new(),
+            limits: Vec::new(),
+            schemas: Vec::new(),
+        }
     }
 }
 
@@ -203,6 +212,9 @@ fn configuration(dir: &Path, base: &str, options: &Options) -> String {
     say(format!("database mdb\nsuffix \"{base}\"\ndirectory {home}/db\nmaxsize 8589934592\ndbnosync"));
     say(format!("rootdn \"cn=admin,{base}\"\nrootpw \"{PASSWORD}\""));
     say(format!("limits dn.exact=\"cn=reader,{base}\" size=unlimited time=unlimited"));
+    for line in &options.limits {
+        say(line.clone());
+    }
     say("index objectClass,entryUUID,entryCSN,member eq\nindex uid,cn,mail eq".to_owned());
     for line in &options.access {
         say(line.clone());

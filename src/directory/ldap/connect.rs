@@ -177,7 +177,12 @@ impl<'a> Opener<'a> {
         let result = match answer {
             Err(_) => return Err(Setback::Next(ServerFailure::Timeout { stage, limit })),
             Ok(Err(error)) => {
-                let detail = connection.verdict().map_or_else(|| brief(&error.to_string()), str::to_owned);
+                let words = || match error {
+                    // The library's words for it name its channels.
+                    LdapError::ResultRecv { .. } | LdapError::OpSend { .. } => CLOSED.to_owned(),
+                    ref other => brief(&other.to_string()),
+                };
+                let detail = connection.verdict().map_or_else(words, str::to_owned);
                 return Err(Setback::Next(ServerFailure::Lost { stage, detail }));
             }
             Ok(Ok(result)) => result,
@@ -206,6 +211,7 @@ impl Opener<'_> {
         }
     }
 }
+const CLOSED: &str = "the server closed the connection";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Security {
@@ -287,9 +293,7 @@ fn connect_failure(error: LdapError, url: &str, limit: Duration) -> Setback {
             return bad_url(url);
         }
         // The library's words for it name its channels.
-        LdapError::ResultRecv { .. } | LdapError::OpSend { .. } => {
-            ServerFailure::Connect("the server closed the connection".to_owned())
-        }
+        LdapError::ResultRecv { .. } | LdapError::OpSend { .. } => ServerFailure::Connect(CLOSED.to_owned()),
         other => ServerFailure::Connect(brief(&other.to_string())),
     })
 }

@@ -16,7 +16,7 @@ mod session;
 mod tls;
 mod wire;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use tracing::{info, warn};
@@ -26,7 +26,7 @@ pub(super) use self::connect::{Opened, Opener};
 pub(super) use self::deleted::Sight;
 pub(super) use self::search::LdapReader;
 pub use self::wire::{Ask, Broken, Network, Take, Wire};
-use super::error::{Attempt, ServerFailure};
+use super::error::{Attempt, BindRefusal, ServerFailure};
 use super::reader::Reader as _;
 use super::settings::{LdapSettings, Servers};
 use super::{Directory, DirectoryError, checked, fates, walk};
@@ -36,20 +36,35 @@ pub struct LdapDirectory {
     settings: LdapSettings,
     /// Who connects in place of the network.
     network: Option<Arc<dyn Network>>,
+    /// The server that has refused the account, and why: one wrong try in a run is enough, since each counts towards a
+    /// lockout.
+    refused: OnceLock<(String, BindRefusal)>,
 }
 
 impl LdapDirectory {
     pub fn new(settings: LdapSettings) -> Self {
-        Self { settings, network: None }
+        Self { settings, network: None, refused: OnceLock::new() }
     }
 
     /// Over servers that somebody has in hand: for rehearsals.
     pub fn over(settings: LdapSettings, network: Arc<dyn Network>) -> Self {
-        Self { settings, network: Some(network) }
+        Self { settings, network: Some(network), refused: OnceLock::new() }
     }
 
     fn opener(&self) -> Result<Opener<'_>, DirectoryError> {
         Opener::new(&self.settings, self.network.as_deref())
+    }
+
+    fn not_refused_before(&self) -> Result<(), DirectoryError> {
+        let Some((server, why)) = self.refused.get() else { return Ok(()) };
+        Err(DirectoryError::Credentials { server: server.clone(), why: why.clone() })
+    }
+
+    fn note(&self, error: DirectoryError) -> DirectoryError {
+        if let DirectoryError::Credentials { server, why } = &error {
+            let _ = self.refused.set((server.clone(), why.clone()));
+        }
+        error
     }
 }
 
@@ -57,6 +72,7 @@ impl LdapDirectory {
 impl Directory for LdapDirectory {
     async fn read(&self, request: &ReadRequest) -> Result<Snapshot, DirectoryError> {
         checked(request)?;
+        self.not_refused_before()?;
         let opener = self.opener()?;
         let mut attempts: Vec<Attempt> = Vec::new();
         let urls = match &request.server {
@@ -71,7 +87,7 @@ impl Directory for LdapDirectory {
                     attempts.push(Attempt { server: url, why });
                     continue;
                 }
-                Err(Setback::Final(error)) => return Err(error),
+                Err(Setback::Final(error)) => return Err(self.note(error)),
             };
             let snapshot = Box::pin(walk::read(&reader, request)).await;
             // One snapshot comes from one server: once it has shown anything, another one would be a second opinion.
@@ -87,15 +103,16 @@ impl Directory for LdapDirectory {
     }
 
     async fn fates(&self, request: &FateRequest) -> Result<Fates, DirectoryError> {
+        self.not_refused_before()?;
         let opener = self.opener()?;
-        let mut reader = only(&opener, &request.server).await?;
+        let mut reader = only(&opener, &request.server).await.map_err(|e| self.note(e))?;
         // First the log, then the look: what is deleted in between is reported the next time, and not lost.
         let changes = reader.changes(request.cookie.as_ref()).await;
         let mut before = 0;
         if reader.is_lost() {
             info!(server = request.server, "the change log cost the connection; going on without it");
             before = reader.traffic().requests;
-            reader = only(&opener, &request.server).await?;
+            reader = only(&opener, &request.server).await.map_err(|e| self.note(e))?;
         }
         let fates = Box::pin(fates::fates(&reader, request, changes.reported)).await;
         reader.close().await;

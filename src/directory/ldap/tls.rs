@@ -69,8 +69,16 @@ fn pem(
 
 /// A TLS failure, with what to do about it. `None` where the error is not one of TLS.
 pub(super) fn words(error: &std::io::Error) -> Option<String> {
-    let inner = error.get_ref()?.downcast_ref::<rustls::Error>()?;
-    Some(explain(inner))
+    let inner = error.get_ref()?;
+    match inner.downcast_ref::<rustls::Error>() {
+        Some(error) => Some(explain(error)),
+        // The library's words for an end in the middle of the handshake.
+        None if error.kind() == std::io::ErrorKind::UnexpectedEof => Some(
+            "the server ended the connection in the handshake; is this the port of LDAPS (636), or is `starttls` meant?"
+                .to_owned(),
+        ),
+        None => None,
+    }
 }
 
 pub(super) fn explain(error: &rustls::Error) -> String {
@@ -78,6 +86,12 @@ pub(super) fn explain(error: &rustls::Error) -> String {
         rustls::Error::InvalidCertificate(why) => match why {
             CertificateError::UnknownIssuer => {
                 "the server's certificate is signed by a CA that is not trusted; name that CA's file with `ca-file`"
+                    .to_owned()
+            }
+            // As after a CA was renewed: of the same name, with another key.
+            CertificateError::BadSignature => {
+                "the server's certificate bears the name of a CA that is trusted, and not its signature: was the CA renewed? \
+                 Put its present certificate into the file that `ca-file` names"
                     .to_owned()
             }
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => {

@@ -178,6 +178,11 @@ impl Samba {
     /// Changes the database itself, beside the running server: for what LDAP does not allow, such as a chosen
     /// objectGUID.
     pub fn ldbmodify(&self, ldif: &str) {
+        self.ldbmodify_with(&[], ldif);
+    }
+
+    /// The same with more arguments, such as controls.
+    pub fn ldbmodify_with(&self, arguments: &[&str], ldif: &str) {
         let file = tempfile::NamedTempFile::new().expect("make a temporary file");
         fs::write(file.path(), ldif).expect("write the change");
         run(Command::new("ldbmodify")
@@ -185,6 +190,7 @@ impl Samba {
             .arg("-H")
             .arg(self.home.path().join("private/sam.ldb"))
             .arg("--relax")
+            .args(arguments)
             .arg(file.path()));
     }
 
