@@ -14,7 +14,14 @@ CARGO_CYCLONEDX := $(TOOLS)/cargo-cyclonedx-0.5.9
 # Real servers are started by the tests, several at a time would crowd a small machine.
 TEST_THREADS ?= 2
 
-.PHONY: help setup fmt lint test check sbom quickstart measure base-image image test-image
+# Of `quickstart`; `test` leaves it out, since its own build is there already.
+RELEASE ?= --release
+
+# Of `soak`.
+HISTORIES ?= 100000
+FIRST ?= 1000000
+
+.PHONY: help setup fmt lint test check sbom soak planted quickstart measure base-image image test-image
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,7 +50,7 @@ test: setup lint ## Run everything that must pass before a change lands
 		set -x; cargo test --locked --all-targets -- --test-threads $(TEST_THREADS); \
 	fi
 	cargo test --locked --doc
-	$(MAKE) quickstart
+	$(MAKE) quickstart RELEASE=
 
 # Not a part of `test`: the first time, building the tools takes minutes. With ADVISORIES=required it fails where the
 # database of known vulnerabilities (RustSec's, by git) cannot be reached, which else is only said.
@@ -65,10 +72,18 @@ $(CARGO_DENY)/bin/cargo-deny:
 $(CARGO_CYCLONEDX)/bin/cargo-cyclonedx:
 	cargo install --locked --root $(CARGO_CYCLONEDX) $(subst -0,@0,$(notdir $(CARGO_CYCLONEDX)))
 
+soak: ## Play 100,000 histories (HISTORIES=, FIRST= the first seed) and many more cases of each property
+	IDCSYNC_HISTORIES=$(HISTORIES) IDCSYNC_FIRST=$(FIRST) \
+		cargo test --locked --release --test simulation -- histories --nocapture --test-threads $(TEST_THREADS)
+	PROPTEST_CASES=20000 cargo test --locked --release --lib -- properties panics
+
+planted: ## Plant bugs on purpose and count the histories until the simulation finds each
+	scripts/planted.py
+
 quickstart: ## Run the main job twice on the embedded defaults; the second run must find nothing to do
 	rm -f target/quickstart*
-	cargo run --locked --release -- -q sync --config config/quickstart.toml | tail -n 1 | grep -q '^Applied: .* done\.$$'
-	cargo run --locked --release -- -q sync --config config/quickstart.toml | grep '^Nothing to do'
+	cargo run --locked $(RELEASE) -- -q sync --config config/quickstart.toml | tail -n 1 | grep -q '^Applied: .* done\.$$'
+	cargo run --locked $(RELEASE) -- -q sync --config config/quickstart.toml | grep '^Nothing to do'
 
 measure: ## Time and memory against slapd with 20,000 people (release build)
 	scripts/measure.sh

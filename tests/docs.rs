@@ -40,6 +40,7 @@ fn links_lead_somewhere() {
         "docs/metrics.md",
         "docs/output.md",
         "docs/operations.md",
+        "docs/reliability.md",
         "docs/threat-model.md",
         "deploy/README.md",
     ] {
