@@ -423,32 +423,3 @@ impl Shared {
         }
     }
 }
-
-/// Where the answers to searches end in what an LDAP server sent: after each page and after each single answer.
-pub fn ends_of_searches(bytes: &[u8]) -> Vec<usize> {
-    const SEARCH_RESULT_DONE: u8 = 0x65;
-    let mut ends = Vec::new();
-    let mut at = 0;
-    while at < bytes.len() {
-        let (length, head) = length_at(bytes, at + 1);
-        let content = at + 1 + head;
-        assert_eq!(bytes[at], 0x30, "an LDAPMessage at {at}");
-        // The number of the message, and then what it is.
-        let (id, id_head) = length_at(bytes, content + 1);
-        if bytes[content + 1 + id_head + id] == SEARCH_RESULT_DONE {
-            ends.push(content + length);
-        }
-        at = content + length;
-    }
-    ends
-}
-
-/// A length in BER, and how many bytes it takes.
-fn length_at(bytes: &[u8], at: usize) -> (usize, usize) {
-    let first = usize::from(bytes[at]);
-    if first & 0x80 == 0 {
-        return (first, 1);
-    }
-    let digits = first & 0x7f;
-    (bytes[at + 1..=at + digits].iter().fold(0, |all, digit| (all << 8) | usize::from(*digit)), digits + 1)
-}
