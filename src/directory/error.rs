@@ -185,7 +185,8 @@ impl BindRefusal {
             (49, Some("701")) => Self::AccountExpired,
             (49, Some("773")) => Self::MustChangePassword,
             (49, Some("775")) => Self::Locked,
-            // SEC_E_BAD_BINDINGS, where LdapEnforceChannelBinding is on. It says nothing about the account.
+            // SEC_E_BAD_BINDINGS, where LdapEnforceChannelBinding is on. Not tried elsewhere all the same:
+            // to the server it is a failed sign-in.
             (49, Some("80090346")) => Self::ChannelBinding,
             // A number that nobody has told us of: the server's own words are better than a guess.
             (49, Some(_)) => Self::Unknown(brief(text)),
@@ -202,7 +203,7 @@ impl BindRefusal {
 
     /// Whether another server of the same directory would say the same.
     pub fn lies_with_the_account(&self) -> bool {
-        !matches!(self, Self::NeedsTls | Self::ChannelBinding | Self::Method(_) | Self::Other { .. })
+        !matches!(self, Self::NeedsTls | Self::Method(_) | Self::Other { .. })
     }
 }
 
@@ -224,7 +225,7 @@ mod tests {
         assert_eq!(BindRefusal::read(49, &text("773")), BindRefusal::MustChangePassword);
         assert_eq!(BindRefusal::read(49, &text("775")), BindRefusal::Locked);
         let unbound = BindRefusal::read(49, &text("80090346"));
-        assert!(unbound == BindRefusal::ChannelBinding && !unbound.lies_with_the_account());
+        assert!(unbound == BindRefusal::ChannelBinding && unbound.lies_with_the_account());
         assert_eq!(BindRefusal::read(49, &text("52f")), BindRefusal::AccountRestriction);
         assert_eq!(BindRefusal::read(49, &text("569")), BindRefusal::NotGranted);
         assert_eq!(BindRefusal::read(49, &text("568")), BindRefusal::TooManyGroups);

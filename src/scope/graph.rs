@@ -106,6 +106,20 @@ impl Graph {
         let doubted = if sound { doubted(link, &now, &primary) } else { RoaringBitmap::new() };
         let suspect = !doubted.is_empty();
 
+        let record = match link {
+            _ if complete => {
+                GroupRecord { direct: &now | &hidden, primary, hidden: hidden.clone(), unreadable, suspect }
+            }
+            // Whoever was seen is known from now on to have been a member.
+            Some(link) => GroupRecord {
+                direct: &now | &link.direct,
+                primary: primary | &link.primary,
+                hidden: link.hidden.clone(),
+                unreadable: link.unreadable.clone(),
+                suspect,
+            },
+            None => GroupRecord { direct: now, primary, ..GroupRecord::default() },
+        };
         let (hidden_people, hidden_groups) = self.split(&hidden);
         let (doubted_people, doubted_groups) = self.split(&doubted);
         let (_, groups) = self.split(&inner);
@@ -121,13 +135,7 @@ impl Graph {
             short: !complete,
             suspect,
             veiled: !members.unreadable.is_empty(),
-            record: complete.then(|| GroupRecord {
-                direct: now | &hidden,
-                primary,
-                hidden,
-                unreadable,
-                suspect,
-            }),
+            record: Some(record),
         };
     }
 

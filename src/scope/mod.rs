@@ -265,10 +265,10 @@ impl<'a> Scope<'a> {
     }
 }
 
-/// What is recorded of a group after a complete read of its list.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What is recorded of a group after a read of its list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GroupRecord {
-    /// Everyone read, and everyone hidden.
+    /// Everyone read, and everyone hidden; where the list was not read to its end, also everyone recorded before.
     pub direct: RoaringBitmap,
     /// Those of them who are members by `primaryGroupID`.
     pub primary: RoaringBitmap,

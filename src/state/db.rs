@@ -4,6 +4,7 @@
 //! to right with [`Row::next`].
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::future::Future;
 use std::time::Duration;
 
@@ -131,13 +132,14 @@ impl Db {
     }
 
     async fn try_begin_with(&self, sqlite: &'static str, postgres: &'static str) -> Result<Tx> {
-        within(&self.place, Operation::Begin, async {
+        // Boxed: the library's future is large.
+        let begun = Box::pin(async {
             Ok(match &self.pool {
                 Pool::Sqlite(pool) => Tx::Sqlite(pool.begin_with(sqlite).await?, self.place.clone()),
                 Pool::Postgres(pool) => Tx::Postgres(pool.begin_with(postgres).await?, self.place.clone()),
             })
-        })
-        .await
+        });
+        within(&self.place, Operation::Begin, begun).await
     }
 
     /// One writing statement in a transaction of its own; the number of rows it touched.
@@ -232,13 +234,16 @@ impl Tx {
         let mut count = 0;
         let mut values = values.into_iter().peekable();
         let numbered = matches!(self, Self::Postgres(..));
-        let full = sql.replace("{rows}", &placeholders(CHUNK, width, numbered));
+        // Made once, and only where there is so much to write.
+        let full = OnceCell::new();
+        let made = || sql.replace("{rows}", &placeholders(CHUNK, width, numbered));
         while values.peek().is_some() {
             let chunk: Vec<_> = values.by_ref().take(CHUNK * width).collect();
             let rows = chunk.len() / width;
             // Only the text of a full chunk comes back often enough to keep it prepared.
             count += if rows == CHUNK {
-                self.run_text(AssertSqlSafe(full.clone()).into_sql_str(), true, chunk).await?
+                self.run_text(AssertSqlSafe(full.get_or_init(made).clone()).into_sql_str(), true, chunk)
+                    .await?
             } else {
                 let text = sql.replace("{rows}", &placeholders(rows, width, numbered));
                 self.run_text(AssertSqlSafe(text).into_sql_str(), rows == 1, chunk).await?

@@ -24,7 +24,7 @@ const REFUSALS: [(&str, &str); 15] = [
     ("701", "the account has expired; extend it"),
     ("773", "the account must change its password first; set one without that flag"),
     ("775", "the account is locked; unlock it, and find out who uses an old password"),
-    ("80090346", "use a simple bind over ldaps://"),
+    ("80090346", "reach it by its own certificate, without anything that ends TLS in between"),
     ("6ff", "look up the number after `data`"),
 ];
 

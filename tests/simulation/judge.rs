@@ -279,7 +279,7 @@ impl Judge {
         let right = laws.dead_since.get(&person).is_some_and(waited);
         let by_method = laws.method_delete;
         drop(laws);
-        if !right && !(by_method && self.may_be_disabled(person)) {
+        if !(right || by_method && self.may_be_disabled(person)) {
             self.hub.accuse(format!("{id} ({}) is deleted without proof, or too early", person.text()));
         }
     }
