@@ -15,7 +15,8 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 COPY = ROOT / "target" / "planted"
-MOST = 3000
+# As many as `make test` plays.
+MOST = 2000
 
 # Name, what is wrong, and the changes: file, text (there exactly once), text in its place.
 BUGS = [
@@ -35,15 +36,6 @@ BUGS = [
             "src/directory/walk/admit.rs",
             "                self.ranged.push(Ranged { owner, attribute: Arc::from(base), progress });\n",
             "                let _ = (owner, base);\n",
-        )],
-    ),
-    (
-        "cut-is-the-end",
-        "a connection that is cut in the middle of a paged search counts as its end",
-        [(
-            "src/directory/ldap/search.rs",
-            "                    ending.fault = Some(fault);\n                    return ending;",
-            "                    let _ = fault;\n                    return ending;",
         )],
     ),
     (
@@ -140,8 +132,13 @@ def copy():
         if not source.is_file():
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
-        if not target.exists() or target.read_bytes() != source.read_bytes():
-            shutil.copyfile(source, target)
+        content = source.read_bytes()
+        if name in ("Cargo.toml", "Cargo.lock"):
+            # Another version: Cargo would take what it has built of the one for the other.
+            own = b'name = "idcsync"\nversion = "'
+            content = content.replace(own + b"0.1.0", own + b"0.1.1", 1)
+        if not target.exists() or target.read_bytes() != content:
+            target.write_bytes(content)
 
 
 def build():

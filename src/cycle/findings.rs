@@ -61,9 +61,11 @@ pub fn of_suspects(scope: &Scope<'_>, known: &Known, suspects: &Suspects) -> Vec
             let before = known.links.get(no).map_or(0, |l| l.direct.len());
             let id = group.sid.as_ref().map_or_else(|| group.anchor.to_string(), ToString::to_string);
             let subject = Subject { kind: Some(Kind::Group), id, label: group.dn.leaf() };
+            let none = if group.members.users.is_empty() { "none" } else { "no value of `member`" };
             let message = format!(
-                "had {before} members and suddenly reads as having none, so whoever was in the scope through it keeps \
-                 what they have. Let the bind account read its members; if it really is empty, take it out of `scope`"
+                "had {before} members and suddenly reads as having {none}, so whoever was in the scope through it keeps \
+                 what they have. Let the bind account read its members; if that is how it is, give it a member again, if \
+                 only for one run, or take it out of `scope`"
             );
             Finding::new(Code::RemovalWithheld, subject, message)
         })

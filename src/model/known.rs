@@ -92,7 +92,7 @@ pub struct Link {
     pub absent_since: Option<Timestamp>,
     /// Groups: whether all members of its first cycle have been written once.
     pub filled: bool,
-    /// Groups: direct members (users and groups) as last completely read.
+    /// Groups: direct members (users and groups) as last completely read, and whoever was seen since.
     pub direct: RoaringBitmap,
     /// Groups: those of `direct` who were members by `primaryGroupID`.
     pub primary: RoaringBitmap,

@@ -189,7 +189,9 @@ fn may_yield(inputs: &Inputs<'_>, drafts: &Drafts, no: LinkNo, key: &Key) -> boo
         Kind::User => {
             let filtered = inputs.scope.users().get(&no).is_some_and(|u| !u.matches_filter);
             let deleted = link_deleted(inputs, no);
-            let shut = inputs.scope.users().get(&no).is_some_and(|u| u.account.is_shut());
+            // Others in scope whose account is shut are kept; who only might be in scope yields nothing.
+            let shut = inputs.scope.whole().certain().contains(no.0)
+                && inputs.scope.users().get(&no).is_some_and(|u| u.account.is_shut());
             let out = filtered || shut || deleted || inputs.scope.whole().out_of_scope(no).is_some();
             let renameable =
                 !matches!(key, Key::UserName(_)) || inputs.known.rename_support != RenameSupport::Refused;

@@ -113,7 +113,8 @@ impl Graph {
             // Whoever was seen is known from now on to have been a member.
             Some(link) => GroupRecord {
                 direct: &now | &link.direct,
-                primary: primary | &link.primary,
+                // Whoever has another primary group by now may be a member by value.
+                primary: &primary | &(&link.primary - &now),
                 hidden: link.hidden.clone(),
                 unreadable: link.unreadable.clone(),
                 suspect,
@@ -275,18 +276,15 @@ impl Graph {
     }
 }
 
-/// Recorded members of a group that had some by one of the two ways (`member`, `primaryGroupID`) and has none by that way
-/// now: an attribute that may not be read any more looks like one that is empty.
+/// Recorded members of a group that had values of `member` and has none now, though some may be members by
+/// `primaryGroupID`: an attribute that may not be read any more looks like one that is empty. And all of them, where
+/// there is nobody in either way.
 fn doubted(link: Option<&Link>, now: &RoaringBitmap, primary: &RoaringBitmap) -> RoaringBitmap {
-    let Some(link) = link else { return RoaringBitmap::new() };
-    let mut doubted = RoaringBitmap::new();
-    if now.is_subset(primary) {
-        doubted |= &link.direct - &link.primary;
+    match link {
+        Some(link) if now.is_empty() => link.direct.clone(),
+        Some(link) if now.is_subset(primary) => &(&link.direct - &link.primary) - now,
+        _ => RoaringBitmap::new(),
     }
-    if primary.is_empty() {
-        doubted |= &link.direct & &link.primary;
-    }
-    doubted - now
 }
 
 /// Who may be one of the members that the server cannot show: whoever bears such a member's name, as last read, and

@@ -242,8 +242,8 @@ impl<'a> Scope<'a> {
         &self.in_doubt
     }
 
-    /// What is to be recorded of a group's direct members after this read; `None` where the list was not read
-    /// to its end and the old record stays.
+    /// What is to be recorded of a group's direct members after this read; where the list was not read to its end,
+    /// those recorded before are among them. `None` for a group that was not read.
     pub fn record_of(&self, group: LinkNo) -> Option<GroupRecord> {
         self.graph.record(group)
     }

@@ -169,6 +169,8 @@ pub struct History {
     approved_until: Timestamp,
     /// Steps waited for an approval after the cycle before.
     held_before: bool,
+    /// Who is a member of a group for one run only.
+    lent: Vec<(Guid, Guid)>,
     /// Memberships that other hands made since the target was last read back: only a full cycle sees them.
     smuggled: BTreeSet<(TargetId, TargetId)>,
     pub account: Tally,
@@ -257,6 +259,7 @@ impl History {
             clear_before: false,
             held_before: false,
             approved_until: now,
+            lent: Vec::new(),
             smuggled: BTreeSet::new(),
             account: Tally::default(),
         };
@@ -826,7 +829,7 @@ impl History {
                 self.approve();
             }
             // Nothing follows, and it was long enough for every retry to have come.
-            if quiet >= 2 {
+            if quiet >= 2 && self.lent.is_empty() {
                 break;
             }
         }
@@ -836,28 +839,31 @@ impl History {
         self.check_rest();
     }
 
-    /// A scope entry that had members and reads as having none waits for a person to say that this is so.
+    /// A group that had members and reads as having none waits for a person: who gives it a member, for one run.
     fn follow_advice(&mut self, done: &Done) {
-        let empty: BTreeSet<&str> = done
-            .report
-            .findings
-            .iter()
-            .filter(|f| {
-                f.code == Code::RemovalWithheld && f.message.contains("suddenly reads as having none")
-            })
-            .map(|f| f.subject.label.as_str())
-            .collect();
-        let before = self.settings.groups.len();
-        self.settings.groups.retain(|name| !empty.contains(name.as_str()));
-        if self.settings.groups.is_empty() {
-            // Without an entry there is no config: one that was never read.
-            let company = self.hub.company();
-            let other = company.groups.values().find(|g| !empty.contains(g.name.as_str()));
-            self.settings.groups.extend(other.map(|g| g.name.clone()));
+        let mut company = (*self.hub.company()).clone();
+        let returned = std::mem::take(&mut self.lent);
+        for (group, person) in &returned {
+            if let Some(group) = company.groups.get_mut(group) {
+                group.people.remove(person);
+            }
         }
-        if self.settings.groups.len() != before || !empty.is_empty() {
-            self.hub.say(|| format!("scope: without {empty:?}, which are empty"));
-            self.obey();
+        for finding in done.report.findings.iter().filter(|f| f.code == Code::RemovalWithheld) {
+            let Some(group) = company.group_named(&finding.subject.label).map(|g| g.guid) else { continue };
+            if !finding.message.contains("give it a member again") {
+                continue;
+            }
+            if !company.groups[&group].people.is_empty() || !company.groups[&group].groups.is_empty() {
+                self.hub.accuse(format!("{} is said to be empty, and is not", finding.subject.label));
+            }
+            let Some(person) = company.people.keys().next().copied() else { continue };
+            company.groups.get_mut(&group).unwrap().people.insert(person);
+            self.hub.say(|| format!("directory: {} is given a member for one run", finding.subject.label));
+            self.lent.push((group, person));
+        }
+        if !returned.is_empty() || !self.lent.is_empty() {
+            self.hub.change(company);
+            self.judge.look();
         }
     }
 
@@ -932,6 +938,16 @@ impl History {
                     }
                 }
                 other => wrong.push(format!("group {} is there {} times", group.name, other.len())),
+            }
+        }
+        if self.settings.way != Way::Api {
+            for guid in laws.people_in_scope(&company, true) {
+                let shut = company.people.get(&guid).is_some_and(|p| p.account != Account::Enabled);
+                for (id, user) in contents.user_of(&guid.text()) {
+                    if shut && !user.disabled {
+                        wrong.push(format!("{id} is in use, and shut in the directory"));
+                    }
+                }
             }
         }
         for (group, user) in surplus(&contents, &company, &laws, true) {

@@ -1,5 +1,6 @@
 //! What a session speaks through: a bound connection, and who makes one.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,6 +15,9 @@ use crate::directory::reader::Selection;
 
 /// So often the time-out may one answer take in all: a server that sends a little now and then never ends otherwise.
 const PATIENCE: u32 = 20;
+
+/// For taking leave of a server.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// One search request.
 #[derive(Clone)]
@@ -69,7 +73,7 @@ pub trait Network: Send + Sync {
 pub(super) struct Connection {
     ldap: Ldap,
     /// Moves the bytes; ends with the connection.
-    driver: JoinHandle<()>,
+    driver: Mutex<Option<JoinHandle<()>>>,
     timeout: Duration,
     /// What the relay has against the server.
     verdict: Verdict,
@@ -77,7 +81,7 @@ pub(super) struct Connection {
 
 impl Connection {
     pub fn new(ldap: Ldap, driver: JoinHandle<()>, timeout: Duration, verdict: Verdict) -> Self {
-        Self { ldap, driver, timeout, verdict }
+        Self { ldap, driver: Mutex::new(Some(driver)), timeout, verdict }
     }
 
     pub fn handle(&self) -> Ldap {
@@ -89,13 +93,23 @@ impl Connection {
         self.verdict.get().map(String::as_str)
     }
 
+    fn driver(&self) -> Option<JoinHandle<()>> {
+        self.driver.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn abort(&self) {
+        if let Some(driver) = self.driver() {
+            driver.abort();
+        }
+    }
+
     fn silent(&self) -> Broken {
-        self.driver.abort();
+        self.abort();
         Broken::Silent(self.timeout)
     }
 
     fn slow(&self) -> Broken {
-        self.driver.abort();
+        self.abort();
         Broken::Slow(self.timeout * PATIENCE)
     }
 
@@ -154,13 +168,18 @@ impl Wire for Connection {
 
     async fn close(&self) {
         let mut ldap = self.ldap.clone();
-        // Whether the server hears it does not matter.
-        let _ = tokio::time::timeout(Duration::from_secs(1), ldap.unbind()).await;
+        // Whether the server hears it does not matter; but that it is on its way is waited for.
+        let said = tokio::time::timeout(GOODBYE, ldap.unbind()).await;
+        if let (Ok(Ok(())), Some(mut driver)) = (said, self.driver())
+            && tokio::time::timeout(GOODBYE, &mut driver).await.is_err()
+        {
+            driver.abort();
+        }
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.driver.abort();
+        self.abort();
     }
 }
