@@ -337,6 +337,27 @@ fn member_values_that_are_gone_are_in_doubt_though_there_are_members_by_primary_
 }
 
 #[test]
+fn whom_a_cut_read_has_shown_is_in_doubt_when_nobody_is_read_any_more() {
+    let mut world =
+        World { users: 2, groups: vec![(vec![0], vec![])], entries: vec![(0, true)], ..World::default() };
+    let mut known = world.recorded();
+    let g0 = known.links.values().find(|l| l.anchor == group_anchor(0)).unwrap().no;
+    // As if it had never been read to its end.
+    known.links.get_mut(&g0).unwrap().direct.clear();
+    world.incomplete = vec![0];
+    let record = Scope::resolve(&world.snapshot(), &known, NestedGroups::Flatten).record_of(g0).unwrap();
+    let u0 = known.links.values().find(|l| l.anchor == user_anchor(0)).unwrap().no;
+    assert!(record.direct.iter().eq([u0.0]) && !record.suspect);
+    known.links.get_mut(&g0).unwrap().direct = record.direct;
+    world.incomplete.clear();
+    world.groups[0].0.clear();
+    let snapshot = world.snapshot();
+    let scope = Scope::resolve(&snapshot, &known, NestedGroups::Flatten);
+    assert!(scope.record_of(g0).unwrap().suspect);
+    assert_eq!(scope.doubt(g0, u0), Some(&BTreeSet::from([g0])));
+}
+
+#[test]
 fn a_user_named_itself_is_in_by_its_entry() {
     let mut snapshot = World { users: 1, ..World::default() }.snapshot();
     snapshot.entries.push(EntryRead {

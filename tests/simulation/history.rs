@@ -853,7 +853,9 @@ impl History {
             if !finding.message.contains("give it a member again") {
                 continue;
             }
-            if !company.groups[&group].people.is_empty() || !company.groups[&group].groups.is_empty() {
+            // Where groups are not read through, one that holds nothing else counts as having none.
+            let found = &company.groups[&group];
+            if !found.people.is_empty() || self.settings.nested && !found.groups.is_empty() {
                 self.hub.accuse(format!("{} is said to be empty, and is not", finding.subject.label));
             }
             let Some(person) = company.people.keys().next().copied() else { continue };
