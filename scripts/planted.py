@@ -44,6 +44,22 @@ BUGS = [
         [("src/directory/ldap/session.rs", "            0 => return None,", "            0 | 3 | 4 | 11 => return None,")],
     ),
     (
+        "cut-is-the-end",
+        "a connection that is cut counts as the end of what was asked",
+        [(
+            "src/directory/ldap/search.rs",
+            """                Err(fault) => {
+                    ending.fault = Some(fault);
+                    return ending;
+                }
+            };
+            let referrals""",
+            """                Err(_) => return ending,
+            };
+            let referrals""",
+        )],
+    ),
+    (
         "delete-on-absence",
         "who is not found once counts as deleted",
         [(

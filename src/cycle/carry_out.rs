@@ -34,6 +34,7 @@ pub async fn carry_out(
         cut_short,
         unreadable,
         full,
+        by_changes,
         mut times,
         trusted,
         now: since_full,
@@ -106,6 +107,7 @@ pub async fn carry_out(
         rebound,
         again,
         full,
+        by_changes,
         cut_short,
         times,
     };

@@ -113,6 +113,7 @@ impl Bed {
             keep_history: Duration::from_secs(86_400),
             full: false,
             drift_check: Duration::from_secs(365 * 86_400),
+            full_read_every: None,
             rebind: false,
             only: None,
             notes: Vec::new(),

@@ -11,6 +11,7 @@ mod fate;
 mod finding;
 mod journal;
 mod known;
+mod mirror;
 mod observed;
 mod snapshot;
 
@@ -26,6 +27,7 @@ pub use known::{
     Binding, Deleted, Digest, DisableCause, DisableHow, Disabled, Known, Link, Origin, Pin, RenameSupport,
     Retry,
 };
+pub use mirror::{Entries, Mark, Mirror, MirrorChange, Position};
 pub use observed::{Capabilities, Observed, ObservedGroup, ObservedUser, Wants};
 pub use snapshot::{
     Attributes, DirectoryGroup, DirectoryKind, DirectoryUser, EntryOutcome, EntryRead, GroupIx, MemberRead,

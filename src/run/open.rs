@@ -57,6 +57,7 @@ pub fn profile(config: &Config) -> Profile<'_> {
         assignments: config.assignments,
         full: false,
         drift_check: config.drift_check,
+        full_read_every: config.full_read_every,
         rebind: false,
         only: None,
         notes: Vec::new(),

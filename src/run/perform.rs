@@ -381,6 +381,7 @@ fn log(cycle: CycleId, report: &CycleReport, stats: &CycleStats) {
         held = report.outcome.held,
         left = report.applied.left,
         findings = report.outcome.findings,
+        changed = report.by_changes,
         requests = stats.usage.requests,
         throttled = stats.usage.throttled,
         read_seconds = seconds(stats.times.read),

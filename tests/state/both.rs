@@ -79,6 +79,7 @@ async fn everything_that_a_read_records_is_loaded_again(engine: Engine) {
         clock: Some(at("03T10:00:00.5")),
         full: Some(at("03T10:00:07.75")),
         cookie: Some(ChangeCookie { server: "ldap://s".to_owned(), bytes: vec![0, 255, 7] }),
+        mirror: None,
         ..read(links.iter().collect(), at("03T10:00:08"))
     };
     state.record_read(cycle, &record).await.unwrap();
