@@ -17,7 +17,7 @@ mod chance;
 mod company;
 #[path = "simulation/filter.rs"]
 mod filter;
-#[path = "simulation/history.rs"]
+#[path = "simulation/history/mod.rs"]
 mod history;
 #[path = "simulation/hub.rs"]
 mod hub;
