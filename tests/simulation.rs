@@ -11,7 +11,7 @@
     reason = "in a test, a panic is the report"
 )]
 
-#[path = "simulation/chance.rs"]
+#[path = "support/company/chance.rs"]
 mod chance;
 #[path = "simulation/company.rs"]
 mod company;
