@@ -11,13 +11,13 @@
     reason = "in a test, a panic is the report"
 )]
 
-#[path = "simulation/chance.rs"]
+#[path = "support/company/chance.rs"]
 mod chance;
 #[path = "simulation/company.rs"]
 mod company;
 #[path = "simulation/filter.rs"]
 mod filter;
-#[path = "simulation/history.rs"]
+#[path = "simulation/history/mod.rs"]
 mod history;
 #[path = "simulation/hub.rs"]
 mod hub;
