@@ -113,17 +113,26 @@ fn until_failure() {
 #[test]
 fn what_once_failed() {
     for seed in REGRESSIONS {
-        if let Err(failed) = history::play(*seed, false) {
-            panic!("seed {seed}: {}", failed.violations.join("; "));
+        for incremental in [false, true] {
+            if let Err(failed) = history::play_as(*seed, incremental, false) {
+                panic!("seed {seed}, by changes {incremental}: {}", failed.violations.join("; "));
+            }
         }
     }
 }
 
-/// Plays one history and tells it.
+/// Plays one history and tells it; `IDCSYNC_BY_CHANGES=yes` or `no`: in the other way of reading than the one it would be
+/// played in.
 #[test]
 fn replay() {
     let Ok(seed) = std::env::var("IDCSYNC_SEED") else { return };
-    match history::play(seed.parse().expect("a number"), true) {
+    let seed = seed.parse().expect("a number");
+    let incremental = match std::env::var("IDCSYNC_BY_CHANGES").as_deref() {
+        Ok("yes") => true,
+        Ok("no") => false,
+        _ => history::is_incremental(seed),
+    };
+    match history::play_as(seed, incremental, true) {
         Ok(account) => println!("well: {account:?}"),
         Err(failed) => {
             println!("{}", failed.trace.join("\n"));

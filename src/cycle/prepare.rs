@@ -168,8 +168,8 @@ pub async fn prepare(
     let mut record = Record::of(&seen, &approved, &suspects, parts.identity_store.clone(), now);
     record.clock = distrust.is_none().then_some(now);
     record.cookie = asked.cookie;
-    // Where a look past the mirror does not agree with it, the next read is of everything.
-    record.mirror = if by_changes.is_some() && !confirmed { Some(MirrorChange::Drop) } else { taken.mirror };
+    // Where a second look did not agree with what is to be kept of the first, the next read is of everything.
+    record.mirror = taken.mirror.map(|change| if confirmed { change } else { MirrorChange::Drop });
     // What a full cycle found and could not do yet is found by full ones only: the next one is due at once then.
     record.full = (!linked && distrust.is_none()).then_some(now);
     if rebound {

@@ -15,6 +15,8 @@ use crate::state::State;
 pub enum Ask {
     /// Run as soon as nothing else runs, due or not.
     SyncNow,
+    /// The directory has changed: run as soon as nothing else runs, unless the profile is paused.
+    Changed,
     /// Look again at what others may have changed: the pause, the last cycle.
     Look,
     /// Read the config file again, changed or not.

@@ -104,6 +104,7 @@ impl Worker {
                     let mut next = ask;
                     while let Some(ask) = next {
                         self.facts.asked |= ask == Ask::SyncNow;
+                        self.facts.changed |= ask == Ask::Changed;
                         reload |= ask == Ask::Reload;
                         next = asks.try_recv().ok();
                     }
@@ -279,13 +280,14 @@ impl Worker {
         // A slot that comes while it runs is made up for after it.
         self.facts.last_try = Some(clock::now());
         self.facts.asked = false;
+        self.facts.changed = false;
         let wish = Wish { notes: self.broken.iter().cloned().collect(), ..Wish::default() };
         let watcher = Watcher::new(Arc::clone(&self.board), Arc::clone(&self.metrics), config);
         let around: Arc<dyn Surroundings> = Arc::new(Actual);
         let result = self.watched(config, perform(&around, config, state, &wish, stop, &watcher)).await;
         watcher.over();
         let now = clock::now();
-        let last = self.conclude(why == Why::Asked, before, result, now);
+        let last = self.conclude(why, before, result, now);
         self.board.change(|view| {
             view.running = None;
             view.lease = None;
@@ -313,7 +315,7 @@ impl Worker {
     /// What the next decision rests on, and what is told of this run.
     fn conclude(
         &mut self,
-        asked: bool,
+        why: Why,
         before: Option<Timestamp>,
         result: Result<Ending, RunError>,
         now: Timestamp,
@@ -335,7 +337,8 @@ impl Worker {
                 self.store = Some(store);
                 self.facts.last_try = before;
                 // Whoever is at work may have read before the change that the asker has in mind.
-                self.facts.asked |= asked;
+                self.facts.asked |= why == Why::Asked;
+                self.facts.changed |= why == Why::Changed;
                 return LastRun { ended: now, outcome: "lease-elsewhere", error: None };
             }
             Ok(Ending::Stopped) => (word(CycleWord::Stopped), None, false),

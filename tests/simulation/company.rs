@@ -64,7 +64,17 @@ pub struct Company {
     pub groups: BTreeMap<Guid, Group>,
     /// Deleted, and still shown to whoever asks for deleted objects.
     pub tombstones: BTreeSet<Guid>,
+    /// When each object was created and last changed, counted in commits.
+    pub stamps: BTreeMap<Guid, Stamp>,
+    pub commits: u64,
     next: u32,
+}
+
+/// `uSNCreated` and `uSNChanged`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    pub created: u64,
+    pub changed: u64,
 }
 
 impl Company {
@@ -100,6 +110,42 @@ impl Company {
         };
         self.groups.insert(guid, group);
         guid
+    }
+
+    /// Stamps what is other than before as Active Directory does: that a member was renamed or deleted does not count as
+    /// a change of the group.
+    pub fn commit(&mut self, before: &Self) {
+        let mut changed: Vec<Guid> = self
+            .people
+            .iter()
+            .filter(|(guid, p)| before.people.get(guid) != Some(p))
+            .map(|(g, _)| *g)
+            .collect();
+        for (guid, group) in &self.groups {
+            let old = before.groups.get(guid);
+            let same = old.is_some_and(|old| {
+                let still = |of: &BTreeSet<Guid>| -> BTreeSet<Guid> {
+                    of.iter().filter(|g| !self.tombstones.contains(g)).copied().collect()
+                };
+                (&old.name, old.unit) == (&group.name, group.unit)
+                    && still(&old.people) == group.people
+                    && still(&old.groups) == group.groups
+            });
+            if !same {
+                changed.push(*guid);
+            }
+        }
+        changed.extend(self.tombstones.difference(&before.tombstones));
+        for guid in changed {
+            self.stamp(guid);
+        }
+    }
+
+    /// The object has changed, if only in who may see it.
+    pub fn stamp(&mut self, guid: Guid) {
+        self.commits += 1;
+        let commits = self.commits;
+        self.stamps.entry(guid).or_insert(Stamp { created: commits, changed: commits }).changed = commits;
     }
 
     fn number(&mut self) -> u32 {

@@ -61,6 +61,13 @@ pub struct Hidden {
     pub tombstones: bool,
 }
 
+impl Hidden {
+    /// Objects whose permissions are others than usual.
+    fn all(&self) -> BTreeSet<Guid> {
+        [&self.objects, &self.members, &self.accounts].into_iter().flatten().copied().collect()
+    }
+}
+
 /// What a cycle meets.
 #[derive(Clone, Debug, Default)]
 pub struct Weather {
@@ -110,6 +117,8 @@ pub struct Hub {
     busy: AtomicUsize,
     /// Write down what happens.
     told: bool,
+    /// The directory is read by its log of changes.
+    pub by_changes: bool,
 }
 
 pub struct Inner {
@@ -130,7 +139,8 @@ pub struct Inner {
 }
 
 impl Hub {
-    pub fn new(chance: Chance, company: Company, now: Timestamp, told: bool) -> Self {
+    pub fn new(chance: Chance, mut company: Company, now: Timestamp, by_changes: bool, told: bool) -> Self {
+        company.commit(&Company::default());
         Self {
             inner: Mutex::new(Inner {
                 chance,
@@ -148,6 +158,7 @@ impl Hub {
             crash: Notify::new(),
             busy: AtomicUsize::new(0),
             told,
+            by_changes,
         }
     }
 
@@ -158,6 +169,14 @@ impl Hub {
     /// A cycle begins, in this weather.
     pub fn begin(&self, weather: Weather) {
         let mut inner = self.lock();
+        if self.by_changes && inner.weather.hidden != weather.hidden {
+            let mut company = (**inner.versions.last().unwrap()).clone();
+            let (before, now) = (inner.weather.hidden.all(), weather.hidden.all());
+            for guid in before.symmetric_difference(&now) {
+                company.stamp(*guid);
+            }
+            inner.versions.push(Arc::new(company));
+        }
         inner.weather = weather;
         inner.events = 0;
         inner.counts.clear();
@@ -264,8 +283,10 @@ impl Hub {
         self.lock().versions.last().unwrap().clone()
     }
 
-    pub fn change(&self, company: Company) {
-        self.lock().versions.push(Arc::new(company));
+    pub fn change(&self, mut company: Company) {
+        let mut inner = self.lock();
+        company.commit(inner.versions.last().unwrap());
+        inner.versions.push(Arc::new(company));
     }
 
     /// The versions that this cycle was shown.

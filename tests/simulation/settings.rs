@@ -43,6 +43,8 @@ pub struct Settings {
     pub method: &'static str,
     /// The least that the guard lets through: so that approvals are part of most histories, and of some not.
     pub strict: bool,
+    /// Most reads are of what has changed.
+    pub incremental: bool,
 }
 
 impl Settings {
@@ -90,7 +92,12 @@ impl Settings {
                  max-renames = 1000\nmax-growth = 1000\n",
             );
         }
-        text.push_str("[schedule]\ndrift-check = \"24h\"\n[state]\nurl = \"sqlite:state.db\"\n");
+        if self.incremental {
+            text.push_str("[schedule]\nfull-read-every = \"5d\"\n");
+        } else {
+            text.push_str("[schedule]\n");
+        }
+        text.push_str("drift-check = \"24h\"\n[state]\nurl = \"sqlite:state.db\"\n");
         text
     }
 

@@ -82,6 +82,10 @@ impl<'l> Mirroring<'l> {
             tracing::debug!(fault.detail, "what was read is not kept");
             return None;
         }
+        // Whoever mends what an entry of the scope lacks is not to wait for the next read of everything.
+        if snapshot.entries.iter().any(|e| !e.outcome.is_complete()) {
+            return None;
+        }
         let mark = Mark { digest, server: self.facts.server, position, full: now, reads: 0 };
         let users = snapshot.users.iter().map(|u| u.anchor);
         let used = users.chain(snapshot.groups.iter().map(|g| g.anchor)).collect();

@@ -62,6 +62,10 @@ impl History {
             self.hub.say(|| format!("    held: {line:?}"));
         }
         self.account.held += done.report.outcome.held;
+        if let Some(changes) = done.report.by_changes {
+            self.account.by_changes.0 += 1;
+            self.account.by_changes.1 += u64::from(changes > 0);
+        }
         if clear && done.report.applied.stop.is_none() && !done.swept {
             self.check_leavers(&done);
         } else {

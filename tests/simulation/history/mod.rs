@@ -62,7 +62,17 @@ pub struct History {
 
 /// Plays one history to its end.
 pub fn play(seed: u64, told: bool) -> Result<Tally, Failed> {
-    let mut history = History::begin(seed, told);
+    play_as(seed, is_incremental(seed), told)
+}
+
+/// Whether the history with this seed reads by changes, if nothing else is said: every other one of each part.
+pub fn is_incremental(seed: u64) -> bool {
+    (seed / 4) % 2 == 1
+}
+
+/// The history with this seed, with reads by changes, or of everything each time.
+pub fn play_as(seed: u64, incremental: bool, told: bool) -> Result<Tally, Failed> {
+    let mut history = History::begin(seed, incremental, told);
     let steps = 3 + history.chance.below(6);
     for _ in 0..steps {
         history.live();
@@ -82,7 +92,7 @@ pub fn play(seed: u64, told: bool) -> Result<Tally, Failed> {
 }
 
 impl History {
-    fn begin(seed: u64, told: bool) -> Self {
+    fn begin(seed: u64, incremental: bool, told: bool) -> Self {
         let mut chance = Chance::of(seed);
         let mut company = Company::default();
         let groups: Vec<Guid> =
@@ -108,11 +118,12 @@ impl History {
             delete_days: [0, 7][chance.below(2)],
             method: if chance.one_in(4) { "delete" } else { "revoke" },
             strict: chance.one_in(2),
+            incremental,
         };
         let dir = tempfile::Builder::new().prefix("idcsync-history").tempdir_in(place()).unwrap();
         std::fs::write(dir.path().join("password"), "secret").unwrap();
         let now: Timestamp = "2026-01-05T08:00:00Z".parse().unwrap();
-        let hub = Arc::new(Hub::new(chance.fork(), company, now, told));
+        let hub = Arc::new(Hub::new(chance.fork(), company, now, incremental, told));
         let judge = Arc::new(Judge::new(hub.clone()));
         let store = Arc::new(Store::new(hub.clone(), judge.clone(), way.capabilities()));
         let glass = store.put_user("break-glass");

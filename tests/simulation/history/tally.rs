@@ -13,6 +13,8 @@ pub struct Tally {
     pub writes: u64,
     pub crashes: u64,
     pub held: u64,
+    /// Cycles that read by changes, and those of them that saw any.
+    pub by_changes: (u64, u64),
     pub faults: BTreeMap<&'static str, u64>,
 }
 
@@ -23,6 +25,8 @@ impl Tally {
         self.writes += other.writes;
         self.crashes += other.crashes;
         self.held += other.held;
+        self.by_changes.0 += other.by_changes.0;
+        self.by_changes.1 += other.by_changes.1;
         for (what, count) in &other.faults {
             *self.faults.entry(what).or_default() += count;
         }
@@ -36,6 +40,8 @@ impl fmt::Display for Tally {
             "{} histories, {} cycles, {} writes, {} held steps, {} times the process ended in the middle",
             self.histories, self.cycles, self.writes, self.held, self.crashes
         )?;
+        let (all, with) = self.by_changes;
+        writeln!(f, "{all} cycles read by changes, and saw some in {with}")?;
         for (what, count) in &self.faults {
             writeln!(f, "{count:7} {what}")?;
         }

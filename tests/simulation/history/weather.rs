@@ -8,6 +8,7 @@ use super::History;
 
 impl History {
     pub(super) fn weather(&mut self) -> Weather {
+        let incremental = self.settings.incremental;
         let chance = &mut self.chance;
         let mut weather = Weather::default();
         if chance.one_in(3) {
@@ -20,6 +21,8 @@ impl History {
                 Domain::Directory => match chance.below(6) {
                     0 | 1 => Trouble::Cut(chance.below(5)),
                     2 => Trouble::Silent,
+                    // What the log of changes passes over in silence is found by the next read of everything only.
+                    5 if incremental => Trouble::Cut(chance.below(4)),
                     5 => Trouble::Omit(chance.below(4)),
                     3 => Trouble::Code([1, 3, 4, 11, 50, 51, 52, 53, 80][chance.below(9)], chance.below(4)),
                     _ => Trouble::Refer,
