@@ -197,7 +197,8 @@ impl History {
                 person.account == Account::Enabled && person.primary != Some(group)
             };
             let anyway = inside.iter().find(fits).copied();
-            let Some(person) = anyway.or(company.people.keys().next().copied()) else { continue };
+            let anybody = || company.people.values().find(|p| p.primary != Some(group)).map(|p| p.guid);
+            let Some(person) = anyway.or_else(anybody) else { continue };
             company.groups.get_mut(&group).unwrap().people.insert(person);
             self.hub
                 .say(|| format!("directory: {name} is given a member, for one run: {}", anyway.is_some()));
