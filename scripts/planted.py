@@ -119,6 +119,15 @@ BUGS = [
         )],
     ),
     (
+        "never-disabled",
+        "who is out of scope is never found to be so for long enough",
+        [(
+            "src/plan/lifecycle.rs",
+            "self.now.duration_since(first) > self.disable_after)",
+            "self.now.duration_since(first) > self.disable_after * 1000)",
+        )],
+    ),
+    (
         "emptied-freely",
         "a group may lose all its members without an approval",
         [("src/plan/guard.rs", "if of < EMPTYING_FROM ||", "if of < EMPTYING_FROM * 1000 ||")],

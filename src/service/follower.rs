@@ -68,7 +68,9 @@ impl Follower {
             Err(why) => {
                 self.watch = None;
                 if self.said.as_ref() != Some(&why) {
-                    warn!("changes of the directory cannot be followed; the schedule goes on as it is: {why}");
+                    warn!(
+                        "changes of the directory cannot be followed; the schedule goes on as it is: {why}"
+                    );
                     self.said = Some(why);
                 }
                 REST
@@ -85,7 +87,8 @@ impl Follower {
             return Ok(None);
         };
         // A read of everything, or another server: what was seen so far is of no use.
-        let same = |(_, begun): &(Box<dyn Watch>, Mark)| begun.server == mark.server && begun.full == mark.full;
+        let same =
+            |(_, begun): &(Box<dyn Watch>, Mark)| begun.server == mark.server && begun.full == mark.full;
         if !self.watch.as_ref().is_some_and(same) {
             let watch = open::directory(config).watch(&mark).await.map_err(|e| chain(&e))?;
             self.watch = Some((watch, mark));

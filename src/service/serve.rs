@@ -10,8 +10,8 @@ use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
 use super::board::{Ask, Board};
-use super::{follower, http};
 use super::worker::Worker;
+use super::{follower, http};
 use crate::config::Config;
 use crate::run::{Metrics, MetricsError};
 

@@ -320,6 +320,28 @@ impl Company {
         })
     }
 
+    /// As Active Directory does it: of the new one somebody is no member by value any more, and of the old one again. So
+    /// nobody joins or leaves a group by it.
+    pub fn change_primary(&mut self, chance: &mut Chance) -> Option<String> {
+        let people: Vec<Guid> = self.people.keys().copied().collect();
+        let guid = chance.pick(&people)?;
+        let of: Vec<Guid> =
+            self.groups.values().filter(|g| g.people.contains(&guid)).map(|g| g.guid).collect();
+        // Mostly one of their groups; else the one that all have, which is none of ours.
+        let new = if chance.one_in(4) { None } else { chance.pick(&of) };
+        let person = self.people.get_mut(&guid)?;
+        let old = std::mem::replace(&mut person.primary, new);
+        let name = person.name.clone();
+        if let Some(group) = old.and_then(|old| self.groups.get_mut(&old)) {
+            group.people.insert(guid);
+        }
+        let title = new.and_then(|new| self.groups.get_mut(&new)).map(|group| {
+            group.people.remove(&guid);
+            group.name.clone()
+        });
+        Some(format!("the primary group of {name} is {title:?} now, in place of a membership"))
+    }
+
     fn take_names(&mut self, who: Guid, from: &Person) {
         let Some(person) = self.people.get_mut(&who) else { return };
         person.name.clone_from(&from.name);

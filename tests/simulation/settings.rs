@@ -1,5 +1,6 @@
 //! What the administrator has written down: the config, as a file is.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -35,6 +36,8 @@ impl Way {
 pub struct Settings {
     pub way: Way,
     pub groups: Vec<String>,
+    /// Those of them that are read through, and not written.
+    pub containers: BTreeSet<String>,
     pub users: Vec<String>,
     pub nested: bool,
     pub disable_days: u32,
@@ -51,6 +54,11 @@ impl Settings {
     pub fn text(&self) -> String {
         let list =
             |names: &[String]| names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
+        let group = |name: &String| match self.containers.contains(name) {
+            true => format!("{{ group = {name:?}, write = false }}"),
+            false => format!("{name:?}"),
+        };
+        let groups: Vec<String> = self.groups.iter().map(group).collect();
         let mut text = format!(
             "profile = \"corp\"\n\
              [directory]\nkind = \"active-directory\"\nurls = [\"{FIRST}\", \"{SECOND}\"]\nbase-dn = \"{BASE}\"\n\
@@ -58,7 +66,7 @@ impl Settings {
              allow-plaintext = true\npage-size = 6\n\
              [scope]\ngroups = [{}]\nusers = [{}]\nnested-groups = \"{}\"\n\
              [mapping.user]\n\"nickName\" = \"${{objectguid}}\"\n\"title\" = \"${{title}}\"\n",
-            list(&self.groups),
+            groups.join(", "),
             list(&self.users),
             if self.nested { "flatten" } else { "direct" },
         );

@@ -154,6 +154,7 @@ pub(super) fn surplus(
 ) -> Vec<(String, String)> {
     let least = laws.groups_in_scope(company, true);
     let most = laws.groups_in_scope(company, false);
+    let containers = laws.containers(company, false);
     let people = laws.people_in_scope(company, false);
     let mut found = Vec::new();
     for (id, group) in &contents.groups {
@@ -165,12 +166,12 @@ pub(super) fn surplus(
             let person = Guid(uuid.to_bytes_le());
             let enabled = company.people.get(&person).is_some_and(|p| p.account == Account::Enabled);
             // Of a group whose entry may be understood in two ways, the kinder one counts here.
-            let rightly = if least.contains(&of) {
+            let rightly = if least.contains(&of) && !containers.contains(&of) {
                 company.members(of, laws.nested).contains(&person)
-            } else if most.contains(&of) {
+            } else if most.contains(&of) && !containers.contains(&of) {
                 true
             } else {
-                // Frozen: whoever is in scope stays.
+                // Frozen, or a container: whoever is in scope stays.
                 people.contains(&person) || !certain
             };
             if !enabled || !rightly {

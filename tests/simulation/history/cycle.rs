@@ -50,6 +50,9 @@ impl History {
         self.check_plan(foreseen);
         self.check_journal();
         self.clear_before = clear && matches!(end, End::Done(_));
+        if self.clear_before {
+            self.judge.looked();
+        }
         self.check_emptied();
         let End::Done(done) = end else { return None };
         if clear && done.report.full {

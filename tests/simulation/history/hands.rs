@@ -42,6 +42,24 @@ impl History {
         self.obey();
     }
 
+    /// An entry of the scope is written from now on, or not any more; or a container comes into it.
+    pub(super) fn change_container(&mut self) {
+        let company = self.hub.company();
+        let names: Vec<String> = company.groups.values().map(|g| g.name.clone()).collect();
+        let from = if self.later.one_in(2) { &names } else { &self.settings.groups };
+        let Some(name) = self.later.pick(from) else { return };
+        let settings = &mut self.settings;
+        if !settings.groups.contains(&name) {
+            settings.groups.push(name.clone());
+            settings.containers.insert(name.clone());
+        } else if !settings.containers.remove(&name) {
+            settings.containers.insert(name.clone());
+        }
+        let write = !settings.containers.contains(&name);
+        self.hub.say(|| format!("scope: {name}, write = {write}"));
+        self.obey();
+    }
+
     fn meddle(&mut self) {
         let contents = self.store.contents();
         let ours = |id: &&TargetId| !id.as_str().starts_with("other-");

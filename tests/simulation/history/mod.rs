@@ -40,6 +40,8 @@ pub struct History {
     store: Arc<Store>,
     around: Arc<dyn Surroundings>,
     chance: Chance,
+    /// For what was thought of later: the draws of before stay what they were.
+    later: Chance,
     settings: Settings,
     config: Config,
     dir: TempDir,
@@ -93,7 +95,7 @@ pub fn play_as(seed: u64, incremental: bool, told: bool) -> Result<Tally, Failed
 
 impl History {
     fn begin(seed: u64, incremental: bool, told: bool) -> Self {
-        let mut chance = Chance::of(seed);
+        let (mut chance, mut later) = (Chance::of(seed), Chance::of(!seed));
         let mut company = Company::default();
         let groups: Vec<Guid> =
             (0..chance.between(4, 7)).map(|n| company.found(&format!("team{n}"))).collect();
@@ -112,6 +114,7 @@ impl History {
         let settings = Settings {
             way,
             groups: vec!["team0".to_owned(), "team1".to_owned()],
+            containers: later.one_in(3).then(|| "team1".to_owned()).into_iter().collect(),
             users: if chance.one_in(2) { vec!["p0".to_owned()] } else { Vec::new() },
             nested: !chance.one_in(5),
             disable_days: 28,
@@ -144,6 +147,7 @@ impl History {
             store,
             around,
             chance,
+            later,
             settings,
             config,
             dir,
@@ -170,6 +174,7 @@ impl History {
         {
             let mut laws = self.judge.laws();
             laws.groups.clone_from(&self.settings.groups);
+            laws.containers.clone_from(&self.settings.containers);
             laws.users.clone_from(&self.settings.users);
             laws.nested = self.settings.nested;
             laws.disable_after = days(self.settings.disable_days);
@@ -184,8 +189,14 @@ impl History {
         for _ in 0..self.chance.below(4) {
             self.happen();
         }
+        if self.later.one_in(4) {
+            self.change_primary();
+        }
         if self.chance.one_in(3) {
             self.administer();
+        }
+        if self.later.one_in(6) {
+            self.change_container();
         }
         let weather = self.weather();
         self.cycle(weather);
@@ -205,6 +216,15 @@ impl History {
             inner.now = inner.now.checked_add(SignedDuration::from_hours(hours)).unwrap();
         }
         self.judge.look();
+    }
+
+    fn change_primary(&mut self) {
+        let mut company = (*self.hub.company()).clone();
+        if let Some(what) = company.change_primary(&mut self.later) {
+            self.hub.say(|| format!("directory: {what}"));
+            self.hub.change(company);
+            self.judge.look();
+        }
     }
 
     fn happen(&mut self) {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use idcsync::ids::TargetId;
 use idcsync::model::{Code, UserAttribute};
 use idcsync::run::Done;
+use jiff::{SignedDuration, Timestamp};
 
 use super::super::company::{Account, Guid};
 use super::super::hub::Weather;
@@ -12,6 +13,9 @@ use super::super::settings::Way;
 use super::super::store::user_guid;
 use super::History;
 use super::checks::surplus;
+
+/// Hours between two cycles while nothing but time is missing: less than what counts as a break.
+const STRIDE: i64 = 6 * 24;
 
 impl History {
     /// Faults stop, what is undecided is decided, and everything is as it should be.
@@ -39,10 +43,24 @@ impl History {
                 }
             }
         });
+        let began = self.hub.true_now();
+        self.judge.laws().at_rest = true;
+        self.settle(1);
+        if self.hub.lock().violations.is_empty() && self.wait_for_the_disabled(began) {
+            self.settle(26);
+        }
+        if self.hub.lock().violations.is_empty() {
+            self.check_out_of_use(began);
+            self.check_rest();
+        }
+    }
+
+    /// Cycles in fair weather, until nothing is left to do.
+    fn settle(&mut self, hours: i64) {
         let mut quiet = 0;
         for round in 0..14 {
             // A refusal is tried again with growing pauses of up to a day.
-            self.pass(if round == 0 { 1 } else { 26 });
+            self.pass(if round == 0 { hours } else { 26 });
             let Some(done) = self.cycle(Weather::default()) else {
                 self.hub.accuse("a cycle in fair weather was not carried out".to_owned());
                 return;
@@ -66,13 +84,90 @@ impl History {
         if quiet < 2 {
             self.hub.accuse("it does not come to rest".to_owned());
         }
-        self.check_rest();
     }
 
-    /// A group that had members and reads as having none waits for a person: who gives it a member, for one run.
+    /// People of ours in the target who have been out of the scope since the end began, or for longer; and since when,
+    /// as far as the cycles of the end have witnessed it.
+    fn outsiders(&self, began: Timestamp) -> Vec<(Guid, Timestamp)> {
+        let (company, contents) = (self.hub.company(), self.store.contents());
+        let laws = self.judge.laws();
+        let inside = laws.people_in_scope(&company, false);
+        let outside = company.people.keys().filter(|guid| !inside.contains(*guid));
+        outside
+            .filter(|guid| !contents.user_of(&guid.text()).is_empty())
+            .map(|guid| (*guid, laws.out_since(*guid).map_or(began, |last| last.max(began))))
+            .collect()
+    }
+
+    /// Lets the time of `disable-after` go by, where somebody is out of scope and still in use; whether it did.
+    fn wait_for_the_disabled(&mut self, began: Timestamp) -> bool {
+        let limit = self.judge.laws().disable_after + SignedDuration::from_hours(STRIDE);
+        let mut waited = false;
+        loop {
+            let still = self.in_use(&self.outsiders(began));
+            let now = self.hub.true_now();
+            // Whoever is in use after that is accused.
+            if !still.iter().any(|(_, since)| now.duration_since(*since) <= limit) {
+                return waited;
+            }
+            waited = true;
+            self.pass(STRIDE);
+            let Some(_) = self.cycle(Weather::default()) else {
+                self.hub.accuse("a cycle in fair weather was not carried out".to_owned());
+                return false;
+            };
+            if !self.hub.lock().violations.is_empty() {
+                return false;
+            }
+            self.approve();
+        }
+    }
+
+    /// Those who are not disabled, in the way that the target has or the config chose.
+    fn in_use(&mut self, people: &[(Guid, Timestamp)]) -> Vec<(Guid, Timestamp)> {
+        if people.is_empty() {
+            return Vec::new();
+        }
+        let contents = self.store.contents();
+        let by_api = self.settings.way == Way::Api;
+        let delete = self.judge.laws().method_delete;
+        // Over the API nothing but the state tells those who were only relieved of their memberships.
+        let revoked: BTreeSet<String> = self.with_state(async |state, now| {
+            let links = state.load(now).await.expect("load").links;
+            links.values().filter(|l| l.disabled.is_some()).map(|l| l.anchor.to_string()).collect()
+        });
+        let in_use = |guid: &Guid| {
+            let text = guid.text();
+            let found = contents.user_of(&text);
+            if by_api {
+                !found.is_empty() && (delete || !revoked.contains(&text))
+            } else {
+                found.iter().any(|(_, user)| !user.disabled)
+            }
+        };
+        people.iter().filter(|(guid, _)| in_use(guid)).copied().collect()
+    }
+
+    /// Whoever has been out of scope for longer than `disable-after` is disabled.
+    fn check_out_of_use(&mut self, began: Timestamp) {
+        let limit = self.judge.laws().disable_after + SignedDuration::from_hours(STRIDE);
+        let now = self.hub.true_now();
+        for (guid, since) in self.in_use(&self.outsiders(began)) {
+            if now.duration_since(since) > limit {
+                self.hub.accuse(format!(
+                    "at rest: {} has been out of scope since {since}, and is not disabled",
+                    guid.text()
+                ));
+            }
+        }
+    }
+
+    /// A group that had members and reads as having none waits for a person: who takes it out of the scope, or gives it a
+    /// member, for one run.
     fn follow_advice(&mut self, done: &Done) {
         let mut company = (*self.hub.company()).clone();
         let returned = std::mem::take(&mut self.lent);
+        let mut stays = false;
         for (group, person) in &returned {
             if let Some(group) = company.groups.get_mut(group) {
                 group.people.remove(person);
@@ -88,15 +183,35 @@ impl History {
             if !found.people.is_empty() || self.settings.nested && !found.groups.is_empty() {
                 self.hub.accuse(format!("{} is said to be empty, and is not", finding.subject.label));
             }
-            let Some(person) = company.people.keys().next().copied() else { continue };
+            let name = found.name.clone();
+            if self.settings.containers.contains(&name) && self.settings.groups.len() > 1 {
+                self.hub.say(|| format!("scope: {name} is taken out of it"));
+                self.settings.groups.retain(|entry| *entry != name);
+                continue;
+            }
+            // The last one to leave is in doubt in turn: so it is somebody who is in scope anyway, or who stays.
+            let inside = self.judge.laws().people_in_scope(&company, true);
+            // A member by primary group gives it no value of `member`.
+            let fits = |guid: &&Guid| {
+                let person = &company.people[*guid];
+                person.account == Account::Enabled && person.primary != Some(group)
+            };
+            let anyway = inside.iter().find(fits).copied();
+            let anybody = || company.people.values().find(|p| p.primary != Some(group)).map(|p| p.guid);
+            let Some(person) = anyway.or_else(anybody) else { continue };
             company.groups.get_mut(&group).unwrap().people.insert(person);
-            self.hub.say(|| format!("directory: {} is given a member for one run", finding.subject.label));
-            self.lent.push((group, person));
+            self.hub
+                .say(|| format!("directory: {name} is given a member, for one run: {}", anyway.is_some()));
+            if anyway.is_some() {
+                self.lent.push((group, person));
+            } else {
+                stays = true;
+            }
         }
-        if !returned.is_empty() || !self.lent.is_empty() {
+        if stays || !returned.is_empty() || !self.lent.is_empty() {
             self.hub.change(company);
-            self.judge.look();
         }
+        self.obey();
     }
 
     /// The managed part of the target is what the directory says.
@@ -136,7 +251,13 @@ impl History {
                 other => wrong.push(format!("{} is there {} times", person.name, other.len())),
             }
         }
-        for guid in &groups {
+        let containers: BTreeSet<Guid> = laws
+            .groups
+            .iter()
+            .filter(|name| laws.containers.contains(*name))
+            .filter_map(|name| company.group_named(name).map(|g| g.guid))
+            .collect();
+        for guid in groups.difference(&containers) {
             let group = &company.groups[guid];
             let text = guid.text();
             let there: Vec<_> = contents
