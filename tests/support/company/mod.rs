@@ -10,7 +10,7 @@
 //! - a group with most people as direct members, one whose members have it as their primary group;
 //! - distribution lists, empty groups; computers, contacts and a managed service account among the members.
 
-mod chance;
+pub mod chance;
 mod ldif;
 mod names;
 
