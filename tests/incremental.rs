@@ -256,7 +256,7 @@ impl World {
         }
         println!("{:?}", self.tally);
         let count = |word: &str| self.tally.get(word).copied().unwrap_or(0);
-        assert!(count("reads of changes") > rounds / 4, "{:?}", self.tally);
+        assert!(count("reads of changes") > rounds / 8, "{:?}", self.tally);
         assert!(count("reads without changes") > 0, "{:?}", self.tally);
         assert!(count("reads of everything for a doubt") >= 1, "{:?}", self.tally);
     }

@@ -15,7 +15,7 @@ use crate::model::Mark;
 use crate::run::open;
 
 /// Where nothing can be looked at: how long until it is tried again.
-const REST: Duration = Duration::from_secs(30);
+const REST: Duration = Duration::from_secs(15);
 /// Where nobody wants it, or nothing was read yet: how long until it is looked again whether that has changed.
 const IDLE: Duration = Duration::from_secs(5);
 
