@@ -12,6 +12,7 @@ mod finding;
 mod journal;
 mod known;
 mod observed;
+mod progress;
 mod snapshot;
 
 pub use assignment::Assignment;
@@ -27,6 +28,7 @@ pub use known::{
     Retry,
 };
 pub use observed::{Capabilities, Observed, ObservedGroup, ObservedUser, Wants};
+pub use progress::Progress;
 pub use snapshot::{
     Attributes, DirectoryGroup, DirectoryKind, DirectoryUser, EntryOutcome, EntryRead, GroupIx, MemberRead,
     NameForm, ObjectRef, ReadRequest, ScopeEntry, Snapshot, SourceInfo, Unreadable, UnreadableMember, UserIx,
