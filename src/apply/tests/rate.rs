@@ -11,7 +11,7 @@ use crate::apply::{Journal, JournalError, Links, Pace, apply, recover};
 use crate::ids::IdentityStoreId;
 use crate::model::{Intent, Link, Outcome, Progress};
 use crate::plan::tests::journal::Book;
-use crate::plan::tests::world::World;
+use crate::plan::tests::world::{Prepared, World};
 use crate::sandbox::{InProcess, Sandbox, Settings};
 use crate::target::{IdentityStoreTarget, Pacing, Target};
 
@@ -62,19 +62,23 @@ fn target(others: &[&str]) -> Arc<IdentityStoreTarget> {
     Arc::new(IdentityStoreTarget::with_http_client(sandbox, Some(store), Pacing::new(ALLOWED)))
 }
 
-fn of_people(count: usize) -> World {
+fn of_people(count: usize) -> (World, Prepared) {
     let mut w = World::new();
     for n in 0..count {
         w.join("devs", &format!("p{n:04}"));
     }
     w.enter("devs");
-    w
+    let prepared = w.prepare();
+    w.register(&prepared);
+    (w, prepared)
 }
 
 /// Applies what is planned; how long that took, and what was noted.
-async fn applied(w: &World, target: &Arc<IdentityStoreTarget>) -> (Duration, Vec<Progress>) {
-    let prepared = w.prepare();
-    w.register(&prepared);
+async fn applied(
+    w: &World,
+    prepared: &Prepared,
+    target: &Arc<IdentityStoreTarget>,
+) -> (Duration, Vec<Progress>) {
     let journal = Slow { book: w.book.as_ref(), takes: Duration::from_millis(80), notes: Mutex::default() };
     let mut links = Links::new(w.book.known().links);
     let (_keep, stop) = tokio::sync::watch::channel(false);
@@ -99,10 +103,10 @@ async fn applied(w: &World, target: &Arc<IdentityStoreTarget>) -> (Duration, Vec
 
 #[test]
 fn a_long_apply_uses_what_is_allowed_however_slow_the_database_is() {
-    let w = of_people(2500);
+    let (w, prepared) = of_people(2500);
     paused(async {
         let target = target(&[]);
-        let (took, notes) = applied(&w, &target).await;
+        let (took, notes) = applied(&w, &prepared, &target).await;
         let usage = target.usage();
         assert_eq!((usage.requests, usage.throttled), (5001, 0));
         let used = 5001.0 / (took.as_secs_f64() * f64::from(ALLOWED));
@@ -120,10 +124,10 @@ fn a_long_apply_uses_what_is_allowed_however_slow_the_database_is() {
 
 #[test]
 fn an_apply_beside_others_adapts_and_fails_at_nothing() {
-    let w = of_people(600);
+    let (w, prepared) = of_people(600);
     paused(async {
         let target = target(&["12@10+60"]);
-        let (took, _) = applied(&w, &target).await;
+        let (took, _) = applied(&w, &prepared, &target).await;
         let usage = target.usage();
         assert!(usage.slowed >= 1 && usage.throttled <= 40, "{usage:?}");
         // 1,201 requests at 20 a second for 10 s, 8 for 60 s, 20 for the rest are 96 s.
@@ -133,10 +137,10 @@ fn an_apply_beside_others_adapts_and_fails_at_nothing() {
 
 #[test]
 fn what_a_crash_left_open_is_looked_up_side_by_side() {
-    let w = of_people(64);
+    let (w, prepared) = of_people(64);
     paused(async {
         let target = target(&[]);
-        applied(&w, &target).await;
+        applied(&w, &prepared, &target).await;
         let before = target.usage();
         // As if nobody had heard how these ended.
         w.book.forget_outcomes("create-user");
