@@ -16,7 +16,7 @@ use super::{Context, Exit};
 use crate::apply::Stop;
 use crate::config::Config;
 use crate::cycle::{CycleReport, Outcome, Prepared, Profile, chain};
-use crate::model::{Code, Finding, Severity};
+use crate::model::{self, Code, Finding, Severity};
 use crate::plan::{Action, IN_STEP, PlanView, render, shown};
 use crate::run::{
     self, CycleStats, Ending, Metrics, Observer, RunError, Status, Wish, clock, open, put_out, write_textfile,
@@ -281,9 +281,9 @@ impl Observer for Watcher<'_> {
         }
     }
 
-    fn applying(&self, done: u64, total: u64) {
+    fn applying(&self, progress: &model::Progress) {
         if let Some(bar) = lock(&self.bar).as_ref() {
-            bar.set(done, total);
+            bar.set(progress);
         }
     }
 

@@ -10,7 +10,7 @@ use tracing::{Instrument as _, info_span, warn};
 use super::{CycleError, CycleReport, Outcome, Parts, Prepared, Profile, StateJournal, chain, findings};
 use crate::apply::{Applied, Journal, JournalError, Links, Pace, apply};
 use crate::ids::{CycleId, Fingerprint};
-use crate::model::{Code, Kind, Link, Pin};
+use crate::model::{Code, Kind, Link, Pin, Progress};
 use crate::plan::{Action, ApprovedPlan, Sort, StepNo, countdowns, crossed};
 use crate::state::{CycleOutcome, State, StateError};
 
@@ -22,7 +22,7 @@ pub async fn carry_out(
     cycle: CycleId,
     prepared: Prepared,
     stop: &tokio::sync::watch::Receiver<bool>,
-    progress: &(dyn Fn(u64, u64) + Sync),
+    progress: &(dyn Fn(&Progress) + Sync),
 ) -> Result<CycleReport, CycleError> {
     let clock = parts.clock;
     let begun = Instant::now();

@@ -128,7 +128,7 @@ impl Bed {
         .unwrap();
         let requests = usage.usage().requests;
         let (_keep, stop) = tokio::sync::watch::channel(false);
-        let report = carry_out(&profile, &parts, &state, cycle, prepared, &stop, &|_, _| {}).await.unwrap();
+        let report = carry_out(&profile, &parts, &state, cycle, prepared, &stop, &|_| {}).await.unwrap();
         assert!(self.directory.answers.lock().unwrap().is_empty(), "as many reads as foreseen");
         let plan = report.approved.plan();
         assert!(report.applied.undone.is_empty());

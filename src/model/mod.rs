@@ -13,6 +13,7 @@ mod journal;
 mod known;
 mod mirror;
 mod observed;
+mod progress;
 mod snapshot;
 
 pub use assignment::Assignment;
@@ -29,6 +30,7 @@ pub use known::{
 };
 pub use mirror::{Entries, Mark, Mirror, MirrorChange, Position};
 pub use observed::{Capabilities, Observed, ObservedGroup, ObservedUser, Wants};
+pub use progress::Progress;
 pub use snapshot::{
     Attributes, DirectoryGroup, DirectoryKind, DirectoryUser, EntryOutcome, EntryRead, GroupIx, MemberRead,
     NameForm, ObjectRef, ReadRequest, ScopeEntry, Snapshot, SourceInfo, Unreadable, UnreadableMember, UserIx,

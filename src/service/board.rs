@@ -32,6 +32,8 @@ pub struct Running {
     pub phase: &'static str,
     pub done: u64,
     pub total: u64,
+    /// While it applies, and where it can be told.
+    pub seconds_left: Option<u64>,
 }
 
 /// How the last run of this process ended.

@@ -16,7 +16,7 @@ use super::file::ConfigFile;
 use crate::config::Config;
 use crate::cycle::{CycleError, Prepared, chain};
 use crate::ids::IdentityStoreId;
-use crate::model::Finding;
+use crate::model::{Finding, Progress};
 use crate::run::{
     Actual, CycleStats, Ending, Metrics, Observer, RunError, Surroundings, Wish, clock, describe, open,
     perform,
@@ -408,9 +408,9 @@ impl Watcher {
         Self { board, metrics, rate: config.target.requests_per_second(), since: Mutex::new(clock::now()) }
     }
 
-    fn show(&self, phase: &'static str, done: u64, total: u64) {
+    fn show(&self, phase: &'static str, done: u64, total: u64, seconds_left: Option<u64>) {
         let since = *self.since.lock().unwrap_or_else(PoisonError::into_inner);
-        self.board.change(|view| view.running = Some(Running { since, phase, done, total }));
+        self.board.change(|view| view.running = Some(Running { since, phase, done, total, seconds_left }));
     }
 
     fn over(&self) {
@@ -432,15 +432,15 @@ impl Observer for Watcher {
             let lease = Lease { holder: me.to_string(), until: None, mine: true };
             self.board.change(|view| view.lease = Some(lease));
         }
-        self.show("reading", 0, 0);
+        self.show("reading", 0, 0, None);
     }
 
     fn planned(&self, prepared: &Prepared, _: bool) {
-        self.show("applying", 0, prepared.approved.runnable().count() as u64);
+        self.show("applying", 0, prepared.approved.runnable().count() as u64, None);
     }
 
-    fn applying(&self, done: u64, total: u64) {
-        self.show("applying", done, total);
+    fn applying(&self, progress: &Progress) {
+        self.show("applying", progress.done, progress.total, progress.seconds_left());
     }
 
     fn ended(&self, stats: &CycleStats) {

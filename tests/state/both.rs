@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use idcsync::ids::{Anchor, CycleId, Fingerprint, IdentityStoreId, LinkNo, PlanId, TargetId};
 use idcsync::model::{
     ChangeCookie, Code, Finding, Intent, Kind, Link, Mark, Mirror, MirrorChange, Outcome, PendingIntent, Pin,
-    Position, RenameSupport, StepResult, Subject,
+    Position, Progress, RenameSupport, StepResult, Subject,
 };
 use idcsync::state::{
     Cycle, CycleKind, CycleOutcome, CycleWord, Pause, Pruned, ReadRecord, State, StateError,
@@ -278,7 +278,17 @@ async fn cycles_begin_end_and_are_listed(engine: Engine) {
     assert!(matches!(state.finish_cycle(CycleId(99), &outcome).await, Err(StateError::NotRunning { .. })));
     let cycles = state.cycles(10).await.unwrap();
     let began = at("01T01:00:00");
-    assert_eq!(cycles[0], Cycle { id: second, kind: CycleKind::Full, started: began, outcome: None });
+    let mut running =
+        Cycle { id: second, kind: CycleKind::Full, started: began, outcome: None, applying: None };
+    assert_eq!(cycles[0], running);
+    let progress = Progress { done: 3, total: 9, pending: 5, per_second: Some(17.5) };
+    for progress in [Progress { per_second: None, ..progress }, progress] {
+        state.note_progress(second, &progress, began).await.unwrap();
+        running.applying = Some((progress, began));
+        assert_eq!(state.cycles(1).await.unwrap(), [running.clone()]);
+    }
+    // Too late: it has ended, and has its counts.
+    state.note_progress(first, &progress, began).await.unwrap();
     assert_eq!(cycles[1].outcome, Some(outcome));
     assert_eq!(state.cycles(1).await.unwrap().len(), 1);
     // What belongs to a cycle belongs to one that runs.
