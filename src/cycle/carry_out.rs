@@ -149,7 +149,7 @@ async fn follow_rebinds<'a>(
     let mut followed = BTreeSet::new();
     for (no, step) in approved.runnable() {
         if let Action::RebindEntry { kind, name, to, .. } = &step.action {
-            let pin = Pin { anchor: *to, name: name.clone() };
+            let pin = Pin { anchor: **to, name: name.clone() };
             state.set_pin(*kind, name, &pin, now).await?;
             state.consume_approval(&approved.plan().fingerprint(approved.plan().step(no)), now).await?;
             followed.insert((*kind, name.as_str()));

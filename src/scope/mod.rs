@@ -254,9 +254,9 @@ impl<'a> Scope<'a> {
         self.graph.record(group)
     }
 
-    /// The way by which `via` a member of `group` comes in: the group on the shortest path that holds the
-    /// user directly.
-    pub fn direct_holders(&self, group: LinkNo, people: &RoaringBitmap) -> BTreeMap<LinkNo, LinkNo> {
+    /// The way by which each of `people` comes into `group`, in their order: the group on the shortest path that holds
+    /// the user directly; the group itself where none does.
+    pub fn direct_holders(&self, group: LinkNo, people: &RoaringBitmap) -> Vec<(LinkNo, LinkNo)> {
         self.graph.direct_holders(group, people)
     }
 

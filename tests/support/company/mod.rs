@@ -17,7 +17,8 @@ mod names;
 use chance::Chance;
 pub use ldif::Flavour;
 
-/// A container: read through, not written itself. It holds every second tree of teams, and the special groups.
+/// A container: read through, not written itself. It holds every second tree of teams (or each), and the special
+/// groups.
 pub const CONTAINER: &str = "AWS-All";
 pub const ADMINS: &str = "AWS-Admins";
 /// Its members have it as their primary group (as plain members in the OpenLDAP flavour).
@@ -50,6 +51,8 @@ pub struct Company {
     pub memberships: usize,
     /// Direct members of [`EVERYONE`]: by default four of five people, 20,000 at most.
     pub large_group: usize,
+    /// The container holds every tree of teams, so that all of the company is in scope.
+    pub every_tree: bool,
 }
 
 /// An entry of the scope, as a config would name it.
@@ -131,6 +134,7 @@ impl Company {
             groups: groups.max(SPECIAL.len() + 4),
             memberships: people * 5,
             large_group: (people * 4 / 5).min(20_000),
+            every_tree: false,
         }
     }
 
@@ -236,7 +240,7 @@ impl Company {
                 [EVERYONE, RING[0], MIRROR, NEWSLETTER, EMPTY]
                     .map(group)
                     .into_iter()
-                    .chain(self.level(0).step_by(2).map(Member::Group))
+                    .chain(self.level(0).step_by(if self.every_tree { 1 } else { 2 }).map(Member::Group))
                     .chain(some(1)),
             ),
             ADMINS => Box::new(some(3).chain([Member::Group(self.level(3).start)])),
