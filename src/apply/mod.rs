@@ -199,9 +199,9 @@ struct Run<'a> {
     batch_of: BTreeMap<StepNo, usize>,
     /// How many steps of a batch wait for others.
     held_up: Vec<usize>,
-    /// Batches, in the plan's order.
     /// What the plan deletes.
     ended: BTreeSet<LinkNo>,
+    /// Batches, in the plan's order.
     ready: BTreeSet<usize>,
     /// Written down and not sent yet.
     armed: VecDeque<Vec<(StepNo, i64)>>,

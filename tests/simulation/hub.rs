@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
@@ -115,6 +115,8 @@ pub struct Hub {
     crash: Notify,
     /// Operations of the database that are under way: on another thread, so that nothing else may go on meanwhile.
     busy: AtomicUsize,
+    /// The last of them has ended.
+    idle: Notify,
     /// Write down what happens.
     told: bool,
     /// The directory is read by its log of changes.
@@ -157,6 +159,7 @@ impl Hub {
             }),
             crash: Notify::new(),
             busy: AtomicUsize::new(0),
+            idle: Notify::new(),
             told,
             by_changes,
         }
@@ -183,6 +186,7 @@ impl Hub {
         inner.served.clear();
         inner.crashed = false;
         self.busy.store(0, Ordering::SeqCst);
+        self.idle.notify_waiters();
     }
 
     /// The machine's clock.
@@ -218,9 +222,15 @@ impl Hub {
                 tokio::task::yield_now().await;
             }
             // An operation that was called off is never said to have ended.
-            let patience = Instant::now() + Duration::from_secs(2);
-            while self.busy.load(Ordering::SeqCst) > 0 && Instant::now() < patience {
-                tokio::task::yield_now().await;
+            let patience = tokio::time::Instant::now() + Duration::from_secs(2);
+            loop {
+                // Woken in the order in which they came: how often somebody looked would depend on the machine.
+                let idle = self.idle.notified();
+                if self.busy.load(Ordering::SeqCst) == 0
+                    || tokio::time::timeout_at(patience, idle).await.is_err()
+                {
+                    break;
+                }
             }
         }
         let trouble = {
@@ -266,7 +276,10 @@ impl Hub {
     }
 
     pub fn free(&self) {
-        let _ = self.busy.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |busy| busy.checked_sub(1));
+        let before = self.busy.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |busy| busy.checked_sub(1));
+        if before == Ok(1) {
+            self.idle.notify_waiters();
+        }
     }
 
     /// So many events were there.

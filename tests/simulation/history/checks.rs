@@ -83,7 +83,8 @@ impl History {
     fn check_emptied_between(&self, before: &Contents, now: &Contents) {
         let swept = self.judge.laws().paused_since.is_some();
         let approved = self.approved_until >= self.hub.true_now();
-        for id in before.groups.keys().filter(|id| now.groups.contains_key(*id)) {
+        let known = |id: &&TargetId| now.groups.contains_key(*id) && !self.robbed.contains(*id);
+        for id in before.groups.keys().filter(known) {
             let had = before.members(id);
             // Those who are gone from the store took their memberships along.
             let deleted = had.iter().any(|user| !now.users.contains_key(user));

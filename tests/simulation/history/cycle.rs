@@ -30,6 +30,9 @@ impl History {
             self.close();
         }
         self.judge.laws().writes.clear();
+        if !weather.meddling.is_empty() {
+            self.robbed.extend(self.store.contents().groups.into_keys());
+        }
         self.process();
         self.hub.begin(weather);
         let watcher = Watcher { plans: Mutex::default(), store: self.store.clone() };
@@ -57,6 +60,7 @@ impl History {
         let End::Done(done) = end else { return None };
         if clear && done.report.full {
             self.smuggled.clear();
+            self.robbed.clear();
         }
         for finding in &done.report.findings {
             self.hub.say(|| format!("    {}: {}: {}", finding.code, finding.subject.label, finding.message));

@@ -70,6 +70,11 @@ impl History {
         self.hub.say(|| format!("others: hand {hand} at {user}, {group}"));
         if hand == 3 {
             self.smuggled.insert((group.clone(), user.clone()));
+        } else if hand == 2 {
+            self.robbed.insert(group.clone());
+        } else if hand == 0 {
+            let in_it = |id: &&TargetId| contents.members(id).contains(&user);
+            self.robbed.extend(groups.iter().filter(in_it).cloned());
         }
         self.store.meddle(|contents| match hand {
             0 => contents.delete(&user),

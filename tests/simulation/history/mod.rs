@@ -59,6 +59,8 @@ pub struct History {
     lent: Vec<(Guid, Guid)>,
     /// Memberships that other hands made since the target was last read back: only a full cycle sees them.
     smuggled: BTreeSet<(TargetId, TargetId)>,
+    /// Groups that others have taken members from, since the target was last read back: how many are left is not known.
+    robbed: BTreeSet<TargetId>,
     pub account: Tally,
 }
 
@@ -87,6 +89,9 @@ pub fn play_as(seed: u64, incremental: bool, told: bool) -> Result<Tally, Failed
     }
     let mut inner = history.hub.lock();
     if inner.violations.is_empty() {
+        if told {
+            println!("{}", inner.trace.join("\n"));
+        }
         drop(inner);
         return Ok(history.account.clone());
     }
@@ -160,6 +165,7 @@ impl History {
             approved_until: now,
             lent: Vec::new(),
             smuggled: BTreeSet::new(),
+            robbed: BTreeSet::new(),
             account: Tally::default(),
         };
         history.obey();
