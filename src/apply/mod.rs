@@ -38,6 +38,12 @@ pub trait Journal: Send + Sync {
 
     /// For whoever asks meanwhile how far it is. Nothing rests on it.
     async fn note(&self, _progress: &Progress, _at: Timestamp) {}
+
+    /// Nothing else goes on while it is written: a rehearsal is to go the same way each time, however long the database
+    /// takes.
+    fn is_alone(&self) -> bool {
+        false
+    }
 }
 
 /// The state database did not take an entry: nothing more is sent.
@@ -115,6 +121,7 @@ pub async fn apply(
     let mut flushed = tokio::time::Instant::now();
     let mut noted = None;
     let mut refused = None;
+    let alone = journal.is_alone();
     loop {
         if run.applied.stop.is_none() {
             if *stop.borrow() {
@@ -126,7 +133,7 @@ pub async fn apply(
         while run.applied.stop.is_none() && under_way.len() < pace.in_flight {
             if run.armed.is_empty()
                 && !run.ready.is_empty()
-                && let Err(error) = beside(run.arm(journal), &mut under_way, &mut landed).await
+                && let Err(error) = beside(alone, run.arm(journal), &mut under_way, &mut landed).await
             {
                 // What is under way is waited for: it is written down what became of it, if that can be.
                 refused = Some(error);
@@ -142,7 +149,7 @@ pub async fn apply(
         if run.total > 0 && noted.is_none_or(|at: tokio::time::Instant| at.elapsed() >= NOTE) {
             noted = Some(tokio::time::Instant::now());
             let now = run.progress();
-            beside(journal.note(&now, clock()), &mut under_way, &mut landed).await;
+            beside(alone, journal.note(&now, clock()), &mut under_way, &mut landed).await;
         }
         if landed.is_empty() {
             if under_way.is_empty() {
@@ -162,7 +169,7 @@ pub async fn apply(
         }
         let full = run.outcomes.len() >= BATCH || (run.armed.is_empty() && under_way.is_empty());
         if full || flushed.elapsed() >= FLUSH {
-            beside(run.flush(journal), &mut under_way, &mut landed).await?;
+            beside(alone, run.flush(journal), &mut under_way, &mut landed).await?;
             flushed = tokio::time::Instant::now();
         }
     }
@@ -173,10 +180,14 @@ pub async fn apply(
 /// Waits for the journal while requests go on: a database that takes its time costs nothing of the rate. What comes back
 /// from the target meanwhile is settled afterwards.
 async fn beside<T, F: Future>(
+    alone: bool,
     work: impl Future<Output = T>,
     under_way: &mut FuturesUnordered<F>,
     landed: &mut Vec<F::Output>,
 ) -> T {
+    if alone {
+        return work.await;
+    }
     let mut work = std::pin::pin!(work);
     loop {
         tokio::select! {

@@ -32,6 +32,10 @@ impl Journal for StateJournal<'_> {
             debug!("how far the apply is could not be noted: {}", chain(&error));
         }
     }
+
+    fn is_alone(&self) -> bool {
+        self.state.is_watched()
+    }
 }
 
 /// Of a dry run: nothing is written, and nothing is ever sent.

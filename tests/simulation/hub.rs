@@ -113,7 +113,7 @@ pub type Violations = Vec<String>;
 pub struct Hub {
     inner: Mutex<Inner>,
     crash: Notify,
-    /// Operations of the database that are under way: on another thread, so that nothing else may go on meanwhile.
+    /// Transactions of the database that are under way.
     busy: AtomicUsize,
     /// The last of them has ended.
     idle: Notify,
@@ -226,10 +226,11 @@ impl Hub {
             loop {
                 // Woken in the order in which they came: how often somebody looked would depend on the machine.
                 let idle = self.idle.notified();
-                if self.busy.load(Ordering::SeqCst) == 0
-                    || tokio::time::timeout_at(patience, idle).await.is_err()
-                {
+                if self.busy.load(Ordering::SeqCst) == 0 {
                     break;
+                }
+                if tokio::time::timeout_at(patience, idle).await.is_err() {
+                    self.busy.store(0, Ordering::SeqCst);
                 }
             }
         }
