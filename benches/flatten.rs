@@ -24,7 +24,7 @@ use idcsync::model::{
 use idcsync::scope::{NestedGroups, Scope};
 
 const USERS: u32 = 100_000;
-/// Groups of each level, the one on top first: each has ten below it, and some have a second parent.
+/// Groups of each level, the one on top first: each has ten below it, and two or three parents.
 const LEVELS: [u32; 5] = [1, 9, 90, 900, 9_000];
 const DIRECT: u32 = 500_000;
 /// Groups have members that stand close together in number, as teams have that were made together.
@@ -83,8 +83,8 @@ fn snapshot(scattered: bool) -> Snapshot {
         if let Some(below) = LEVELS.get(level + 1) {
             for n in 0..*below {
                 groups[(start + n % size) as usize].members.groups.insert(next + n);
-                // Every second one has another parent: what is reached twice is counted once.
-                if n % 2 == 1 {
+                // And below some others: what is reached in two ways is counted once.
+                for _ in 0..1 + n % 2 {
                     groups[(start + dice.below(*size)) as usize].members.groups.insert(next + n);
                 }
             }

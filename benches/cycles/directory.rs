@@ -62,7 +62,7 @@ struct Bed {
 /// With all of the company in scope: teams five deep below the container.
 pub fn slapd(options: &Options) -> Value {
     let mut company = Company::new(options.people, options.groups);
-    company.seed = options.seed as u64;
+    company.seed = options.seed;
     company.every_tree = true;
     let server = Slapd::start(&company);
     let url = server.ldap_url();
@@ -85,7 +85,7 @@ pub fn slapd(options: &Options) -> Value {
 /// A tenth of everything, since the server is the limit.
 pub fn samba(options: &Options) -> Value {
     let mut company = Company::new(options.people / 10, options.groups / 10);
-    company.seed = options.seed as u64;
+    company.seed = options.seed;
     company.every_tree = true;
     let server = Samba::start(&company);
     let url = server.ldap_url();
@@ -151,7 +151,9 @@ impl Bed {
         tap.take();
         self.read_floor(&tap.url(), &out);
         add("ldapsearch, the same entries", &floor, tap.take(), String::new());
-        let counts = counted(&|| drop(dry()));
+        let counts = counted(&|| {
+            dry();
+        });
         add("sync --dry-run, the first", &first, counts, planned);
 
         let before = sandbox.requests().len();
@@ -166,7 +168,9 @@ impl Bed {
             idle_dry.push(dry());
         }
         let planned = plan_of(&out);
-        let counts = counted(&|| drop(measure::run(bench.command(&["-v", "sync"]), &out)));
+        let counts = counted(&|| {
+            measure::run(bench.command(&["-v", "sync"]), &out);
+        });
         add("ldapsearch, again", &floor, Value::Null, String::new());
         add("sync, no change", &idle, counts, planned.clone());
         add("sync --dry-run, no change", &idle_dry, Value::Null, planned);
@@ -174,7 +178,9 @@ impl Bed {
         self.change();
         let changed: Vec<Cost> = (0..self.runs).map(|_| dry()).collect();
         let planned = plan_of(&out);
-        let counts = counted(&|| drop(dry()));
+        let counts = counted(&|| {
+            dry();
+        });
         add("sync --dry-run, 100 changes", &changed, counts, planned);
         let before = sandbox.requests().len();
         let applied = measure::run(bench.command(&["-v", "sync"]), &out);
