@@ -175,7 +175,7 @@ impl History {
         }
         for finding in done.report.findings.iter().filter(|f| f.code == Code::RemovalWithheld) {
             let Some(group) = company.group_named(&finding.subject.label).map(|g| g.guid) else { continue };
-            if !finding.message.contains("give it a member again") {
+            if !finding.message.contains("give it a member who is") {
                 continue;
             }
             // Where groups are not read through, one that holds nothing else counts as having none.
