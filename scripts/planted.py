@@ -138,6 +138,24 @@ BUGS = [
         [("src/plan/guard.rs", "if self.policy.adopt != Adopt::Auto {", "if self.policy.adopt == Adopt::Auto {")],
     ),
     (
+        "deletions-unheard",
+        "what the log of changes says was deleted is passed over",
+        [(
+            "src/directory/ldap/increment.rs",
+            "                feed.deleted.insert(anchor);\n",
+            "                let _ = anchor;\n",
+        )],
+    ),
+    (
+        "changes-forgotten",
+        "entries that have changed are not kept for the next read by changes",
+        [(
+            "src/directory/mirror/held.rs",
+            "        MirrorChange::Part { mark, put, gone: self.gone, answers }",
+            "        MirrorChange::Part { mark, put: { drop::<Entries>(put); Entries::new() }, gone: self.gone, answers }",
+        )],
+    ),
+    (
         "protection-forgotten",
         "what is protected is written like anything else",
         [("src/plan/draft.rs", "!self.0.is_empty() && names", "self.0.is_empty() && names")],

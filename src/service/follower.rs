@@ -10,9 +10,8 @@ use tracing::{debug, info, warn};
 use super::board::{Ask, Board};
 use crate::config::Config;
 use crate::cycle::chain;
-use crate::directory::Watch;
 use crate::model::Mark;
-use crate::run::open;
+use crate::run::{Watch, open};
 
 /// Where nothing can be looked at: how long until it is tried again.
 const REST: Duration = Duration::from_secs(15);
@@ -90,7 +89,7 @@ impl Follower {
         let same =
             |(_, begun): &(Box<dyn Watch>, Mark)| begun.server == mark.server && begun.full == mark.full;
         if !self.watch.as_ref().is_some_and(same) {
-            let watch = open::directory(config).watch(&mark).await.map_err(|e| chain(&e))?;
+            let watch = open::watch(config, &mark).await.map_err(|e| chain(&e))?;
             self.watch = Some((watch, mark));
             if self.said.take().is_some() {
                 info!("changes of the directory are followed again");

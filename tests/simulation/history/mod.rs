@@ -65,8 +65,8 @@ pub struct History {
 }
 
 /// Plays one history to its end.
-pub fn play(seed: u64, told: bool) -> Result<Tally, Failed> {
-    play_as(seed, is_incremental(seed), told)
+pub fn play(seed: u64) -> Result<Tally, Failed> {
+    play_as(seed, is_incremental(seed), false)
 }
 
 /// Whether the history with this seed reads by changes, if nothing else is said: every other one of each part.
@@ -74,7 +74,8 @@ pub fn is_incremental(seed: u64) -> bool {
     (seed / 4) % 2 == 1
 }
 
-/// The history with this seed, with reads by changes, or of everything each time.
+/// The history with this seed, with reads by changes, or of everything each time. `told`: all that happens is written
+/// down.
 pub fn play_as(seed: u64, incremental: bool, told: bool) -> Result<Tally, Failed> {
     let mut history = History::begin(seed, incremental, told);
     let steps = 3 + history.chance.below(6);
@@ -88,14 +89,14 @@ pub fn play_as(seed: u64, incremental: bool, told: bool) -> Result<Tally, Failed
         history.come_to_rest();
     }
     let mut inner = history.hub.lock();
-    if inner.violations.is_empty() {
-        if told {
-            println!("{}", inner.trace.join("\n"));
-        }
-        drop(inner);
-        return Ok(history.account.clone());
+    let trace = std::mem::take(&mut inner.trace);
+    let violations = std::mem::take(&mut inner.violations);
+    drop(inner);
+    if violations.is_empty() {
+        Ok(Tally { trace, ..history.account.clone() })
+    } else {
+        Err(Failed { violations, trace })
     }
-    Err(Failed { violations: std::mem::take(&mut inner.violations), trace: std::mem::take(&mut inner.trace) })
 }
 
 impl History {

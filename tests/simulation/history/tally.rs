@@ -16,6 +16,8 @@ pub struct Tally {
     /// Cycles that read by changes, and those of them that saw any.
     pub by_changes: (u64, u64),
     pub faults: BTreeMap<&'static str, u64>,
+    /// All that happened, where it was to be told.
+    pub trace: Vec<String>,
 }
 
 impl Tally {
