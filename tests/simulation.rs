@@ -45,7 +45,7 @@ const REGRESSIONS: &[u64] = &[197, 337, 412, 855, 2624];
 
 /// Histories of `make test`, in parts that run side by side.
 const HISTORIES: u64 = 2000;
-const PARTS: u64 = 4;
+const PARTS: u64 = 8;
 
 /// Every `PARTS`th history from the `part`th on. `IDCSYNC_HISTORIES`: how many, for a longer run; `IDCSYNC_FIRST`: from
 /// which seed on.
@@ -92,6 +92,26 @@ fn histories_third_part() {
 #[test]
 fn histories_fourth_part() {
     play_part(3);
+}
+
+#[test]
+fn histories_fifth_part() {
+    play_part(4);
+}
+
+#[test]
+fn histories_sixth_part() {
+    play_part(5);
+}
+
+#[test]
+fn histories_seventh_part() {
+    play_part(6);
+}
+
+#[test]
+fn histories_eighth_part() {
+    play_part(7);
 }
 
 /// For bugs that were planted: how many histories it takes to find one. Several are played at a time; the first one in

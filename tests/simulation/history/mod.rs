@@ -69,7 +69,7 @@ pub fn play(seed: u64) -> Result<Tally, Failed> {
     play_as(seed, is_incremental(seed), false)
 }
 
-/// Whether the history with this seed reads by changes, if nothing else is said: every other one of each part.
+/// Whether the history with this seed reads by changes, if nothing else is said: every other four.
 pub fn is_incremental(seed: u64) -> bool {
     (seed / 4) % 2 == 1
 }
