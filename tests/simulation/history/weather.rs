@@ -63,7 +63,12 @@ impl History {
                 3 => hidden.accounts.extend(chance.pick(&people)),
                 _ => hidden.tombstones = true,
             }
-            weather.hidden = hidden;
+            // What may not be seen any more is not reported either: the next read of everything finds it.
+            weather.hidden = if incremental {
+                Hidden { tombstones: hidden.tombstones, ..Hidden::default() }
+            } else {
+                hidden
+            };
         }
         if chance.one_in(15) {
             weather.size_limit = Some(chance.between(1, 5));
