@@ -17,11 +17,14 @@ TEST_THREADS ?= 2
 # Of `quickstart`; `test` leaves it out, since its own build is there already.
 RELEASE ?= --release
 
+# Of `bench` and `bench-check`.
+BENCH ?=
+
 # Of `soak`.
 HISTORIES ?= 100000
 FIRST ?= 1000000
 
-.PHONY: help setup fmt lint test check sbom soak planted quickstart measure base-image image test-image
+.PHONY: help setup fmt lint test check sbom soak planted quickstart bench bench-check base-image image test-image
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -85,8 +88,12 @@ quickstart: ## Run the main job twice on the embedded defaults; the second run m
 	cargo run --locked $(RELEASE) -- -q sync --config config/quickstart.toml | tail -n 1 | grep -q '^Applied: .* done\.$$'
 	cargo run --locked $(RELEASE) -- -q sync --config config/quickstart.toml | grep '^Nothing to do'
 
-measure: ## Time and memory against slapd with 20,000 people (release build)
-	scripts/measure.sh
+bench: setup ## Measure cycles on 100,000 people beside ldapsearch, and the target's rate (BENCH="--people 20000 --only slapd")
+	cargo bench --locked --bench flatten
+	cargo bench --locked --bench cycles -- $(BENCH)
+
+bench-check: setup ## The same, held against the recorded ratios and counts: says what got worse, and fails then
+	cargo bench --locked --bench cycles -- --check $(BENCH)
 
 base-image: ## Make the image that the Dockerfile starts from, where no registry can be reached (as root)
 	scripts/base-image.sh

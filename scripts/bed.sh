@@ -28,7 +28,8 @@ await() {
 	return 1
 }
 
-# start_slapd URLS PEOPLE GROUPS [LINE...]: the urls are one word with spaces; the lines go into slapd.conf. The first
+# start_slapd URLS PEOPLE GROUPS [LINE...]: the urls are one word with spaces; the lines go into slapd.conf, and what
+# $overlay holds to the end of it. The first
 # url becomes $ldap, the process $slapd. Binds as cn=admin,$base with "secret".
 start_slapd() {
 	local urls=$1 people=$2 groups=$3
@@ -55,6 +56,7 @@ start_slapd() {
 		rootpw secret
 		index objectClass,entryUUID,member eq
 		index uid,cn,mail eq
+		${overlay:-}
 	CONF
 	cargo build --locked --quiet --example company
 	target/debug/examples/company --people "$people" --groups "$groups" --flavour openldap >"$home/company.ldif"

@@ -3,6 +3,7 @@
 //! The anchor is the directory's own immutable identifier; names, DNs and addresses are only attributes of it.
 
 use std::fmt::{self, Write as _};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -116,9 +117,10 @@ impl fmt::Display for Sid {
 /// case, without the optional spaces, escapes undone.
 #[derive(Clone)]
 pub struct Dn {
-    text: Box<str>,
+    /// Shared, as the key is: a name is kept by whoever was read and by those who look it up.
+    text: Arc<str>,
     /// RDNs in normal form; a value cannot contain U+0000 unescaped, so it parts them unambiguously.
-    key: Box<str>,
+    key: Arc<str>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -138,6 +140,14 @@ const RDN_SEPARATOR: char = '\u{0}';
 impl Dn {
     /// Parses the text form. The empty string is the root DSE's name.
     pub fn parse(text: &str) -> Result<Self, DnError> {
+        match plain_key(text) {
+            Some(key) => Ok(Self { text: text.into(), key: key.into() }),
+            None => Self::parse_any(text),
+        }
+    }
+
+    /// Whatever RFC 4514 allows.
+    fn parse_any(text: &str) -> Result<Self, DnError> {
         let mut key = String::with_capacity(text.len());
         for rdn in split_unescaped(text, &[',', ';']) {
             if rdn.trim().is_empty() && text.trim().is_empty() {
@@ -154,7 +164,7 @@ impl Dn {
             }
             key.push_str(&parts.join("+"));
         }
-        Ok(Self { text: text.into(), key: key.into_boxed_str() })
+        Ok(Self { text: text.into(), key: key.into() })
     }
 
     /// The name as the directory wrote it.
@@ -165,6 +175,14 @@ impl Dn {
     /// The normal form: equal for equal names; not for display.
     pub fn key(&self) -> &str {
         &self.key
+    }
+
+    pub(crate) fn shared_text(&self) -> Arc<str> {
+        Arc::clone(&self.text)
+    }
+
+    pub(crate) fn shared_key(&self) -> Arc<str> {
+        Arc::clone(&self.key)
     }
 
     /// The components in normal form, that of the object itself first.
@@ -193,6 +211,41 @@ impl Dn {
         unescape(trim_value(value), &self.text)
             .map_or_else(|_| value.to_owned(), |bytes| String::from_utf8_lossy(&bytes).into_owned())
     }
+}
+
+/// The key of a name in which nothing is escaped, quoted or of several values, which nearly all are: in one pass.
+/// `None` for all others, and for what is no name.
+fn plain_key(text: &str) -> Option<String> {
+    if text.bytes().any(|b| matches!(b, b'\\' | b'"' | b'+' | b';' | 0)) {
+        return None;
+    }
+    let mut key = String::with_capacity(text.len());
+    for rdn in text.split(',') {
+        let (kind, value) = rdn.split_once('=')?;
+        let kind = kind.trim_matches(' ');
+        if kind.is_empty()
+            || !kind.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
+        {
+            return None;
+        }
+        if !key.is_empty() {
+            key.push(RDN_SEPARATOR);
+        }
+        key.extend(kind.bytes().map(|b| char::from(b.to_ascii_lowercase())));
+        key.push('=');
+        let mut first = true;
+        for word in value.split(' ').filter(|word| !word.is_empty()) {
+            if !std::mem::take(&mut first) {
+                key.push(' ');
+            }
+            if word.is_ascii() {
+                key.extend(word.bytes().map(|b| char::from(b.to_ascii_lowercase())));
+            } else {
+                key.extend(word.chars().flat_map(char::to_lowercase));
+            }
+        }
+    }
+    Some(key)
 }
 
 fn split_unescaped<'a>(text: &'a str, separators: &[char]) -> Vec<&'a str> {
@@ -490,6 +543,16 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_short_way_through_a_name_leads_to_the_same(
+            text in "(\\PC{0,12}|[a-zA-Z=, .;+\"\\\\#0\0éÉßİ-]{0,40}|(CN|ou|Dc)=[A-Zé ]{0,8}(,(ou|DC) ?= ?[a-zÜ ]{1,5}){0,3})"
+        ) {
+            if let Some(key) = plain_key(&text) {
+                let parsed = Dn::parse_any(&text).unwrap();
+                prop_assert_eq!(parsed.key(), key);
+            }
+        }
+
         #[test]
         fn no_text_makes_a_name_panic(text in "\\PC*|[a-c=,;+\\\\\"# 0-9A-F\0é]{0,40}") {
             if let Ok(one) = Dn::parse(&text) {

@@ -15,6 +15,8 @@ mod output;
 mod places;
 #[path = "cli/plans.rs"]
 mod plans;
+#[path = "cli/progress.rs"]
+mod progress;
 #[path = "cli/repairs.rs"]
 mod repairs;
 #[path = "cli/usage.rs"]

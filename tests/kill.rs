@@ -82,9 +82,7 @@ impl Bench {
     /// Everything that there is was made once, and the state knows it.
     #[track_caller]
     fn assert_settled(&self) {
-        let (_, requests) =
-            self.sandbox.requests_of(|| self.idcsync.run(&["sync"]).exits(0).says("Nothing to do"));
-        assert!(requests.is_empty(), "{requests:?}");
+        self.sandbox.assert_settled(&self.idcsync);
         let status = self.idcsync.run_json(&["status"]).exits(0).json();
         let contents = self.sandbox.store().contents();
         let known = [&status["linkedUsers"], &status["linkedGroups"], &status["memberships"]];

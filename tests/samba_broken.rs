@@ -13,7 +13,7 @@ use support::idcsync::{Idcsync, Sandbox, is_write};
 use support::ldap;
 use support::oracle::{Kind, Question};
 use support::proxy::{How, Proxy};
-use support::samba::Samba;
+use support::samba::{Samba, content};
 
 const DOMAIN: &str = "corp.example.com";
 const BASE: &str = "DC=corp,DC=example,DC=com";
@@ -29,31 +29,16 @@ fn group(name: &str) -> String {
 
 /// Thirty people in three groups, one of them within another; and an account for each reason not to let one in.
 fn content() -> String {
-    let mut ldif = String::new();
-    for unit in ["People", "Groups", "Service"] {
-        ldif += &format!("dn: OU={unit},{BASE}\nobjectClass: organizationalUnit\nou: {unit}\n\n");
-    }
+    let mut ldif: String = ["People", "Groups", "Service"].map(|unit| content::unit(unit, BASE)).concat();
     for number in 0..30 {
-        ldif += &format!(
-            "dn: {}\nobjectClass: user\nsAMAccountName: user{number}\nuserAccountControl: 512\n\
-             userPrincipalName: user{number}@{DOMAIN}\ngivenName: User\nsn: Number {number}\n\
-             displayName: User {number}\nmail: user{number}@{DOMAIN}\n\n",
-            person(number)
-        );
+        ldif += &content::user(&person(number), number, DOMAIN);
     }
     for name in SCOPE {
-        ldif += &format!(
-            "dn: {}\nobjectClass: group\nsAMAccountName: {name}\ngroupType: -2147483640\n\n",
-            group(name)
-        );
+        ldif += &content::group(&group(name), name);
     }
-    let mut add = |name: &str, members: Vec<String>| {
-        let list: String = members.iter().map(|member| format!("member: {member}\n")).collect();
-        ldif += &format!("dn: {}\nchangetype: modify\nadd: member\n{list}-\n\n", group(name));
-    };
-    add("Red", (0..12).map(person).collect());
-    add("Blue", (8..24).map(person).collect());
-    add("Green", (24..28).map(person).chain([group("Red")]).collect());
+    ldif += &content::members(&group("Red"), (0..12).map(person));
+    ldif += &content::members(&group("Blue"), (8..24).map(person));
+    ldif += &content::members(&group("Green"), (24..28).map(person).chain([group("Red")]));
     ldif
 }
 

@@ -10,7 +10,7 @@ use support::forecast::Target;
 use support::idcsync::{Idcsync, Run, Sandbox};
 use support::ldap::Client;
 use support::oracle::{Kind, Question};
-use support::samba::Samba;
+use support::samba::{Samba, content};
 
 const DOMAIN: &str = "corp.example.com";
 const BASE: &str = "DC=corp,DC=example,DC=com";
@@ -45,8 +45,7 @@ fn group(name: &str, kind: &str) -> String {
 }
 
 fn members(group: &str, members: &[&str]) -> String {
-    let list: String = members.iter().map(|member| format!("member: {member}\n")).collect();
-    format!("dn: CN={group},OU=Groups,{BASE}\nchangetype: modify\nadd: member\n{list}-\n\n")
+    content::members(&group_dn(group), members)
 }
 
 fn user_dn(name: &str) -> String {
@@ -164,9 +163,7 @@ impl Bench {
     /// Another run has nothing to do and sends nothing.
     #[track_caller]
     fn is_done(&self) {
-        let (_, requests) =
-            self.sandbox.requests_of(|| self.idcsync.run(&["sync"]).exits(0).says("Nothing to do"));
-        assert!(requests.is_empty(), "{requests:?}");
+        self.sandbox.assert_settled(&self.idcsync);
     }
 
     /// What a dry run promises.

@@ -8,38 +8,23 @@ use support::company::ScopeGroup;
 use support::contents::Contents;
 use support::idcsync::{Idcsync, Sandbox, is_write};
 use support::oracle::{Kind, Question};
-use support::samba::Samba;
+use support::samba::{Samba, content};
 
 const DOMAIN: &str = "corp.example.com";
 const BASE: &str = "DC=corp,DC=example,DC=com";
 
 /// `Red` and `Blue`, each with members; `Green` with `Red` in it; half of the people are in an OU of their own.
 fn content() -> String {
-    let mut ldif = String::new();
-    for unit in ["Here", "There", "Groups"] {
-        ldif += &format!("dn: OU={unit},{BASE}\nobjectClass: organizationalUnit\nou: {unit}\n\n");
-    }
+    let mut ldif: String = ["Here", "There", "Groups"].map(|unit| content::unit(unit, BASE)).concat();
     for number in 0..12 {
-        let dn = person(number);
-        ldif += &format!(
-            "dn: {dn}\nobjectClass: user\nsAMAccountName: user{number}\nuserAccountControl: 512\n\
-             userPrincipalName: user{number}@{DOMAIN}\ngivenName: User\nsn: Number {number}\n\
-             displayName: User {number}\nmail: user{number}@{DOMAIN}\n\n"
-        );
+        ldif += &content::user(&person(number), number, DOMAIN);
     }
     for name in ["Red", "Blue", "Green"] {
-        ldif += &format!(
-            "dn: {}\nobjectClass: group\nsAMAccountName: {name}\ngroupType: -2147483640\n\n",
-            group(name)
-        );
+        ldif += &content::group(&group(name), name);
     }
-    let mut add = |name: &str, members: &[String]| {
-        let list: String = members.iter().map(|member| format!("member: {member}\n")).collect();
-        ldif += &format!("dn: {}\nchangetype: modify\nadd: member\n{list}-\n\n", group(name));
-    };
-    add("Red", &[0, 1, 2, 3, 4].map(person));
-    add("Blue", &[4, 5, 6, 7, 8, 9].map(person));
-    add("Green", &[group("Red"), person(10), person(11)]);
+    ldif += &content::members(&group("Red"), (0..5).map(person));
+    ldif += &content::members(&group("Blue"), (4..10).map(person));
+    ldif += &content::members(&group("Green"), [group("Red"), person(10), person(11)]);
     ldif
 }
 

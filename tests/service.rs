@@ -244,33 +244,81 @@ fn a_directory_that_is_away_is_tried_again_before_the_next_slot() {
     assert_eq!(service.logged("run begins").last().unwrap()["why"], "the last one failed");
 }
 
-#[test]
-fn a_directory_server_that_fails_over_is_left_for_the_next_one() {
-    let ldif = "dn: dc=ex,dc=test\nobjectClass: domain\ndc: ex\n\n\
-                dn: uid=ada,dc=ex,dc=test\nobjectClass: inetOrgPerson\nuid: ada\ncn: Ada\nsn: L\ngivenName: Ada\n\
-                displayName: Ada\nmail: ada@ex.test\n\n\
-                dn: cn=Crew,dc=ex,dc=test\nobjectClass: groupOfNames\ncn: Crew\nmember: uid=ada,dc=ex,dc=test\n";
-    let slapd = Slapd::start_ldif(ldif, "dc=ex,dc=test", &Options::default());
-    let nobody = Loopback::claim();
-    let bench = Bench::new(&[]);
-    bench.idcsync.write("password", slapd.password());
-    let config = format!(
-        "profile = \"p\"\n[directory]\nkind = \"ldap\"\nurls = [\"ldap://{}\", \"{}\"]\nbase-dn = \"dc=ex,dc=test\"\n\
+/// Ada in the crew, and Bo who is not, in a server whose changes can be followed.
+fn crew() -> Slapd {
+    let person = |name: &str| {
+        format!(
+            "dn: uid={name},dc=ex,dc=test\nobjectClass: inetOrgPerson\nuid: {name}\ncn: {name}\nsn: L\ngivenName: {name}\n\
+             displayName: {name}\nmail: {name}@ex.test\n\n"
+        )
+    };
+    let ldif = "dn: dc=ex,dc=test\nobjectClass: domain\ndc: ex\n\n".to_owned()
+        + &person("ada")
+        + &person("bo")
+        + "dn: cn=Crew,dc=ex,dc=test\nobjectClass: groupOfNames\ncn: Crew\nmember: uid=ada,dc=ex,dc=test\n";
+    Slapd::start_ldif(&ldif, "dc=ex,dc=test", &Options { syncprov: true, ..Options::default() })
+}
+
+fn config_of(bench: &Bench, slapd: &Slapd, urls: &str, more: &str) -> String {
+    format!(
+        "profile = \"p\"\n[directory]\nkind = \"ldap\"\nurls = [{urls}]\nbase-dn = \"dc=ex,dc=test\"\n\
          bind = {{ dn = \"{}\", password-file = \"password\" }}\n\
          tls = {{ starttls = true, ca-file = \"{}\" }}\ntimeout = \"5s\"\n[scope]\ngroups = [\"Crew\"]\n{}\n[state]\n\
-         url = \"sqlite:state.db\"\n{}{SELDOM}",
-        nobody.at(389),
-        slapd.ldap_url(),
+         url = \"sqlite:state.db\"\n{}{more}",
         slapd.reader_dn(),
         slapd.ca_file().display(),
         bench.sandbox.target(),
         service::config(&bench.address),
-    );
-    bench.idcsync.configure(&config);
+    )
+}
+
+#[test]
+fn a_directory_server_that_fails_over_is_left_for_the_next_one() {
+    let (slapd, nobody) = (crew(), Loopback::claim());
+    let bench = Bench::new(&[]);
+    bench.idcsync.write("password", slapd.password());
+    let urls = format!("\"ldap://{}\", \"{}\"", nobody.at(389), slapd.ldap_url());
+    bench.idcsync.configure(&config_of(&bench, &slapd, &urls, SELDOM));
     let service = bench.start();
     let first = service.wait_for(FINISHED, 1);
     assert_eq!(first[0]["outcome"], "done");
     assert_eq!(bench.sandbox.store().contents().memberships(), 1);
+}
+
+/// The next slot of the schedule is years away.
+#[test]
+fn a_change_in_the_directory_is_followed_at_once() {
+    const CREW: &str = "cn=Crew,dc=ex,dc=test";
+    let mut slapd = crew();
+    let bench = Bench::new(&[]);
+    bench.idcsync.write("password", slapd.password());
+    let more = format!("{SELDOM}full-read-every = \"24h\"\nfollow = \"1s\"\n[guard]\nmax-percent = 100\n");
+    let urls = format!("\"{}\"", slapd.ldap_url());
+    bench.idcsync.configure(&config_of(&bench, &slapd, &urls, &more));
+    let service = bench.start();
+    let crew = |names: &[&str]| {
+        service.until("the crew", || {
+            let contents = bench.sandbox.store().contents();
+            let members = contents.members.values().flatten().map(|name| name.split('@').next().unwrap());
+            members.eq(names.iter().copied()).then_some(())
+        });
+    };
+    crew(&["ada"]);
+    let admin = slapd.admin();
+    admin.add_member(CREW, "uid=bo,dc=ex,dc=test");
+    crew(&["ada", "bo"]);
+    admin.remove_member(CREW, "uid=ada,dc=ex,dc=test");
+    crew(&["bo"]);
+    let runs = service.wait_for(FINISHED, 3);
+    assert_eq!(runs[0]["changed"], Value::Null, "{runs:?}");
+    assert_eq!(runs[1]["changed"], 1, "{runs:?}");
+    assert_eq!(service.logged("run begins").last().unwrap()["why"], "the directory has changed");
+    // What changes while it cannot be followed is not lost.
+    slapd.kill();
+    service.wait_for_start("changes of the directory cannot be followed");
+    slapd.restart();
+    slapd.admin().add_member(CREW, "uid=ada,dc=ex,dc=test");
+    crew(&["ada", "bo"]);
 }
 
 #[test]

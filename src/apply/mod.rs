@@ -4,6 +4,7 @@
 //! those that need it and no other.
 
 mod effect;
+mod meter;
 mod perform;
 mod recover;
 
@@ -20,9 +21,10 @@ pub use effect::Links;
 pub use recover::{RecoverError, recover};
 
 use crate::ids::{LinkNo, TargetId};
-use crate::model::{Finding, Intent, Kind, Link, Outcome, RenameSupport, StepResult};
+use crate::model::{Finding, Intent, Kind, Link, Outcome, Progress, RenameSupport, StepResult};
 use crate::plan::{Action, ApprovedPlan, Batch, Sort, Step, StepNo, batches};
 use crate::target::{Target, TargetError, TargetErrorKind};
+use meter::Meter;
 use perform::Performed;
 
 /// Where intents and outcomes are kept.
@@ -33,6 +35,15 @@ pub trait Journal: Send + Sync {
 
     /// Outcomes and the links that they changed, all or none.
     async fn record(&self, outcomes: &[Outcome], links: &[&Link]) -> Result<(), JournalError>;
+
+    /// For whoever asks meanwhile how far it is. Nothing rests on it.
+    async fn note(&self, _progress: &Progress, _at: Timestamp) {}
+
+    /// Nothing else goes on while it is written: a rehearsal is to go the same way each time, however long the database
+    /// takes.
+    fn is_alone(&self) -> bool {
+        false
+    }
 }
 
 /// The state database did not take an entry: nothing more is sent.
@@ -81,6 +92,8 @@ pub struct Applied {
 const BATCH: usize = 64;
 /// Outcomes are written at the latest after this.
 const FLUSH: Duration = Duration::from_millis(500);
+/// How far it is, is noted down every so often.
+const NOTE: Duration = Duration::from_secs(5);
 /// So many failures of the target as a whole in a row end the apply.
 const GIVE_UP_AFTER: u32 = 10;
 
@@ -97,15 +110,18 @@ pub async fn apply(
     pace: Pace,
     clock: &(dyn Fn() -> Timestamp + Sync),
     stop: &tokio::sync::watch::Receiver<bool>,
-    progress: &(dyn Fn(u64, u64) + Sync),
+    progress: &(dyn Fn(&Progress) + Sync),
 ) -> Result<Applied, JournalError> {
     let limit = usize::try_from(target.capabilities().membership_batch).unwrap_or(1).max(1);
     let mut run = Run::new(plan, limit, links, clock);
-    let total = run.total;
-    progress(0, total);
+    progress(&run.progress());
     let mut under_way = FuturesUnordered::new();
-    let mut flushed = Instant::now();
+    // Came back from the target, and is to be settled.
+    let mut landed = Vec::new();
+    let mut flushed = tokio::time::Instant::now();
+    let mut noted = None;
     let mut refused = None;
+    let alone = journal.is_alone();
     loop {
         if run.applied.stop.is_none() {
             if *stop.borrow() {
@@ -114,41 +130,72 @@ pub async fn apply(
                 run.applied.stop = Some(Stop::OutOfTime);
             }
         }
-        if run.applied.stop.is_none() {
+        while run.applied.stop.is_none() && under_way.len() < pace.in_flight {
             if run.armed.is_empty()
                 && !run.ready.is_empty()
-                && let Err(error) = run.arm(journal).await
+                && let Err(error) = beside(alone, run.arm(journal), &mut under_way, &mut landed).await
             {
                 // What is under way is waited for: it is written down what became of it, if that can be.
                 refused = Some(error);
                 run.applied.stop = Some(Stop::Asked);
+                break;
             }
-            while under_way.len() < pace.in_flight {
-                let Some(batch) = run.armed.pop_front() else { break };
-                let steps: Vec<&Step> = batch.iter().map(|(no, _)| plan.plan().step(*no)).collect();
-                let call = perform::call(plan.plan(), &steps, run.links);
-                let target = Arc::clone(&target);
-                under_way.push(async move { (batch, perform::perform(call, target.as_ref()).await) });
+            let Some(batch) = run.armed.pop_front() else { break };
+            let steps: Vec<&Step> = batch.iter().map(|(no, _)| plan.plan().step(*no)).collect();
+            let call = perform::call(plan.plan(), &steps, run.links);
+            let target = Arc::clone(&target);
+            under_way.push(async move { (batch, perform::perform(call, target.as_ref()).await) });
+        }
+        if run.total > 0 && noted.is_none_or(|at: tokio::time::Instant| at.elapsed() >= NOTE) {
+            noted = Some(tokio::time::Instant::now());
+            let now = run.progress();
+            beside(alone, journal.note(&now, clock()), &mut under_way, &mut landed).await;
+        }
+        if landed.is_empty() {
+            if under_way.is_empty() {
+                break;
+            }
+            match tokio::time::timeout(FLUSH, under_way.next()).await {
+                Ok(one) => landed.extend(one),
+                Err(_) => progress(&run.progress()),
             }
         }
-        if under_way.is_empty() {
-            break;
-        }
-        let finished = tokio::time::timeout(FLUSH, under_way.next()).await;
-        if let Ok(Some((batch, performed))) = finished {
+        for (batch, performed) in landed.drain(..) {
+            run.count(&batch);
             for ((no, seq), performed) in batch.into_iter().zip(performed) {
                 run.settle(no, seq, performed);
             }
-            progress(run.settled, total);
+            progress(&run.progress());
         }
         let full = run.outcomes.len() >= BATCH || (run.armed.is_empty() && under_way.is_empty());
         if full || flushed.elapsed() >= FLUSH {
-            run.flush(journal).await?;
-            flushed = Instant::now();
+            beside(alone, run.flush(journal), &mut under_way, &mut landed).await?;
+            flushed = tokio::time::Instant::now();
         }
     }
     let applied = run.finish(journal).await;
     refused.map_or(applied, Err)
+}
+
+/// Waits for the journal while requests go on: a database that takes its time costs nothing of the rate. What comes back
+/// from the target meanwhile is settled afterwards.
+async fn beside<T, F: Future>(
+    alone: bool,
+    work: impl Future<Output = T>,
+    under_way: &mut FuturesUnordered<F>,
+    landed: &mut Vec<F::Output>,
+) -> T {
+    if alone {
+        return work.await;
+    }
+    let mut work = std::pin::pin!(work);
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut work => return done,
+            Some(one) = under_way.next() => landed.push(one),
+        }
+    }
 }
 
 struct Run<'a> {
@@ -163,9 +210,9 @@ struct Run<'a> {
     batch_of: BTreeMap<StepNo, usize>,
     /// How many steps of a batch wait for others.
     held_up: Vec<usize>,
-    /// Batches, in the plan's order.
     /// What the plan deletes.
     ended: BTreeSet<LinkNo>,
+    /// Batches, in the plan's order.
     ready: BTreeSet<usize>,
     /// Written down and not sent yet.
     armed: VecDeque<Vec<(StepNo, i64)>>,
@@ -175,6 +222,9 @@ struct Run<'a> {
     failures_in_a_row: u32,
     total: u64,
     settled: u64,
+    /// Requests of each batch.
+    cost: Vec<u64>,
+    meter: Meter,
 }
 
 impl<'a> Run<'a> {
@@ -206,6 +256,8 @@ impl<'a> Run<'a> {
             failures_in_a_row: 0,
             total: 0,
             settled: 0,
+            cost: Vec::new(),
+            meter: Meter::new(0),
         };
         run.batches.retain(|b| {
             !b.iter().any(|no| matches!(plan.plan().step(*no).action, Action::RebindEntry { .. }))
@@ -232,8 +284,22 @@ impl<'a> Run<'a> {
             if held_up == 0 {
                 run.ready.insert(at);
             }
+            let first = batch.first().map(|no| plan.plan().step(*no).action.sort());
+            run.cost.push(first.map_or(0, |sort| meter::requests(sort, limit == 1)));
         }
+        run.meter = Meter::new(run.cost.iter().sum());
         run
+    }
+
+    fn progress(&self) -> Progress {
+        self.meter.progress(self.settled, self.total)
+    }
+
+    /// These were sent, in whatever way they ended.
+    fn count(&mut self, batch: &[(StepNo, i64)]) {
+        let at = batch.first().and_then(|(no, _)| self.batch_of.get(no)).copied();
+        let cost = at.and_then(|at| self.cost.get(at)).copied().unwrap_or_default();
+        self.meter.settle(cost);
     }
 
     /// One step of a batch waits for nothing more.
@@ -267,6 +333,9 @@ impl<'a> Run<'a> {
                         self.waiting.remove(step);
                     });
                     open.extend(rest);
+                }
+                if batch.is_empty() {
+                    self.meter.give_up(self.cost.get(at).copied().unwrap_or_default());
                 }
                 self.release(waiter);
             }

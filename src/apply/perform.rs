@@ -82,16 +82,20 @@ fn try_call(plan: &Plan, steps: &[&Step], links: &Links) -> Option<Call> {
     match &first.action {
         Action::RebindEntry { .. } => Some(Call::Nothing(None)),
         Action::AdoptUser { id, .. } | Action::AdoptGroup { id, .. } => Some(Call::Nothing(Some(id.clone()))),
-        Action::CreateUser { attributes, .. } => Some(Call::CreateUser(attributes.clone())),
+        Action::CreateUser { attributes, .. } => Some(Call::CreateUser((**attributes).clone())),
         Action::UpdateUser { user, changes, after, .. } => Some(Call::UpdateUser {
             user: id(*user)?,
             changed: changes.iter().map(|c| c.attribute).collect(),
-            after: after.clone(),
+            after: (**after).clone(),
         }),
-        Action::CreateGroup { attributes, .. } => Some(Call::CreateGroup(attributes.clone(), people(rest)?)),
-        Action::UpdateGroup { group, before, after, .. } => {
-            Some(Call::UpdateGroup { group: id(*group)?, before: before.clone(), after: after.clone() })
+        Action::CreateGroup { attributes, .. } => {
+            Some(Call::CreateGroup((**attributes).clone(), people(rest)?))
         }
+        Action::UpdateGroup { group, before, after, .. } => Some(Call::UpdateGroup {
+            group: id(*group)?,
+            before: (**before).clone(),
+            after: (**after).clone(),
+        }),
         Action::AddMember { group, .. } => {
             Some(Call::Members { group: id(*group)?, users: people(steps)?, add: true })
         }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -10,7 +11,8 @@ use super::perform::{hex, only};
 use super::{Journal, JournalError, Links};
 use crate::ids::{LinkNo, TargetId};
 use crate::model::{
-    Digest, Disabled, Link, Observed, Origin, Outcome, PendingIntent, StepResult, UserAttribute, Wants,
+    Digest, Disabled, GroupAttributes, Link, ObservedGroup, ObservedUser, Origin, Outcome, PendingIntent,
+    StepResult, UserAttribute, Wants,
 };
 use crate::target::{Target, TargetError, TargetErrorKind};
 
@@ -22,7 +24,14 @@ pub enum RecoverError {
     Journal(#[from] JournalError),
 }
 
+/// Look-ups on their way at once: enough that the round trip does not cap the rate.
+const IN_FLIGHT: usize = 16;
+
 /// Looks up every unfinished step and records what was found. Returns how many there were.
+///
+/// The target is asked side by side: there may be hundreds of steps (a request over SCIM has a hundred memberships), and
+/// the next cycle waits for them all. Objects that a lost create may have made come first, since memberships that were
+/// sent with it are asked for by their ids. What is concluded is the same as one by one, in the order of the steps.
 pub async fn recover(
     pending: &[PendingIntent],
     target: &dyn Target,
@@ -32,12 +41,19 @@ pub async fn recover(
 ) -> Result<usize, RecoverError> {
     let mut outcomes = Vec::new();
     let mut changed = BTreeSet::new();
-    for step in pending {
-        changed.extend(groups_to_forget(step, links));
-        let found = look_up(step, target, links).await.map_err(RecoverError::Target)?;
-        let result = if found { StepResult::Found } else { StepResult::NotDone };
-        outcomes.push(Outcome { seq: step.seq, result, at: now });
-        changed.insert(step.intent.link);
+    let creates = |step: &&PendingIntent| step.intent.action.starts_with("create-");
+    let (first, rest): (Vec<&PendingIntent>, Vec<&PendingIntent>) = pending.iter().partition(creates);
+    for steps in [first, rest] {
+        let asks: Vec<_> = steps.iter().map(|step| look_up(step, target, links)).collect();
+        let asked = stream::iter(asks).buffered(IN_FLIGHT).try_collect::<Vec<Found>>().await;
+        let asked = asked.map_err(RecoverError::Target)?;
+        for (step, found) in steps.into_iter().zip(asked) {
+            changed.extend(groups_to_forget(step, links));
+            let done = conclude(step, found, links);
+            let result = if done { StepResult::Found } else { StepResult::NotDone };
+            outcomes.push(Outcome { seq: step.seq, result, at: now });
+            changed.insert(step.intent.link);
+        }
     }
     let links: Vec<&Link> = changed.into_iter().filter_map(|no| links.get(no)).collect();
     if !outcomes.is_empty() {
@@ -55,23 +71,71 @@ fn attributes(detail: &Value) -> Vec<UserAttribute> {
     names.into_iter().flatten().filter_map(Value::as_str).filter_map(UserAttribute::parse).collect()
 }
 
-/// Whether the step was done; brings the link up to date where it was.
-async fn look_up(step: &PendingIntent, target: &dyn Target, links: &mut Links) -> Result<bool, TargetError> {
+/// What the target answered. `Nothing`: there was nothing to ask it for.
+enum Found {
+    Nothing,
+    User(Option<(TargetId, ObservedUser)>),
+    Group(Option<(TargetId, ObservedGroup)>),
+    Member(bool),
+    /// Whether it is gone.
+    Gone(bool),
+}
+
+async fn look_up(step: &PendingIntent, target: &dyn Target, links: &Links) -> Result<Found, TargetError> {
     let (no, detail) = (step.intent.link, &step.intent.detail);
-    match step.intent.action.as_str() {
-        "create-user" => {
-            let Some(name) = text(detail, "userName") else { return Ok(false) };
-            let Some((id, user)) = target.find_user(name).await? else { return Ok(false) };
+    let user = async |id: TargetId| {
+        let wants = Wants { users: BTreeSet::from([id.clone()]), ..Wants::default() };
+        Ok::<_, TargetError>(target.observe(&wants).await?.users.remove(&id).map(|user| (id, user)))
+    };
+    let group = async |id: TargetId| {
+        let wants = Wants { groups: BTreeSet::from([id.clone()]), ..Wants::default() };
+        Ok::<_, TargetError>(target.observe(&wants).await?.groups.remove(&id).map(|group| (id, group)))
+    };
+    let id = links.target_id(no);
+    Ok(match (step.intent.action.as_str(), id) {
+        ("create-user", _) => match text(detail, "userName") {
+            Some(name) => Found::User(target.find_user(name).await?),
+            None => Found::Nothing,
+        },
+        ("create-group", _) => match text(detail, "displayName") {
+            Some(name) => Found::Group(target.find_group(name).await?),
+            None => Found::Nothing,
+        },
+        ("update-user" | "disable-user" | "enable-user", Some(id)) => Found::User(user(id).await?),
+        ("update-group", Some(id)) => Found::Group(group(id).await?),
+        ("add-member" | "remove-member", Some(id)) => {
+            // Someone who belongs to nobody in the directory has no number; the plan finds them again.
+            let Some(member) = step.intent.member.and_then(|no| links.target_id(no)) else {
+                return Ok(Found::Nothing);
+            };
+            match target.is_member(&id, &member).await {
+                // One of them is gone, which must not keep everything else from going on.
+                Err(TargetError { kind: TargetErrorKind::NotFound(_), .. }) => Found::Member(false),
+                answer => Found::Member(answer?),
+            }
+        }
+        ("delete-user", Some(id)) => Found::Gone(user(id).await?.is_none()),
+        ("delete-group", Some(id)) => Found::Gone(group(id).await?.is_none()),
+        ("delete-user" | "delete-group", None) => Found::Gone(true),
+        // An adoption writes to the state alone: it was not recorded, so it was not done.
+        _ => Found::Nothing,
+    })
+}
+
+/// Whether the step was done; brings the link up to date where it was.
+fn conclude(step: &PendingIntent, found: Found, links: &mut Links) -> bool {
+    let (no, detail) = (step.intent.link, &step.intent.detail);
+    let is_as_written = |digest: Digest| Some(hex(digest).as_str()) == text(detail, "digest");
+    match (step.intent.action.as_str(), found) {
+        ("create-user", Found::User(Some((id, user)))) => {
             let written = only(&user.attributes, &attributes(detail));
             // The same name with other values is somebody else's: the plan decides about it.
-            if Some(hex(Digest::of_user(&written)).as_str()) != text(detail, "digest")
-                || taken(links, no, &id)
-            {
-                return Ok(false);
+            if !is_as_written(Digest::of_user(&written)) || taken(links, no, &id) {
+                return false;
             }
             if let Some(link) = links.get_mut(no) {
                 link.digest = Some(Digest::of_user(&written));
-                link.name = Some(name.to_owned());
+                link.name = text(detail, "userName").map(str::to_owned);
                 link.email = written.get(&UserAttribute::Email).cloned();
                 link.target_id = Some(id);
                 link.origin = Origin::Created;
@@ -82,17 +146,13 @@ async fn look_up(step: &PendingIntent, target: &dyn Target, links: &mut Links) -
                     link.applied.remove(no.0);
                 }
             }
-            Ok(true)
+            true
         }
-        "create-group" => {
-            let Some(name) = text(detail, "displayName") else { return Ok(false) };
-            let Some((id, group)) = target.find_group(name).await? else { return Ok(false) };
+        ("create-group", Found::Group(Some((id, group)))) => {
             let external_id = group.attributes.external_id.filter(|_| text(detail, "externalId").is_some());
-            let written = crate::model::GroupAttributes { external_id, ..group.attributes };
-            if Some(hex(Digest::of_group(&written)).as_str()) != text(detail, "digest")
-                || taken(links, no, &id)
-            {
-                return Ok(false);
+            let written = GroupAttributes { external_id, ..group.attributes };
+            if !is_as_written(Digest::of_group(&written)) || taken(links, no, &id) {
+                return false;
             }
             if let Some(link) = links.get_mut(no) {
                 link.digest = Some(Digest::of_group(&written));
@@ -103,69 +163,48 @@ async fn look_up(step: &PendingIntent, target: &dyn Target, links: &mut Links) -
                 link.filled = false;
                 link.retry = None;
             }
-            Ok(true)
+            true
         }
-        "update-user" => {
-            let Some(id) = links.target_id(no) else { return Ok(false) };
-            let wants = Wants { users: BTreeSet::from([id.clone()]), ..Wants::default() };
-            let Observed { users, .. } = target.observe(&wants).await?;
-            let found = users.get(&id).is_some_and(|user| {
-                let written = only(&user.attributes, &attributes(detail));
-                Some(hex(Digest::of_user(&written)).as_str()) == text(detail, "digest")
-            });
+        ("update-user", Found::User(user)) => {
+            let user = user.map(|(_, user)| user.attributes);
+            let done = user
+                .as_ref()
+                .is_some_and(|user| is_as_written(Digest::of_user(&only(user, &attributes(detail)))));
             // Either way the plan compares with what the target has.
             if let Some(link) = links.get_mut(no) {
                 link.digest = None;
-                if let Some(user) = users.get(&id) {
-                    link.name = user.attributes.get(&UserAttribute::UserName).cloned();
-                    link.email = user.attributes.get(&UserAttribute::Email).cloned();
+                if let Some(user) = user {
+                    link.name = user.get(&UserAttribute::UserName).cloned();
+                    link.email = user.get(&UserAttribute::Email).cloned();
                 }
             }
-            Ok(found)
+            done
         }
-        "update-group" => {
-            let Some(id) = links.target_id(no) else { return Ok(false) };
-            let wants = Wants { groups: BTreeSet::from([id.clone()]), ..Wants::default() };
-            let Observed { groups, .. } = target.observe(&wants).await?;
-            let found = groups.get(&id).is_some_and(|group| {
-                Some(hex(Digest::of_group(&group.attributes)).as_str()) == text(detail, "digest")
-            });
+        ("update-group", Found::Group(group)) => {
+            let group = group.map(|(_, group)| group.attributes);
+            let done = group.as_ref().is_some_and(|group| is_as_written(Digest::of_group(group)));
             if let Some(link) = links.get_mut(no) {
                 link.digest = None;
-                if let Some(group) = groups.get(&id) {
-                    link.name = Some(group.attributes.display_name.clone());
+                if let Some(group) = group {
+                    link.name = Some(group.display_name);
                 }
             }
-            Ok(found)
+            done
         }
-        "add-member" | "remove-member" => {
-            let added = step.intent.action == "add-member";
-            // Someone who belongs to nobody in the directory has no number; the plan finds them again.
-            let Some(member) = step.intent.member else { return Ok(false) };
-            let (Some(group), Some(user)) = (links.target_id(no), links.target_id(member)) else {
-                return Ok(false);
-            };
-            let is = match target.is_member(&group, &user).await {
-                // One of them is gone, which must not keep everything else from going on.
-                Err(TargetError { kind: TargetErrorKind::NotFound(_), .. }) => false,
-                answer => answer?,
-            };
-            if let Some(link) = links.get_mut(no) {
+        (action @ ("add-member" | "remove-member"), Found::Member(is)) => {
+            if let (Some(link), Some(member)) = (links.get_mut(no), step.intent.member) {
                 if is {
                     link.applied.insert(member.0);
                 } else {
                     link.applied.remove(member.0);
                 }
             }
-            Ok(is == added)
+            is == (action == "add-member")
         }
-        "disable-user" | "enable-user" => {
-            let Some(id) = links.target_id(no) else { return Ok(false) };
-            let wanted = step.intent.action == "disable-user";
-            let wants = Wants { users: BTreeSet::from([id.clone()]), ..Wants::default() };
-            let Observed { users, .. } = target.observe(&wants).await?;
-            let found = users.get(&id).is_some_and(|user| user.disabled == wanted);
-            if let Some(link) = links.get_mut(no).filter(|_| found) {
+        (action @ ("disable-user" | "enable-user"), Found::User(user)) => {
+            let wanted = action == "disable-user";
+            let done = user.is_some_and(|(_, user)| user.disabled == wanted);
+            if let Some(link) = links.get_mut(no).filter(|_| done) {
                 let word = |key| detail.get(key).cloned().unwrap_or_default();
                 link.disabled =
                     match (serde_json::from_value(word("cause")), serde_json::from_value(word("how"))) {
@@ -173,25 +212,15 @@ async fn look_up(step: &PendingIntent, target: &dyn Target, links: &mut Links) -
                         _ => None,
                     };
             }
-            Ok(found)
+            done
         }
-        "delete-user" | "delete-group" => {
-            let Some(id) = links.target_id(no) else { return Ok(true) };
-            let mut wants = Wants::default();
-            if step.intent.action == "delete-user" {
-                wants.users.insert(id.clone());
-            } else {
-                wants.groups.insert(id.clone());
-            }
-            let observed = target.observe(&wants).await?;
-            let gone = !observed.users.contains_key(&id) && !observed.groups.contains_key(&id);
-            if gone {
+        (_, Found::Gone(true)) => {
+            if links.target_id(no).is_some() {
                 links.forget(no);
             }
-            Ok(gone)
+            true
         }
-        // An adoption writes to the state alone: it was not recorded, so it was not done.
-        _ => Ok(false),
+        _ => false,
     }
 }
 

@@ -5,6 +5,7 @@ mod approve;
 mod check;
 mod exit;
 mod health;
+mod output;
 mod pause;
 mod planfile;
 mod progress;
@@ -131,12 +132,19 @@ struct Context {
 impl Context {
     /// Writes data.
     fn print(&self, text: &str) -> std::io::Result<()> {
-        write_out(&printable::lines(text, self.colors == Colors::On))
+        self.print_with(|out| out.write_str(text))
+    }
+
+    /// Writes data that is made on the way.
+    fn print_with(
+        &self,
+        write: impl FnOnce(&mut dyn std::fmt::Write) -> std::fmt::Result,
+    ) -> std::io::Result<()> {
+        output::text(self.colors == Colors::On, write)
     }
 
     fn print_json(&self, value: &impl serde::Serialize) -> std::io::Result<()> {
-        let text = serde_json::to_string_pretty(value).map_err(std::io::Error::other)?;
-        write_out(&printable::json(&(text + "\n")))
+        output::json(value)
     }
 
     /// Data of either sort, by `--output`.

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::model;
+
 pub struct Progress(ProgressBar);
 
 impl Progress {
@@ -20,17 +22,16 @@ impl Progress {
     }
 
     /// From now on it is known.
-    pub fn set(&self, done: u64, total: u64) {
-        if self.0.length() != Some(total) {
+    pub fn set(&self, progress: &model::Progress) {
+        if self.0.length() != Some(progress.total) {
             self.0.disable_steady_tick();
-            if let Ok(style) =
-                ProgressStyle::with_template("{bar:30} {pos}/{len} steps, {per_sec:.0}, {eta} left")
-            {
+            if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} steps, {msg}") {
                 self.0.set_style(style);
             }
-            self.0.set_length(total);
+            self.0.set_length(progress.total);
         }
-        self.0.set_position(done);
+        self.0.set_message(outlook(progress));
+        self.0.set_position(progress.done);
     }
 
     /// Lets something else be printed meanwhile.
@@ -40,5 +41,40 @@ impl Progress {
 
     pub fn end(&self) {
         self.0.finish_and_clear();
+    }
+}
+
+/// How long the rest takes, and at what rate.
+pub fn outlook(progress: &model::Progress) -> String {
+    match (progress.seconds_left(), progress.per_second) {
+        (Some(0), _) => "nothing left to send".to_owned(),
+        (Some(left), Some(rate)) => {
+            format!("{} left ({} requests, {rate:.1} a second)", time(left), progress.pending)
+        }
+        _ => format!("time left not known yet ({} requests)", progress.pending),
+    }
+}
+
+/// In the two units that matter.
+fn time(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_left_is_said_where_it_is_known() {
+        let at = |pending, per_second| outlook(&model::Progress { done: 1, total: 9, pending, per_second });
+        assert_eq!(at(500, Some(18.04)), "28 s left (500 requests, 18.0 a second)");
+        assert_eq!(at(5000, Some(20.0)), "4 min 10 s left (5000 requests, 20.0 a second)");
+        assert_eq!(at(500_000, Some(19.5)), "7 h 7 min left (500000 requests, 19.5 a second)");
+        assert_eq!(at(500, None), "time left not known yet (500 requests)");
+        assert_eq!(at(0, None), "nothing left to send");
     }
 }

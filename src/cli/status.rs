@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::progress::outlook;
 use super::sync::explain;
 use super::{Context, Exit};
 use crate::model::{DisableCause, Kind};
@@ -83,9 +84,16 @@ impl Text<'_> {
         match &self.0.last {
             None => writeln!(text, "  no cycle yet: run `idcsync sync --dry-run`")?,
             Some(cycle) => {
-                let how = match &cycle.outcome {
-                    Some(o) => format!("{} at {}", ending(o.word), o.finished),
-                    None => "running, or killed before its end".to_owned(),
+                let how = match (&cycle.outcome, self.0.applying(), cycle.applying) {
+                    (Some(o), ..) => format!("{} at {}", ending(o.word), o.finished),
+                    (None, Some((progress, _)), _) => {
+                        format!("{} of {} steps done, {}", progress.done, progress.total, outlook(&progress))
+                    }
+                    (None, None, Some((progress, at))) => format!(
+                        "{} of {} steps done at {at}, and not heard of since: killed before its end",
+                        progress.done, progress.total
+                    ),
+                    (None, None, None) => "running, or killed before its end".to_owned(),
                 };
                 writeln!(text, "  last cycle {} began {}: {how}", cycle.id, cycle.started)?;
             }

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -16,8 +17,8 @@ use super::{Context, Exit};
 use crate::apply::Stop;
 use crate::config::Config;
 use crate::cycle::{CycleReport, Outcome, Prepared, Profile, chain};
-use crate::model::{Code, Finding, Severity};
-use crate::plan::{Action, IN_STEP, PlanView, render, shown};
+use crate::model::{self, Code, Finding, Severity};
+use crate::plan::{Action, IN_STEP, PlanView, render, render_to, shown};
 use crate::run::{
     self, CycleStats, Ending, Metrics, Observer, RunError, Status, Wish, clock, open, put_out, write_textfile,
 };
@@ -37,7 +38,8 @@ pub struct SyncArgs {
     #[arg(long, requires = "dry_run")]
     detailed_exitcode: bool,
 
-    /// Read the target back too, and repair what was changed there (as every [schedule] drift-check does by itself)
+    /// Read the whole directory, and the target back too, and repair what was changed there (as every [schedule]
+    /// drift-check does by itself)
     #[arg(long)]
     full: bool,
 
@@ -106,8 +108,10 @@ async fn dry_run(context: &Context, args: &SyncArgs, config: &Config) -> Result<
     let print = if context.is_json() {
         context.print_json(&view)
     } else {
-        let text = plan_text(context, config, &prepared, false) + &findings_text(&prepared.findings);
-        context.print(&text)
+        context.print_with(|out| {
+            plan_text(context, config, &prepared, false, out)?;
+            out.write_str(&findings_text(&prepared.findings))
+        })
     };
     print.map_err(|error| write_failed(context, &error))?;
     if let Some(why) = &prepared.cut_short {
@@ -273,17 +277,17 @@ impl Observer for Watcher<'_> {
         if self.context.is_json() {
             return;
         }
-        let text = plan_text(self.context, self.config, prepared, swept);
-        let print = || self.context.print(&text);
+        let (context, config) = (self.context, self.config);
+        let print = || context.print_with(|out| plan_text(context, config, prepared, swept, out));
         let printed = lock(&self.bar).as_ref().map_or_else(print, |bar| bar.aside(print));
         if let Err(error) = printed {
             debug!("the plan could not be printed: {error}");
         }
     }
 
-    fn applying(&self, done: u64, total: u64) {
+    fn applying(&self, progress: &model::Progress) {
         if let Some(bar) = lock(&self.bar).as_ref() {
-            bar.set(done, total);
+            bar.set(progress);
         }
     }
 
@@ -376,17 +380,27 @@ fn not_to_its_end(why: &str) -> String {
 }
 
 /// Where nothing was read, the directory is not what the target is as.
-fn plan_text(context: &Context, config: &Config, prepared: &Prepared, swept: bool) -> String {
+fn plan_text(
+    context: &Context,
+    config: &Config,
+    prepared: &Prepared,
+    swept: bool,
+    out: &mut dyn Write,
+) -> fmt::Result {
     let unread = swept || prepared.unreadable.is_some();
-    if unread && prepared.approved.plan().steps.is_empty() {
-        return format!("Nothing to do: all users of the profile are {} already.\n", put_out(config));
+    let approved = &prepared.approved;
+    if !approved.plan().steps.is_empty() {
+        return render_to(approved, context.colors, out);
     }
-    let text = render(&prepared.approved, context.colors);
+    if unread {
+        return writeln!(out, "Nothing to do: all users of the profile are {} already.", put_out(config));
+    }
+    let text = render(approved, context.colors);
     if prepared.cut_short.is_none() {
-        return text;
+        return out.write_str(&text);
     }
     // The plan knows what it withholds, and not of what it never heard.
-    text.replacen(IN_STEP, "Nothing to do, as far as the directory could be read.", 1)
+    out.write_str(&text.replacen(IN_STEP, "Nothing to do, as far as the directory could be read.", 1))
 }
 
 /// What was done, in one or two lines.
@@ -409,7 +423,6 @@ fn summary(report: &CycleReport) -> String {
 
 /// The gravest first; each kind once, with those whom it concerns by name.
 fn findings_text(findings: &[Finding]) -> String {
-    use std::fmt::Write as _;
     if findings.is_empty() {
         return String::new();
     }

@@ -139,8 +139,10 @@ pub(super) const GUARD: Shape = Shape {
     keys: &["max-deletes", "max-disables", "max-removals", "max-renames", "max-growth", "max-percent"],
 };
 
-pub(super) const SCHEDULE: Shape =
-    Shape { path: "schedule", keys: &["cron", "timezone", "jitter", "drift-check"] };
+pub(super) const SCHEDULE: Shape = Shape {
+    path: "schedule",
+    keys: &["cron", "timezone", "jitter", "drift-check", "full-read-every", "follow"],
+};
 
 pub(super) const STATE: Shape =
     Shape { path: "state", keys: &["url", "password-file", "password-env", "keep-history"] };

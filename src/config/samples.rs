@@ -145,6 +145,8 @@ const EXAMPLES: &[&str] = &[
     "textfile",
     "error-log",
     "scim",
+    "full-read-every",
+    "follow",
 ];
 
 #[test]

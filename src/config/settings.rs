@@ -30,6 +30,10 @@ pub struct Config {
     pub max_apply: Duration,
     /// How often a cycle also reads the target back.
     pub drift_check: Duration,
+    /// How often a cycle reads the whole directory, and the others only what has changed; `None`: each cycle.
+    pub full_read_every: Option<Duration>,
+    /// How often the service looks for changes in the directory between the cycles; `None`: never.
+    pub follow: Option<Duration>,
     /// When the service runs cycles.
     pub schedule: Schedule,
     pub service: ServiceSettings,

@@ -10,7 +10,7 @@ use tracing::{Instrument as _, info_span, warn};
 use super::{CycleError, CycleReport, Outcome, Parts, Prepared, Profile, StateJournal, chain, findings};
 use crate::apply::{Applied, Journal, JournalError, Links, Pace, apply};
 use crate::ids::{CycleId, Fingerprint};
-use crate::model::{Code, Kind, Link, Pin};
+use crate::model::{Code, Kind, Link, Pin, Progress};
 use crate::plan::{Action, ApprovedPlan, Sort, StepNo, countdowns, crossed};
 use crate::state::{CycleOutcome, State, StateError};
 
@@ -22,7 +22,7 @@ pub async fn carry_out(
     cycle: CycleId,
     prepared: Prepared,
     stop: &tokio::sync::watch::Receiver<bool>,
-    progress: &(dyn Fn(u64, u64) + Sync),
+    progress: &(dyn Fn(&Progress) + Sync),
 ) -> Result<CycleReport, CycleError> {
     let clock = parts.clock;
     let begun = Instant::now();
@@ -34,6 +34,7 @@ pub async fn carry_out(
         cut_short,
         unreadable,
         full,
+        by_changes,
         mut times,
         trusted,
         now: since_full,
@@ -106,6 +107,7 @@ pub async fn carry_out(
         rebound,
         again,
         full,
+        by_changes,
         cut_short,
         times,
     };
@@ -147,7 +149,7 @@ async fn follow_rebinds<'a>(
     let mut followed = BTreeSet::new();
     for (no, step) in approved.runnable() {
         if let Action::RebindEntry { kind, name, to, .. } = &step.action {
-            let pin = Pin { anchor: *to, name: name.clone() };
+            let pin = Pin { anchor: **to, name: name.clone() };
             state.set_pin(*kind, name, &pin, now).await?;
             state.consume_approval(&approved.plan().fingerprint(approved.plan().step(no)), now).await?;
             followed.insert((*kind, name.as_str()));

@@ -92,8 +92,18 @@ impl Concerned {
     }
 }
 
-/// Reads the objects concerned once more, from the same server. Whoever the second read shows, or does not clearly
-/// show missing, stays. Gives the requests that it took, and what of it was cut short.
+/// What came of a second look.
+pub struct Again {
+    /// Requests that it took.
+    pub requests: u64,
+    /// What of it was cut short.
+    pub cut_short: Option<String>,
+    /// It did not show anybody whom the first one missed.
+    pub confirmed: bool,
+}
+
+/// Reads the objects concerned once more, from the same server, and the server itself: never by way of a mirror. Whoever
+/// the second read shows, or does not clearly show missing, stays.
 pub async fn look_again(
     directory: &dyn Directory,
     profile: &Profile<'_>,
@@ -102,7 +112,7 @@ pub async fn look_again(
     known: &Known,
     concerned: &Concerned,
     now: Timestamp,
-) -> (u64, Option<String>) {
+) -> Again {
     let mut wanted = profile.wanted.clone();
     let mut pins = known.pins.clone();
     if !concerned.scope {
@@ -122,7 +132,7 @@ pub async fn look_again(
             let why = chain(&error);
             warn!("the second look failed, so nothing is taken away that only was not seen: {why}");
             doubt_all(scope, known, concerned, "a second look was not possible");
-            return (0, Some(why));
+            return Again { requests: 0, cut_short: Some(why), confirmed: false };
         }
     };
     let again = Scope::resolve(&second, known, profile.nested);
@@ -155,7 +165,8 @@ pub async fn look_again(
     if unconfirmed > 0 {
         info!(unconfirmed, "a second look did not confirm all that the first one missed");
     }
-    (second.source.requests, record::cut_short(&second))
+    let (requests, cut_short) = (second.source.requests, record::cut_short(&second));
+    Again { requests, cut_short, confirmed: unconfirmed == 0 }
 }
 
 fn doubt_all(scope: &mut Scope<'_>, known: &Known, concerned: &Concerned, why: &str) {

@@ -64,8 +64,8 @@ pub fn of_suspects(scope: &Scope<'_>, known: &Known, suspects: &Suspects) -> Vec
             let none = if group.members.users.is_empty() { "none" } else { "no value of `member`" };
             let message = format!(
                 "had {before} members and suddenly reads as having {none}, so whoever was in the scope through it keeps \
-                 what they have. Let the bind account read its members; if that is how it is, give it a member again, if \
-                 only for one run, or take it out of `scope`"
+                 what they have. Let the bind account read its members; if that is how it is, take it out of `scope`, or \
+                 give it a member who is in the scope by another group too"
             );
             Finding::new(Code::RemovalWithheld, subject, message)
         })

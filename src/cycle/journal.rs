@@ -1,10 +1,13 @@
 //! Where a cycle keeps its intents and outcomes: the state database, or nowhere.
 
 use async_trait::async_trait;
+use jiff::Timestamp;
+use tracing::debug;
 
+use super::chain;
 use crate::apply::{Journal, JournalError};
 use crate::ids::CycleId;
-use crate::model::{Intent, Link, Outcome};
+use crate::model::{Intent, Link, Outcome, Progress};
 use crate::state::State;
 
 /// The journal of one cycle in the state database.
@@ -21,6 +24,17 @@ impl Journal for StateJournal<'_> {
 
     async fn record(&self, outcomes: &[Outcome], links: &[&Link]) -> Result<(), JournalError> {
         self.state.record(outcomes, links).await.map_err(|e| JournalError(Box::new(e)))
+    }
+
+    async fn note(&self, progress: &Progress, at: Timestamp) {
+        if let Err(error) = self.state.note_progress(self.cycle, progress, at).await {
+            // Whether the apply can go on without its database is seen where it writes what counts.
+            debug!("how far the apply is could not be noted: {}", chain(&error));
+        }
+    }
+
+    fn is_alone(&self) -> bool {
+        self.state.is_watched()
     }
 }
 

@@ -12,6 +12,7 @@ mod journal;
 mod observe;
 mod outcome;
 mod prepare;
+mod read;
 mod record;
 mod sweep;
 #[cfg(test)]
@@ -66,6 +67,8 @@ pub struct Profile<'a> {
     pub full: bool,
     /// How long after a full cycle the next one is due.
     pub drift_check: Duration,
+    /// How long after a read of the whole directory the next one is due; `None`: each read is of everything.
+    pub full_read_every: Option<Duration>,
     /// Let go of what the profile is bound to, if the config points elsewhere now.
     pub rebind: bool,
     /// Run no other steps than these.
@@ -179,6 +182,8 @@ pub struct Prepared {
     pub unreadable: Option<DirectoryError>,
     /// The target was read back as a whole.
     pub full: bool,
+    /// How many objects of the directory had changed, where it was asked for changes alone.
+    pub by_changes: Option<usize>,
     pub times: Times,
     /// The clock can be trusted.
     trusted: bool,

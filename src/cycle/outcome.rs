@@ -98,6 +98,8 @@ pub struct CycleReport {
     pub again: bool,
     /// The target was read back as a whole.
     pub full: bool,
+    /// How many objects of the directory had changed, where it was asked for changes alone.
+    pub by_changes: Option<usize>,
     /// Something of the directory was not read to its end: on which server, and why.
     pub cut_short: Option<String>,
     pub times: Times,
@@ -122,6 +124,7 @@ impl CycleReport {
             "findings": self.outcome.findings,
             "full": self.full,
             "directoryRequests": self.requests,
+            "directoryChanges": self.by_changes,
             "plan": self.approved.plan().id,
         })
     }

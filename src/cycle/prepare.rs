@@ -10,11 +10,13 @@ use super::confirm::{self, Concerned};
 use super::record::{self, Record, Seen, Suspects};
 use super::unread::ReadIds;
 use super::{
-    CycleError, Parts, Prepared, Profile, Times, assignments, chain, fates, findings, observe, sweep,
+    CycleError, Parts, Prepared, Profile, Times, assignments, chain, fates, findings, observe, read, sweep,
 };
 use crate::apply::{Journal, Links, recover};
 use crate::ids::{LinkNo, Sid};
-use crate::model::{Absence, AccountState, Binding, DirectoryUser, Fate, Known, Link, Observed, ReadRequest};
+use crate::model::{
+    Absence, AccountState, Binding, DirectoryUser, Fate, Known, Link, MirrorChange, Observed, ReadRequest,
+};
 use crate::plan::{Distrust, Given, Inputs, OnDisable, Plan, Sweep, desire, guard, plan, wants};
 use crate::scope::Scope;
 use crate::state::Reader;
@@ -34,57 +36,55 @@ pub async fn prepare(
     let mut rebound = bind(profile, &mut known, "identity store", store, |b| b.identity_store.as_str())?;
     let recovered = recover_known(parts, state, journal, &mut known, now).await?;
 
-    let read = |known: &Known| {
+    let request = |known: &Known| {
         let pins = known.pins.clone();
         ReadRequest { wanted: profile.wanted.clone(), pins, now, server: None }
     };
-    let first = parts.directory.read(&read(&known)).instrument(info_span!("read")).await;
-    let mut snapshot = match first {
-        Ok(snapshot) => snapshot,
-        Err(error) => {
+    let mut taken = match read::read(profile, parts.directory, state, &request(&known), now).await {
+        Ok(taken) => taken,
+        Err(CycleError::Directory(error)) => {
             let limit = profile.policy.lifecycle.disable_after;
             let Some(sweep) = sweep::of_outage(&known, limit, now) else { return Err(error.into()) };
             warn!("{}", chain(&error));
             let prepared = sweep::prepare(profile, parts, state, known, sweep, recovered, now).await?;
             return Ok(Prepared { unreadable: Some(error), ..prepared });
         }
+        Err(error) => return Err(error),
     };
     let bound = known.binding.as_ref().map(|b| b.directory.as_str());
     if let Some(bound) =
-        bound.filter(|b| Sid::parse(b).is_some() && Sid::parse(&snapshot.source.binding).is_none())
+        bound.filter(|b| Sid::parse(b).is_some() && Sid::parse(&taken.snapshot.source.binding).is_none())
     {
         let profile = profile.name.to_owned();
         return Err(CycleError::BindingUnread { profile, bound: bound.to_owned() });
     }
-    if bind(profile, &mut known, "directory", &snapshot.source.binding, |b| b.directory.as_str())? {
+    if bind(profile, &mut known, "directory", &taken.snapshot.source.binding, |b| b.directory.as_str())? {
         // Pins are of the other directory.
         rebound = true;
         known.pins.clear();
-        snapshot = parts.directory.read(&read(&known)).instrument(info_span!("read")).await?;
+        taken = read::whole(parts.directory, &request(&known)).await?;
     }
+    let snapshot = &mut taken.snapshot;
     let read_in = begun.elapsed();
     debug!(
         server = snapshot.source.server,
         requests = snapshot.source.requests,
         entries = snapshot.source.received,
+        changes = taken.by_changes,
         "directory read"
     );
     if profile.policy.lifecycle.on_directory_disable == OnDisable::Ignore {
         let shut = |u: &&mut DirectoryUser| Absence::from_account(u.account).is_some();
         snapshot.users.iter_mut().filter(shut).for_each(|u| u.account = AccountState::Enabled);
     }
+    let (snapshot, by_changes) = (&taken.snapshot, taken.by_changes);
+    let mut confirmed = true;
 
-    let mut scope = Scope::resolve(&snapshot, &known, profile.nested);
-    let doubtful = confirm::doubt_new_server(&snapshot, &mut scope, &known);
-    let mut asked = fates::ask(
-        parts.directory,
-        profile.policy.lifecycle.trust_change_log,
-        &snapshot,
-        &scope,
-        &known,
-        now,
-    )
-    .await;
+    let mut scope = Scope::resolve(snapshot, &known, profile.nested);
+    let doubtful = confirm::doubt_new_server(snapshot, &mut scope, &known);
+    let mut asked =
+        fates::ask(parts.directory, profile.policy.lifecycle.trust_change_log, snapshot, &scope, &known, now)
+            .await;
     let capabilities = parts.target.capabilities();
     let desire = desire(&scope, profile.mapping, &known, capabilities);
     let wants = wants(&desire, &known, capabilities);
@@ -127,20 +127,21 @@ pub async fn prepare(
     if !concerned.is_empty() {
         let server = snapshot.source.server.as_str();
         if concerned.is_of_members() {
-            let (sent, short) =
+            let again =
                 confirm::look_again(parts.directory, profile, server, &mut scope, &known, &concerned, now)
                     .instrument(info_span!("confirm"))
                     .await;
-            requests += sent;
-            second_short = short;
+            requests += again.requests;
+            second_short = again.cut_short;
+            confirmed = again.confirmed;
         }
         if concerned.absent {
             let trust = profile.policy.lifecycle.trust_change_log;
-            asked.confirm(fates::ask(parts.directory, trust, &snapshot, &scope, &known, now).await);
+            asked.confirm(fates::ask(parts.directory, trust, snapshot, &scope, &known, now).await);
         }
         plan = make(&scope, &asked.of, &observed);
     }
-    let mut findings = findings::of_plan(&snapshot, desire.findings.clone(), &plan);
+    let mut findings = findings::of_plan(snapshot, desire.findings.clone(), &plan);
     let distrust = distrust(parts, state, &known, &plan, snapshot.source.clock_ahead, now).await?;
     let given = Given { approvals: &known.approvals, renames: known.rename_support, distrust };
     let mut approved = guard(plan, profile.policy, &given);
@@ -156,7 +157,7 @@ pub async fn prepare(
     findings.extend(findings::of_suspects(&scope, &known, &suspects));
     let unseen = findings::unseen_in_target(&desire.desired, &known, &observed);
     let seen = Seen {
-        snapshot: &snapshot,
+        snapshot,
         scope: &scope,
         known: &known,
         fates: &asked.of,
@@ -167,13 +168,15 @@ pub async fn prepare(
     let mut record = Record::of(&seen, &approved, &suspects, parts.identity_store.clone(), now);
     record.clock = distrust.is_none().then_some(now);
     record.cookie = asked.cookie;
+    // Where a second look did not agree with what is to be kept of the first, the next read is of everything.
+    record.mirror = taken.mirror.map(|change| if confirmed { change } else { MirrorChange::Drop });
     // What a full cycle found and could not do yet is found by full ones only: the next one is due at once then.
     record.full = (!linked && distrust.is_none()).then_some(now);
     if rebound {
         record.rebind(&known);
     }
-    let cut_short = record::cut_short(&snapshot);
-    let read = cut_short.is_some().then(|| ReadIds::of(&snapshot));
+    let cut_short = record::cut_short(snapshot);
+    let read_ids = cut_short.is_some().then(|| ReadIds::of(snapshot));
     let since = known.last_cycle;
     let links = Links::new(known.links);
     Ok(Prepared {
@@ -184,12 +187,13 @@ pub async fn prepare(
         cut_short: cut_short.or(second_short).or(asked.cut_short),
         unreadable: None,
         full,
+        by_changes,
         times: Times { read: read_in, plan: begun.elapsed().saturating_sub(read_in), ..Times::default() },
         trusted: distrust.is_none(),
         now,
         since,
         unseen,
-        read,
+        read: read_ids,
         record,
         links,
     })

@@ -9,8 +9,8 @@ use super::confirm::Doubtful;
 use crate::apply::Links;
 use crate::ids::{CycleId, IdentityStoreId, LinkNo};
 use crate::model::{
-    Binding, ChangeCookie, Deleted, EntryOutcome, Fate, Kind, Known, Link, ObjectRef, Pin, ShortfallKind,
-    Snapshot,
+    Binding, ChangeCookie, Deleted, EntryOutcome, Fate, Kind, Known, Link, MirrorChange, ObjectRef, Pin,
+    ShortfallKind, Snapshot,
 };
 use crate::plan::{Action, ApprovedPlan, Elapsed};
 use crate::scope::Scope;
@@ -29,6 +29,7 @@ pub struct Record {
     pub clock: Option<Timestamp>,
     pub full: Option<Timestamp>,
     pub cookie: Option<ChangeCookie>,
+    pub mirror: Option<MirrorChange>,
 }
 
 /// What a cycle has seen, and what was known before.
@@ -60,6 +61,7 @@ impl Record {
             clock: None,
             full: None,
             cookie: None,
+            mirror: None,
             changed: BTreeMap::new(),
             pins: pins(snapshot, known),
             complete_read: (complete && seen.trusted).then_some(now),
@@ -209,7 +211,8 @@ impl Record {
         cycle: CycleId,
         now: Timestamp,
     ) -> Result<(), StateError> {
-        let Self { changed, pins, complete_read, binding, rebind, server, read, clock, full, cookie } = self;
+        let Self { changed, pins, complete_read, binding, rebind, server, read, clock, full, cookie, mirror } =
+            self;
         let record = ReadRecord {
             links: changed.values().collect(),
             pins,
@@ -221,6 +224,7 @@ impl Record {
             clock,
             full,
             cookie,
+            mirror,
             now,
         };
         state.record_read(cycle, &record).await?;

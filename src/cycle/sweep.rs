@@ -130,6 +130,7 @@ pub(super) async fn prepare(
     let mut all = approved.plan().findings.clone();
     all.extend(findings::of_time(profile, &known, &approved, distrust, now));
     Ok(Prepared {
+        by_changes: None,
         approved,
         findings: all,
         recovered,

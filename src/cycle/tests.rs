@@ -113,6 +113,7 @@ impl Bed {
             keep_history: Duration::from_secs(86_400),
             full: false,
             drift_check: Duration::from_secs(365 * 86_400),
+            full_read_every: None,
             rebind: false,
             only: None,
             notes: Vec::new(),
@@ -127,7 +128,7 @@ impl Bed {
         .unwrap();
         let requests = usage.usage().requests;
         let (_keep, stop) = tokio::sync::watch::channel(false);
-        let report = carry_out(&profile, &parts, &state, cycle, prepared, &stop, &|_, _| {}).await.unwrap();
+        let report = carry_out(&profile, &parts, &state, cycle, prepared, &stop, &|_| {}).await.unwrap();
         assert!(self.directory.answers.lock().unwrap().is_empty(), "as many reads as foreseen");
         let plan = report.approved.plan();
         assert!(report.applied.undone.is_empty());

@@ -231,7 +231,7 @@ async fn deletions(reader: &LdapReader) -> CheckLine {
 async fn sample(reader: &LdapReader, filter: &str, attributes: &[&str]) -> (u64, Vec<u64>) {
     let selection: Selection = attributes.iter().map(|a| (*a).to_owned()).collect();
     let (mut seen, mut having) = (0, vec![0; attributes.len()]);
-    let query = Query { filter, attributes: &selection, pages: Some(1) };
+    let query = Query { filter, attributes: &selection, pages: Some(1), verdicts: None };
     reader
         .search(&query, &mut |raw| {
             seen += 1;

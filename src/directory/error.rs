@@ -51,6 +51,8 @@ pub enum DirectoryError {
     BaseMissing { base: Dn, server: String },
     #[error("the user filter {filter} is not valid: {why}")]
     UserFilter { filter: String, why: String },
+    #[error("the server keeps no log of changes that could be followed")]
+    NoChangeLog,
     #[error("the LDIF file {} cannot be read", path.display())]
     Ldif { path: PathBuf, source: LdifError },
 }

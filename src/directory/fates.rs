@@ -77,7 +77,7 @@ async fn live(
     let facts = reader.facts();
     let filters: Vec<String> = chunk.iter().map(|anchor| names::by_anchor(facts, *anchor)).collect();
     let attributes = attributes(facts.kind);
-    let query = Query { filter: &names::any(&filters), attributes: &attributes, pages: None };
+    let query = Query { filter: &names::any(&filters), attributes: &attributes, pages: None, verdicts: None };
     let mut strangers = None;
     let ending = reader
         .search(&query, &mut |raw| {

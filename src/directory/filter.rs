@@ -70,6 +70,16 @@ impl Filter {
         }
     }
 
+    /// Whether it has a matching rule that is not known here.
+    pub fn has_unknown_rule(&self) -> bool {
+        match self {
+            Self::And(list) | Self::Or(list) => list.iter().any(Self::has_unknown_rule),
+            Self::Not(inner) => inner.has_unknown_rule(),
+            Self::Unknown => true,
+            _ => false,
+        }
+    }
+
     /// `None` is Undefined (RFC 4511 section 4.5.1.7): an absent attribute, an unknown rule. Only `Some(true)` is a
     /// match.
     pub fn evaluate(&self, entry: &RawEntry, dn: &Dn) -> Option<bool> {

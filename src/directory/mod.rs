@@ -11,6 +11,7 @@ mod fates;
 mod filter;
 mod ldap;
 mod ldif;
+mod mirror;
 mod names;
 mod range;
 mod reader;
@@ -19,7 +20,7 @@ mod walk;
 
 use async_trait::async_trait;
 
-use crate::model::{FateRequest, Fates, ReadRequest, Snapshot};
+use crate::model::{FateRequest, Fates, Mark, Mirror, MirrorChange, ReadRequest, Snapshot};
 
 pub use check::check;
 pub use error::{Attempt, BindRefusal, DirectoryError, ServerFailure};
@@ -38,6 +39,38 @@ pub trait Directory: Send + Sync {
     /// Looks objects up by their anchors, deleted ones included, on the server that the request names. What could
     /// not be asked is marked; an error means that this server could not be asked at all.
     async fn fates(&self, request: &FateRequest) -> Result<Fates, DirectoryError>;
+
+    /// The same as [`Directory::read`], by way of what an earlier read has left behind: the server is asked for what has
+    /// changed since then. Without a mirror, or where there is any doubt about it, everything is read. Leaves behind what
+    /// the next one can start from.
+    async fn read_on(&self, request: &ReadRequest, _: Option<Mirror>) -> Result<ReadOn, DirectoryError> {
+        Ok(ReadOn { snapshot: self.read(request).await?, by_changes: None, mirror: MirrorChange::Drop })
+    }
+
+    /// Whether a mirror that was left with this mark would do for this request.
+    fn fits(&self, _: &ReadRequest, _: &Mark) -> bool {
+        false
+    }
+
+    /// Looks out for changes after the mark, on the server that it is of.
+    async fn watch(&self, _: &Mark) -> Result<Box<dyn Watch>, DirectoryError> {
+        Err(DirectoryError::NoChangeLog)
+    }
+}
+
+/// What [`Directory::read_on`] gives.
+pub struct ReadOn {
+    pub snapshot: Snapshot,
+    /// How many objects had changed, where the server was asked for changes alone.
+    pub by_changes: Option<usize>,
+    pub mirror: MirrorChange,
+}
+
+/// Somebody who looks out for changes.
+#[async_trait]
+pub trait Watch: Send {
+    /// Whether anything may have changed since the last time. An error means that a new watch is needed.
+    async fn look(&mut self) -> Result<bool, String>;
 }
 
 /// The directory that the settings describe. Nothing is connected or opened yet.

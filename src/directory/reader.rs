@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::filter::hex_pair;
+use super::range::{self, Progress};
 use crate::ids::{Anchor, Dn};
 use crate::model::{DirectoryKind, Shortfall, ShortfallKind};
 
@@ -44,6 +45,8 @@ pub(super) struct Query<'a> {
     pub attributes: &'a Selection,
     /// Give up after so many pages: the search was only a short cut.
     pub pages: Option<u64>,
+    /// Asked only to learn who matches this user filter: what comes are no whole entries.
+    pub verdicts: Option<&'a str>,
 }
 
 /// How a search ended. No fault and no referrals: the server has shown all that matches.
@@ -181,6 +184,44 @@ impl Facts {
             Some(Fault::new(ShortfallKind::Referral, detail))
         };
         ending.fault.clone().or_else(|| self.partial.clone()).or_else(referred)
+    }
+}
+
+/// The values of an attribute that came in part, from where it ended; with a fault where they did not come to an end.
+pub(super) async fn rest_of(
+    reader: &dyn Reader,
+    (anchor, dn): (Anchor, &Dn),
+    attribute: &str,
+    mut progress: Progress,
+) -> (Vec<Vec<u8>>, Option<Fault>) {
+    let mut all = Vec::new();
+    loop {
+        let answer = reader.range(anchor, dn, attribute, progress.next()).await;
+        let entry = match answer {
+            Ok(entry) => entry,
+            Err(fault) => return (all, Some(fault)),
+        };
+        let part = entry.attributes.into_iter().find_map(|(name, values)| {
+            let (base, span) = range::split(&name)?;
+            (base == attribute).then_some((span, values))
+        });
+        let Some((span, values)) = part else {
+            let detail = format!(
+                "{} ended at value {} without saying that it was the last",
+                attribute,
+                progress.next()
+            );
+            return (all, Some(Fault::new(ShortfallKind::Range, detail)));
+        };
+        match span.and_then(|span| progress.take(span, values.len())) {
+            Ok(last) => {
+                all.extend(values);
+                if last {
+                    return (all, None);
+                }
+            }
+            Err(why) => return (all, Some(Fault::new(ShortfallKind::Range, why))),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the target should hold, by snapshot and mapping.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -20,7 +21,8 @@ pub struct DesiredUser {
     pub dn: Dn,
     pub sid: Option<Sid>,
     pub created: Option<Timestamp>,
-    pub attributes: UserAttributes,
+    /// Shared with the plan that writes them.
+    pub attributes: Arc<UserAttributes>,
 }
 
 #[derive(Clone, Debug)]

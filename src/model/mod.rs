@@ -11,7 +11,9 @@ mod fate;
 mod finding;
 mod journal;
 mod known;
+mod mirror;
 mod observed;
+mod progress;
 mod snapshot;
 
 pub use assignment::Assignment;
@@ -26,7 +28,9 @@ pub use known::{
     Binding, Deleted, Digest, DisableCause, DisableHow, Disabled, Known, Link, Origin, Pin, RenameSupport,
     Retry,
 };
+pub use mirror::{Entries, Mark, Mirror, MirrorChange, Position};
 pub use observed::{Capabilities, Observed, ObservedGroup, ObservedUser, Wants};
+pub use progress::Progress;
 pub use snapshot::{
     Attributes, DirectoryGroup, DirectoryKind, DirectoryUser, EntryOutcome, EntryRead, GroupIx, MemberRead,
     NameForm, ObjectRef, ReadRequest, ScopeEntry, Snapshot, SourceInfo, Unreadable, UnreadableMember, UserIx,

@@ -50,7 +50,7 @@ pub fn desire(scope: &Scope<'_>, mapping: &Mapping, known: &Known, target: Capab
                 dn: user.dn.clone(),
                 sid: user.sid.clone(),
                 created: user.created,
-                attributes: mapped.attributes,
+                attributes: mapped.attributes.into(),
             };
             users.insert(no, wish);
         } else if linked(&no) {

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use roaring::RoaringBitmap;
+
 use super::Inputs;
 use super::assigned::Assigned;
 use super::draft::{self, Drafts};
@@ -89,6 +91,8 @@ fn objects(
     sizes: &BTreeMap<LinkNo, u64>,
 ) -> BTreeMap<LinkNo, PlanObject> {
     let mut objects = BTreeMap::new();
+    // Of millions of memberships nearly all name somebody who was named before.
+    let mut seen = RoaringBitmap::new();
     for step in steps {
         let through = match &step.reason {
             Reason::MemberThrough(no) => Some(*no),
@@ -100,7 +104,9 @@ fn objects(
         };
         let named = [step.action.object(), step.action.member(), through].into_iter().flatten();
         for no in named.chain(suspects.into_iter().flatten().copied()) {
-            objects.entry(no).or_insert_with(|| object(inputs, drafts, sizes, no));
+            if seen.insert(no.0) {
+                objects.insert(no, object(inputs, drafts, sizes, no));
+            }
         }
     }
     objects

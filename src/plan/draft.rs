@@ -1,6 +1,7 @@
 //! What each object needs, before names are sorted out: one draft for each user or group to be written.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::desire::fold;
 use super::step::{Change, Confirmed, Found};
@@ -44,7 +45,7 @@ pub struct Adoption {
 
 #[derive(Clone, Debug)]
 pub enum Content {
-    NewUser { attributes: UserAttributes, again: bool },
+    NewUser { attributes: Arc<UserAttributes>, again: bool },
     User { changes: Vec<Change>, before: UserAttributes, after: UserAttributes, digest: Option<Digest> },
     NewGroup { attributes: GroupAttributes, again: bool },
     Group { before: GroupAttributes, after: GroupAttributes, digest: Option<Digest> },
@@ -431,12 +432,12 @@ pub fn changed(before: &UserAttributes, changes: &[Change]) -> UserAttributes {
     after
 }
 
-fn new_user(attributes: &UserAttributes, again: bool) -> Draft {
+fn new_user(attributes: &Arc<UserAttributes>, again: bool) -> Draft {
     Draft {
         kind: Kind::User,
         takes: user_keys(attributes),
         frees: BTreeSet::new(),
-        content: Content::NewUser { attributes: attributes.clone(), again },
+        content: Content::NewUser { attributes: Arc::clone(attributes), again },
         adopt: None,
         yields_to: None,
         drifted: false,
@@ -452,7 +453,7 @@ fn unchanged_user(attributes: &UserAttributes) -> Draft {
             digest: None,
         },
         takes: BTreeSet::new(),
-        ..new_user(attributes, false)
+        ..new_user(&Arc::default(), false)
     }
 }
 

@@ -160,7 +160,7 @@ fn step_view<'a>(approved: &'a ApprovedPlan, plan: &'a Plan, no: StepNo, step: &
     };
     match &step.action {
         Action::RebindEntry { kind, name, from, to } => {
-            view.entry = Some(EntryView { kind: *kind, name, from: *from, to: *to });
+            view.entry = Some(EntryView { kind: *kind, name, from: **from, to: **to });
         }
         Action::CreateUser { attributes, .. } => view.attributes = Some(attributes),
         Action::UpdateUser { purpose, changes, .. } => {

@@ -12,7 +12,7 @@ use super::{Inputs, Sweep};
 use crate::ids::{LinkNo, TargetId};
 use crate::model::{Absence, DisableHow, Kind, Link, ObservedUser, UserAttribute};
 
-/// One membership step, before it is put in order.
+/// One removal, before it is put in order.
 pub struct Member {
     pub group: LinkNo,
     pub user: Option<LinkNo>,
@@ -22,7 +22,8 @@ pub struct Member {
 
 #[derive(Default)]
 pub struct Members {
-    pub adds: Vec<Member>,
+    /// Who is to be added, by group.
+    pub adds: BTreeMap<LinkNo, RoaringBitmap>,
     pub removes: Vec<Member>,
     pub withheld: Vec<Withheld>,
     /// Groups that will exist, and how many members each has before this plan.
@@ -66,14 +67,8 @@ pub fn members(inputs: &Inputs<'_>, drafts: &Drafts) -> Members {
         let want = &(certain & &people.settled) - &people.protected;
         if !written.frozen {
             let adds = &want - &before.applied;
-            let via = inputs.scope.direct_holders(*group, &adds);
-            for user in adds.iter().map(LinkNo) {
-                let reason = match via.get(&user) {
-                    Some(holder) if holder != group => Reason::MemberThrough(*holder),
-                    _ => Reason::DirectMember,
-                };
-                let action = Action::AddMember { group: *group, user };
-                members.adds.push(Member { group: *group, user: Some(user), action, reason });
+            if !adds.is_empty() {
+                members.adds.insert(*group, adds);
             }
         }
         let stays = certain & &people.in_good_standing;
@@ -102,6 +97,7 @@ pub fn members(inputs: &Inputs<'_>, drafts: &Drafts) -> Members {
                 if unlinked.might_be(inputs.observed.users.get(&id), &label) {
                     continue;
                 }
+                let label = label.into_boxed_str();
                 let action = Action::RemoveStranger { group: *group, user: id, label, proof };
                 members.removes.push(Member {
                     group: *group,

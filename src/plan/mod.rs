@@ -43,7 +43,7 @@ pub use repair::{
 pub use step::{
     Action, Base, Change, Confirmed, Plan, PlanObject, Purpose, Reason, Sort, Step, StepNo, Withheld,
 };
-pub use text::{Colors, IN_STEP, render};
+pub use text::{Colors, IN_STEP, render, render_to};
 
 use crate::ids::{Anchor, LinkNo};
 use crate::model::{Absence, Capabilities, Desired, DisableCause, Fate, Known, Observed, UserAttribute};

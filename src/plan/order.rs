@@ -1,13 +1,15 @@
 //! Puts the pieces of a plan in order: a step comes after every step that it needs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use roaring::RoaringBitmap;
 
 use super::Inputs;
 use super::draft::{Adoption, Content, Draft, Drafts};
 use super::lifecycle::End;
 use super::members::Member;
 use super::names::{ParkedAs, Settled};
-use super::step::{Action, Change, Purpose, Reason, Sort, Step, StepNo};
+use super::step::{Action, After, Change, Purpose, Reason, Sort, Step, StepNo};
 use crate::ids::LinkNo;
 use crate::model::{DisableHow, EntryOutcome, EntryRead, Kind};
 
@@ -28,6 +30,8 @@ pub struct Order<'a> {
     back: &'a BTreeMap<LinkNo, End>,
     steps: Vec<Step>,
     done: BTreeMap<Piece, Option<StepNo>>,
+    /// What was found for objects of memberships, each of which is in many.
+    ready: HashMap<LinkNo, Option<StepNo>>,
     /// Removals of strangers, by group: they come before the group is adopted, so that one that fails is planned
     /// again.
     strangers: BTreeMap<LinkNo, Vec<StepNo>>,
@@ -51,6 +55,7 @@ impl<'a> Order<'a> {
             back,
             steps: Vec::new(),
             done: BTreeMap::new(),
+            ready: HashMap::new(),
             strangers: BTreeMap::new(),
             removed: BTreeMap::new(),
         }
@@ -60,9 +65,12 @@ impl<'a> Order<'a> {
         mut self,
         entries: &[EntryRead],
         removes: Vec<Member>,
-        adds: Vec<Member>,
+        adds: BTreeMap<LinkNo, RoaringBitmap>,
         out: BTreeMap<LinkNo, End>,
     ) -> Vec<Step> {
+        let most =
+            self.drafts.list.len() + removes.len() + adds.values().map(|a| a.len() as usize).sum::<usize>();
+        self.steps.reserve_exact(most + out.len());
         self.entries(entries);
         let left = self.removals(removes, adds, out);
         for no in self.back.keys().copied().collect::<Vec<_>>() {
@@ -76,8 +84,8 @@ impl<'a> Order<'a> {
         for kind in [Kind::Group, Kind::User] {
             self.mains(|draft| draft.kind == kind);
         }
-        for member in left {
-            self.member(member);
+        for (group, people) in left {
+            self.additions(group, &people);
         }
         self.steps
     }
@@ -86,8 +94,8 @@ impl<'a> Order<'a> {
         for read in entries {
             if let EntryOutcome::Rebound { pinned_anchor, claimant, .. } = &read.outcome {
                 let (kind, name) = (read.entry.kind, read.entry.name.clone());
-                let action = Action::RebindEntry { kind, name, from: *pinned_anchor, to: *claimant };
-                self.push(action, Reason::EntryRebound, Vec::new());
+                let (from, to) = (Box::new(*pinned_anchor), Box::new(*claimant));
+                self.push(Action::RebindEntry { kind, name, from, to }, Reason::EntryRebound, &mut []);
             }
         }
     }
@@ -97,20 +105,21 @@ impl<'a> Order<'a> {
     fn removals(
         &mut self,
         removes: Vec<Member>,
-        adds: Vec<Member>,
+        mut adds: BTreeMap<LinkNo, RoaringBitmap>,
         mut out: BTreeMap<LinkNo, End>,
-    ) -> Vec<Member> {
-        let losing: BTreeSet<LinkNo> = removes.iter().filter_map(|m| m.user).collect();
-        let (beside, left): (Vec<Member>, Vec<Member>) =
-            adds.into_iter().partition(|m| m.user.is_some_and(|u| losing.contains(&u)));
-        let by_user = |list: Vec<Member>| {
-            let mut by_user: BTreeMap<Option<LinkNo>, Vec<Member>> = BTreeMap::new();
-            for member in list {
-                by_user.entry(member.user).or_default().push(member);
+    ) -> BTreeMap<LinkNo, RoaringBitmap> {
+        let losing: RoaringBitmap = removes.iter().filter_map(|m| m.user).map(|user| user.0).collect();
+        let mut given: BTreeMap<LinkNo, Vec<LinkNo>> = BTreeMap::new();
+        for (group, people) in &mut adds {
+            for user in &*people & &losing {
+                given.entry(LinkNo(user)).or_default().push(*group);
             }
-            by_user
-        };
-        let (mut lost, mut given) = (by_user(removes), by_user(beside));
+            *people -= &losing;
+        }
+        let mut lost: BTreeMap<Option<LinkNo>, Vec<Member>> = BTreeMap::new();
+        for member in removes {
+            lost.entry(member.user).or_default().push(member);
+        }
         let groups = out.extract_if(.., |_, end| matches!(end.action, Action::DeleteGroup { .. }));
         let groups: Vec<End> = groups.map(|(_, end)| end).collect();
         let people: BTreeSet<Option<LinkNo>> =
@@ -126,19 +135,32 @@ impl<'a> Order<'a> {
                 let waits = end.action.deletes()
                     || matches!(end.action, Action::DisableUser { how: DisableHow::Revoked, .. });
                 let taken = (0..).map(StepNo).zip(&self.steps).skip(first);
-                let after = taken
+                let mut after: Vec<StepNo> = taken
                     .filter(|(_, s)| waits && s.action.sort() == Sort::RemoveMember)
                     .map(|(no, _)| no)
                     .collect();
-                self.push(end.action, end.reason, after);
+                self.push(end.action, end.reason, &mut after);
             }
-            given.remove(&user).into_iter().flatten().for_each(|m| self.member(m));
+            if let Some(user) = user {
+                for group in given.remove(&user).unwrap_or_default() {
+                    self.additions(group, &RoaringBitmap::from_iter([user.0]));
+                }
+            }
         }
         for end in groups {
-            let emptied = end.action.object().and_then(|no| self.removed.remove(&no)).unwrap_or_default();
-            self.push(end.action, end.reason, emptied);
+            let mut emptied = end.action.object().and_then(|no| self.removed.remove(&no)).unwrap_or_default();
+            self.push(end.action, end.reason, &mut emptied);
         }
-        left
+        adds
+    }
+
+    /// Those who join a group, each with the nested group that brings them.
+    fn additions(&mut self, group: LinkNo, people: &RoaringBitmap) {
+        let via = self.inputs.scope.direct_holders(group, people);
+        for (user, holder) in via {
+            let reason = if holder == group { Reason::DirectMember } else { Reason::MemberThrough(holder) };
+            self.membership(group, user, Action::AddMember { group, user }, reason);
+        }
     }
 
     fn mains(&mut self, which: impl Fn(&Draft) -> bool) {
@@ -151,21 +173,39 @@ impl<'a> Order<'a> {
 
     fn member(&mut self, member: Member) {
         if matches!(member.action, Action::RemoveStranger { .. }) {
-            let no = self.push(member.action, member.reason, Vec::new());
+            let no = self.push(member.action, member.reason, &mut []);
             self.strangers.entry(member.group).or_default().push(no);
             return;
         }
-        let after =
-            [Some(member.group), member.user].into_iter().flatten().filter_map(|no| self.ready(no)).collect();
         let removes = matches!(member.action, Action::RemoveMember { .. });
-        let no = self.push(member.action, member.reason, after);
+        let no = match member.user {
+            Some(user) => self.membership(member.group, user, member.action, member.reason),
+            None => self.push(member.action, member.reason, &mut []),
+        };
         if removes {
             self.removed.entry(member.group).or_default().push(no);
         }
     }
 
+    fn membership(&mut self, group: LinkNo, user: LinkNo, action: Action, reason: Reason) -> StepNo {
+        match (self.ready(group), self.ready(user)) {
+            (Some(group), Some(user)) => self.push(action, reason, &mut [group, user]),
+            (Some(one), None) | (None, Some(one)) => self.push(action, reason, &mut [one]),
+            (None, None) => self.push(action, reason, &mut []),
+        }
+    }
+
     /// The step that gives an object its id in the target, where one does.
     fn ready(&mut self, no: LinkNo) -> Option<StepNo> {
+        if let Some(step) = self.ready.get(&no) {
+            return *step;
+        }
+        let step = self.bringing(no);
+        self.ready.insert(no, step);
+        step
+    }
+
+    fn bringing(&mut self, no: LinkNo) -> Option<StepNo> {
         if self.back.contains_key(&no) {
             return self.emit(Piece::Enable(no));
         }
@@ -179,6 +219,9 @@ impl<'a> Order<'a> {
 
     /// Puts a piece and all that it needs into the list. Not recursive: a chain of names can be long.
     fn emit(&mut self, piece: Piece) -> Option<StepNo> {
+        if let Some(done) = self.done.get(&piece) {
+            return *done;
+        }
         let mut stack = vec![piece];
         while let Some(top) = stack.last().copied() {
             if self.done.contains_key(&top) {
@@ -197,7 +240,11 @@ impl<'a> Order<'a> {
                 after.extend(self.strangers.get(&no).into_iter().flatten());
             }
             let no = match self.content(top) {
-                Some((action, reason)) => Some(self.push(action, reason, after)),
+                Some((action, reason)) => {
+                    after.sort_unstable();
+                    after.dedup();
+                    Some(self.push(action, reason, &mut after))
+                }
                 // An adopted object that is as desired already: whoever needs it needs its adoption.
                 None => self.done.get(&Piece::Adopt(of(top))).copied().flatten(),
             };
@@ -231,17 +278,21 @@ impl<'a> Order<'a> {
             return self.back.get(&no).map(|end| (end.action.clone(), end.reason.clone()));
         }
         let draft = self.drafts.list.get(&no)?;
-        let in_scope = || Reason::InScope(self.inputs.scope.path_to(no));
+        let in_scope = || Reason::InScope(self.inputs.scope.path_to(no).map(Box::new));
         let why = |again: bool| if again { Reason::GoneFromTarget } else { in_scope() };
         match piece {
             Piece::Adopt(_) => {
                 let Adoption { id, same_anchor, found } = draft.adopt.clone()?;
-                let reason =
-                    if same_anchor { Reason::SameAnchor } else { Reason::SameName(self.inputs.label(no)) };
+                let found = Box::new(found);
+                let reason = if same_anchor {
+                    Reason::SameAnchor
+                } else {
+                    Reason::SameName(self.inputs.label(no).into())
+                };
                 let action = match draft.kind {
                     Kind::User => Action::AdoptUser { user: no, id, same_anchor, found },
                     Kind::Group => {
-                        let present = self.present.get(&no).cloned().unwrap_or_default();
+                        let present = Box::new(self.present.get(&no).cloned().unwrap_or_default());
                         Action::AdoptGroup { group: no, id, same_anchor, found, present }
                     }
                 };
@@ -251,9 +302,11 @@ impl<'a> Order<'a> {
             Piece::Park(_) => {
                 let action = match self.settled.parked.get(&no)?.change.clone() {
                     ParkedAs::User { changes, after } => {
+                        let (changes, after) = (changes.into(), Box::new(after));
                         Action::UpdateUser { user: no, purpose: Purpose::Park, changes, after, digest: None }
                     }
                     ParkedAs::Group { before, after } => {
+                        let (before, after) = (Box::new(before), Box::new(after));
                         Action::UpdateGroup { group: no, purpose: Purpose::Park, before, after, digest: None }
                     }
                 };
@@ -261,7 +314,7 @@ impl<'a> Order<'a> {
             }
             Piece::Main(_) => {
                 let (purpose, changed) = match &draft.yields_to {
-                    Some(newcomer) => (Purpose::Yield, Reason::NameTakenBy(newcomer.clone())),
+                    Some(newcomer) => (Purpose::Yield, Reason::NameTakenBy(newcomer.as_str().into())),
                     None if draft.drifted => (Purpose::Values, Reason::TargetChanged),
                     None => (Purpose::Values, Reason::DirectoryChanged),
                 };
@@ -270,10 +323,12 @@ impl<'a> Order<'a> {
                         Some((Action::CreateUser { user: no, attributes, again }, why(again)))
                     }
                     Content::NewGroup { attributes, again } => {
+                        let attributes = Box::new(attributes);
                         Some((Action::CreateGroup { group: no, attributes, again }, why(again)))
                     }
                     Content::User { changes, after, digest, .. } => {
                         let changes = self.since_parking(no, changes);
+                        let (changes, after) = (changes.into_boxed_slice(), Box::new(after));
                         (!changes.is_empty()).then_some((
                             Action::UpdateUser { user: no, purpose, changes, after, digest },
                             changed,
@@ -284,6 +339,7 @@ impl<'a> Order<'a> {
                             Some(ParkedAs::Group { after: aside, .. }) => aside.clone(),
                             _ => before,
                         };
+                        let (before, after) = (Box::new(before), Box::new(after));
                         (before != after).then_some({
                             (Action::UpdateGroup { group: no, purpose, before, after, digest }, changed)
                         })
@@ -306,11 +362,11 @@ impl<'a> Order<'a> {
             .collect()
     }
 
-    fn push(&mut self, action: Action, reason: Reason, mut after: Vec<StepNo>) -> StepNo {
-        after.sort();
-        after.dedup();
+    /// None of `after` is given twice.
+    fn push(&mut self, action: Action, reason: Reason, after: &mut [StepNo]) -> StepNo {
+        after.sort_unstable();
         let no = StepNo(u32::try_from(self.steps.len()).unwrap_or(u32::MAX));
-        self.steps.push(Step { action, reason, after: after.into_boxed_slice() });
+        self.steps.push(Step { action, reason, after: After::from(&*after) });
         no
     }
 }

@@ -1,6 +1,9 @@
 //! What a plan is made of: objects, and single writes on them, each with its reason.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -113,21 +116,57 @@ pub struct Step {
     pub action: Action,
     pub reason: Reason,
     /// Steps that must have been done before; earlier ones all.
-    pub after: Box<[StepNo]>,
+    pub after: After,
 }
 
+/// What a step waits for. A membership, of which there are millions, for its group and its person at most.
+#[derive(Clone, PartialEq, Eq)]
+pub enum After {
+    Few(u8, [StepNo; 2]),
+    Many(Box<[StepNo]>),
+}
+
+impl From<&[StepNo]> for After {
+    fn from(steps: &[StepNo]) -> Self {
+        match *steps {
+            [] => Self::Few(0, [StepNo(0); 2]),
+            [one] => Self::Few(1, [one; 2]),
+            [one, two] => Self::Few(2, [one, two]),
+            _ => Self::Many(steps.into()),
+        }
+    }
+}
+
+impl Deref for After {
+    type Target = [StepNo];
+
+    fn deref(&self) -> &[StepNo] {
+        match self {
+            Self::Few(count, steps) => &steps[..usize::from(*count)],
+            Self::Many(steps) => steps,
+        }
+    }
+}
+
+impl fmt::Debug for After {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+/// What is large stands apart, so that a membership takes little room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Lets a scope entry follow its name to another object. Writes to the state only.
     RebindEntry {
         kind: Kind,
         name: String,
-        from: Anchor,
-        to: Anchor,
+        from: Box<Anchor>,
+        to: Box<Anchor>,
     },
     CreateUser {
         user: LinkNo,
-        attributes: UserAttributes,
+        attributes: Arc<UserAttributes>,
         again: bool,
     },
     /// Takes over an existing user of the target. Writes to the state only.
@@ -135,19 +174,19 @@ pub enum Action {
         user: LinkNo,
         id: TargetId,
         same_anchor: bool,
-        found: Found,
+        found: Box<Found>,
     },
     /// `digest`: of what is desired, where the step brings that about.
     UpdateUser {
         user: LinkNo,
         purpose: Purpose,
-        changes: Vec<Change>,
-        after: UserAttributes,
+        changes: Box<[Change]>,
+        after: Box<UserAttributes>,
         digest: Option<Digest>,
     },
     CreateGroup {
         group: LinkNo,
-        attributes: GroupAttributes,
+        attributes: Box<GroupAttributes>,
         again: bool,
     },
     /// Takes over an existing group and those of its members who are linked or adopted too.
@@ -155,14 +194,14 @@ pub enum Action {
         group: LinkNo,
         id: TargetId,
         same_anchor: bool,
-        found: Found,
-        present: BTreeSet<LinkNo>,
+        found: Box<Found>,
+        present: Box<BTreeSet<LinkNo>>,
     },
     UpdateGroup {
         group: LinkNo,
         purpose: Purpose,
-        before: GroupAttributes,
-        after: GroupAttributes,
+        before: Box<GroupAttributes>,
+        after: Box<GroupAttributes>,
         digest: Option<Digest>,
     },
     AddMember {
@@ -203,7 +242,7 @@ pub enum Action {
     RemoveStranger {
         group: LinkNo,
         user: TargetId,
-        label: String,
+        label: Box<str>,
         proof: Absence,
     },
 }
@@ -229,14 +268,14 @@ pub struct Change {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
-    InScope(Option<Path>),
+    InScope(Option<Box<Path>>),
     /// In scope, and gone from the target though it was linked.
     GoneFromTarget,
     DirectoryChanged,
     /// The label of the newcomer.
-    NameTakenBy(String),
+    NameTakenBy(Box<str>),
     SwapOfNames,
-    SameName(String),
+    SameName(Box<str>),
     /// The target shows the object's anchor as the external id.
     SameAnchor,
     DirectMember,
@@ -515,7 +554,7 @@ impl Plan {
             }
             Action::CreateUser { attributes, again, .. } => {
                 add(if *again { b"again" } else { b"" });
-                for (attribute, value) in attributes {
+                for (attribute, value) in attributes.as_ref() {
                     add(attribute.path().as_bytes());
                     add(value.as_bytes());
                 }

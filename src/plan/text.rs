@@ -93,16 +93,21 @@ pub const IN_STEP: &str = "Nothing to do: the target is as the directory has it.
 
 /// The whole plan.
 pub fn render(approved: &ApprovedPlan, colors: Colors) -> String {
-    let mut page = Page { approved, colors, text: String::new() };
+    let mut text = String::new();
     // Writing to a String cannot fail.
-    let _ = page.write();
-    page.text
+    let _ = render_to(approved, colors, &mut text);
+    text
+}
+
+/// The same, line by line: a first plan can have millions of them.
+pub fn render_to(approved: &ApprovedPlan, colors: Colors, text: &mut dyn Write) -> fmt::Result {
+    Page { approved, colors, text }.write()
 }
 
 struct Page<'a> {
     approved: &'a ApprovedPlan,
     colors: Colors,
-    text: String,
+    text: &'a mut dyn Write,
 }
 
 /// `1 user`, `2 users`.
@@ -260,7 +265,7 @@ impl Page<'_> {
             Action::CreateUser { attributes, .. } => {
                 self.line(2, '+', &format!("+ {label}"), no, Some(step))?;
                 let width = attributes.keys().map(|a| a.path().len()).max().unwrap_or_default();
-                for (attribute, value) in attributes {
+                for (attribute, value) in attributes.as_ref() {
                     writeln!(self.text, "      {:<width$} = {}", attribute.path(), quoted(value))?;
                 }
             }
@@ -335,7 +340,7 @@ impl Page<'_> {
             .map(|(no, step)| {
                 let mark = if step.action.sort() == Sort::RemoveMember { '-' } else { '+' };
                 let label = match &step.action {
-                    Action::RemoveStranger { label, .. } => label.as_str(),
+                    Action::RemoveStranger { label, .. } => label,
                     other => other.member().map_or("?", |m| plan.label(m)),
                 };
                 (mark, label, no, step)
@@ -357,10 +362,15 @@ impl Page<'_> {
         no: StepNo,
         step: Option<&Step>,
     ) -> fmt::Result {
-        let head = self.colors.paint(mark, head);
-        write!(self.text, "{:indent$}{head}", "")?;
-        if let Some(step) = step {
-            write!(self.text, "  ({})", shown(&self.plan().reason(step)))?;
+        match self.colors {
+            Colors::On => write!(self.text, "{:indent$}{}", "", self.colors.paint(mark, head))?,
+            Colors::Off => write!(self.text, "{:indent$}{head}", "")?,
+        }
+        match step.map(|step| (step, &step.reason)) {
+            // Nearly all lines of a first plan are memberships.
+            Some((_, Reason::DirectMember)) => write!(self.text, "  ({})", Reason::DirectMember)?,
+            Some((step, _)) => write!(self.text, "  ({})", shown(&self.plan().reason(step)))?,
+            None => {}
         }
         if self.approved.held().contains_key(&no) {
             write!(self.text, "  {}", self.colors.paint('!', "[held]"))?;

@@ -13,6 +13,7 @@ mod perform;
 mod status;
 mod textfile;
 
+pub use crate::directory::Watch;
 pub use error::RunError;
 pub use lease::{Leased, under_lease};
 pub use metrics::{Metrics, MetricsError, ServiceState, TEXT_FORMAT};

@@ -10,8 +10,9 @@ use jiff::Timestamp;
 use super::{RunError, clock};
 use crate::config::Config;
 use crate::cycle::{CycleError, Profile};
-use crate::directory::{self, Directory};
+use crate::directory::{self, Directory, DirectoryError, Watch};
 use crate::ids::IdentityStoreId;
+use crate::model::Mark;
 use crate::scope::NestedGroups;
 use crate::state::{State, StateCopy, StateError, StateUrl};
 use crate::target::{self, Access, Gate, Target};
@@ -57,6 +58,7 @@ pub fn profile(config: &Config) -> Profile<'_> {
         assignments: config.assignments,
         full: false,
         drift_check: config.drift_check,
+        full_read_every: config.full_read_every,
         rebind: false,
         only: None,
         notes: Vec::new(),
@@ -65,6 +67,11 @@ pub fn profile(config: &Config) -> Profile<'_> {
 
 pub fn directory(config: &Config) -> Box<dyn Directory> {
     directory::open(config.directory.clone())
+}
+
+/// Who looks out for changes after this mark.
+pub async fn watch(config: &Config, mark: &Mark) -> Result<Box<dyn Watch>, DirectoryError> {
+    directory(config).watch(mark).await
 }
 
 pub async fn target(config: &Config, access: Access, gate: Gate) -> Result<Arc<dyn Target>, RunError> {

@@ -16,7 +16,7 @@ use crate::cycle::{
     carry_out, chain, pause_due, prepare, prepare_sweep, warn_of_pause,
 };
 use crate::ids::{CycleId, Fingerprint, IdentityStoreId};
-use crate::model::Finding;
+use crate::model::{Finding, Progress};
 use crate::plan::{Sort, Sweep};
 use crate::state::{CycleKind, CycleOutcome, CycleWord, Holder, Pause, State, StateError};
 use crate::target::{Access, Gate, Usage};
@@ -47,7 +47,7 @@ pub trait Observer: Sync {
     fn reading(&self) {}
     /// Shown before it is done: whoever watches can still interrupt.
     fn planned(&self, _: &Prepared, _swept: bool) {}
-    fn applying(&self, _done: u64, _total: u64) {}
+    fn applying(&self, _: &Progress) {}
     /// One cycle is over, whatever came of it.
     fn ended(&self, _: &CycleStats) {}
     /// Another one follows in the same run.
@@ -326,7 +326,7 @@ async fn one(
         };
         observer.planned(&prepared, matches!(mode, Mode::Sweep(_)));
         planned = Some(parts.target.usage());
-        let progress = |done, total| observer.applying(done, total);
+        let progress = |progress: &Progress| observer.applying(progress);
         carry_out(profile, parts, state, cycle, prepared, stopped, &progress).await.map(Some)
     };
     let result = Box::pin(run).await;
@@ -381,8 +381,10 @@ fn log(cycle: CycleId, report: &CycleReport, stats: &CycleStats) {
         held = report.outcome.held,
         left = report.applied.left,
         findings = report.outcome.findings,
+        changed = report.by_changes,
         requests = stats.usage.requests,
         throttled = stats.usage.throttled,
+        slowed = stats.usage.slowed,
         read_seconds = seconds(stats.times.read),
         plan_seconds = seconds(stats.times.plan),
         apply_seconds = seconds(stats.times.apply),

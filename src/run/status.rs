@@ -1,16 +1,19 @@
 //! What the state database knows of a profile, and what is going to happen to whom.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::pause_view;
 use crate::config::Config;
-use crate::model::{Code, Finding, Kind, Known, Link};
+use crate::model::{Code, Finding, Kind, Known, Link, Progress};
 use crate::plan::{Countdown, countdowns};
 use crate::state::{Cycle, CycleKind, HeldPlan, Pause, Reader, StateError};
 
 /// Among so many the last one is looked for that was not a repair by hand.
 const LATELY: u32 = 100;
+
+/// An apply notes every 5 s how far it is. One that has not for so long is over, however that came about.
+const SILENT: SignedDuration = SignedDuration::from_secs(60);
 
 pub struct Status {
     pub config: Config,
@@ -59,6 +62,12 @@ impl Status {
         })
     }
 
+    /// How far the cycle is that applies its plan now, as of when.
+    pub fn applying(&self) -> Option<(Progress, Timestamp)> {
+        let noted = self.last.as_ref()?.applying;
+        noted.filter(|(_, at)| self.now.duration_since(*at).abs() < SILENT)
+    }
+
     /// Since when steps are held; each cycle holds them anew.
     pub fn held_since(&self) -> Option<Timestamp> {
         let held = self.held.as_ref()?.held_at;
@@ -104,6 +113,14 @@ impl Status {
                 "finished": c.outcome.as_ref().map(|o| o.finished),
                 "outcome": c.outcome.as_ref().map(|o| o.word.word()),
                 "counts": c.outcome.as_ref().map(|o| &o.counts),
+            })),
+            "applying": self.applying().map(|(progress, at)| json!({
+                "done": progress.done,
+                "total": progress.total,
+                "pendingRequests": progress.pending,
+                "requestsPerSecond": progress.per_second,
+                "secondsLeft": progress.seconds_left(),
+                "at": at,
             })),
             "lastSuccess": self.last_success,
             "lastCompleteRead": self.known.last_complete_read,

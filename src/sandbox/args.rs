@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 
 use super::fault::FaultSpec;
 use super::handler::{DEFAULT_IDENTITY_STORE_ID, DEFAULT_REGION, Sandbox, Settings};
+use super::pace::Others;
 use super::scim::{DEFAULT_SCIM_TENANT, ScimPaging, ScimSettings};
 use super::{SandboxError, http};
 use crate::secret::SecretSource;
@@ -34,6 +35,11 @@ pub struct SandboxArgs {
     /// the API and SCIM: so it is counted for each)
     #[arg(long, value_name = "N")]
     pub requests_per_second: Option<NonZeroU32>,
+
+    /// Pretend that others use the same limit (may be repeated): RATE requests a second, or RATE@FROM+FOR from the
+    /// second FROM after the start on, for FOR seconds. They come first
+    #[arg(long = "others", value_name = "SPEC", requires = "requests_per_second")]
+    pub others: Vec<Others>,
 
     /// Wait so long before each answer
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 0)]
@@ -115,6 +121,7 @@ impl SandboxArgs {
             store: self.store.clone(),
             read_only: false,
             requests_per_second: self.requests_per_second.map(NonZeroU32::get),
+            others: self.others.clone(),
             latency: Duration::from_millis(self.latency_ms),
             jitter: Duration::from_millis(self.jitter_ms),
             faults: self.faults.clone(),
@@ -247,6 +254,7 @@ mod tests {
             "x",
             "--listen=127.0.0.1:0",
             "--requests-per-second=20",
+            "--others=10@30+60",
             "--latency-ms=50",
             "--jitter-ms=10",
             "--fault=CreateUser:throttle",
@@ -256,13 +264,19 @@ mod tests {
         .args;
         let settings = args.settings().unwrap();
         assert_eq!(settings.requests_per_second, Some(20));
+        let others: Vec<_> = settings.others.iter().map(ToString::to_string).collect();
+        assert_eq!(others, ["10@30+60"]);
         assert_eq!(settings.latency, Duration::from_millis(50));
         assert_eq!(settings.jitter, Duration::from_millis(10));
         let faults: Vec<_> = settings.faults.iter().map(ToString::to_string).collect();
         assert_eq!(faults, ["CreateUser:throttle", "*:internal%10"]);
-        for wrong in
-            ["--scim-paging=index", "--fault=CreateUser:boom", "--requests-per-second=0", "--listen=nowhere"]
-        {
+        for wrong in [
+            "--scim-paging=index",
+            "--fault=CreateUser:boom",
+            "--requests-per-second=0",
+            "--listen=nowhere",
+            "--others=10",
+        ] {
             assert!(Cli::try_parse_from(["x", wrong]).is_err(), "{wrong}");
         }
     }

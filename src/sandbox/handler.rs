@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::SandboxError;
 use super::fault::{FaultKind, FaultSpec, Faults};
-use super::pace::{Bucket, Latency};
+use super::pace::{Bucket, Latency, Others};
 use super::persist::{Books, Mode};
 use super::request_log::{LogEntry, RequestLog};
 use super::scim::ScimSettings;
@@ -32,6 +32,8 @@ pub struct Settings {
     pub read_only: bool,
     /// The limit for all callers of one endpoint (the API, SCIM) together; none without.
     pub requests_per_second: Option<u32>,
+    /// Who else uses that limit.
+    pub others: Vec<Others>,
     pub latency: Duration,
     /// Up to so much more latency, at random.
     pub jitter: Duration,
@@ -55,6 +57,7 @@ impl Default for Settings {
             store: None,
             read_only: false,
             requests_per_second: None,
+            others: Vec::new(),
             latency: Duration::ZERO,
             jitter: Duration::ZERO,
             faults: Vec::new(),
@@ -155,8 +158,10 @@ impl Sandbox {
             ),
             None => None,
         };
-        let bucket =
-            || settings.requests_per_second.map(|rate| Mutex::new(Bucket::new(rate, Instant::now())));
+        let bucket = || {
+            let rate = settings.requests_per_second?;
+            Some(Mutex::new(Bucket::new(rate, clock()).shared_with(settings.others.clone())))
+        };
         Ok(Self {
             books: Mutex::new(books),
             bucket: bucket(),
@@ -300,9 +305,14 @@ impl Sandbox {
     }
 }
 
+/// The clock of the latency: where a test has stopped that, the limit stands still with it.
+fn clock() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
 /// Takes a token, or tells after how many seconds there will be one.
 pub(super) fn over_the_limit(bucket: Option<&Mutex<Bucket>>) -> Option<u64> {
-    let wait = lock(bucket?).take(Instant::now()).err()?;
+    let wait = lock(bucket?).take(clock()).err()?;
     Some((wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1))
 }
 

@@ -36,6 +36,7 @@ pub use fault::FaultSpec;
 pub use handler::{RawRequest, RawResponse, Sandbox, Settings, Withheld};
 pub use http::serve;
 pub use in_process::InProcess;
+pub use pace::Others;
 pub use scim::{ScimPaging, ScimRequest, ScimSettings};
 
 /// Why the sandbox could not start, or not end well.

@@ -65,9 +65,10 @@ impl Graph {
             graph.nodes[node].people = people;
             graph.nodes[node].groups = groups;
         }
+        let read = Read::of(snapshot, numbers);
         let by_dn = known_names(snapshot, known);
         for group in &snapshot.groups {
-            graph.add_group(snapshot, known, numbers, nested, &by_dn, group);
+            graph.add_group(&read, known, numbers, nested, &by_dn, group);
         }
         graph.add_root(snapshot, numbers);
         graph
@@ -75,7 +76,7 @@ impl Graph {
 
     fn add_group(
         &mut self,
-        snapshot: &Snapshot,
+        read: &Read,
         known: &Known,
         numbers: &BTreeMap<Anchor, LinkNo>,
         nested: NestedGroups,
@@ -85,10 +86,8 @@ impl Graph {
         let no = numbers[&group.anchor];
         let node = self.by_number[&no];
         let members = &group.members;
-        let people: RoaringBitmap =
-            members.users.iter().map(|ix| numbers[&snapshot.users[ix as usize].anchor].0).collect();
-        let inner: RoaringBitmap =
-            members.groups.iter().map(|ix| numbers[&snapshot.groups[ix as usize].anchor].0).collect();
+        let people = numbered(&members.users, &read.users);
+        let inner = numbered(&members.groups, &read.groups);
         let now = &people | &inner;
         let link = known.links.get(&no);
 
@@ -100,8 +99,7 @@ impl Graph {
             .collect();
         let complete = members.completeness.is_complete();
         let hidden = hidden_members(link, &now, &unreadable, by_dn);
-        let primary: RoaringBitmap =
-            members.primary.iter().map(|ix| numbers[&snapshot.users[ix as usize].anchor].0).collect();
+        let primary = numbered(&members.primary, &read.users);
         let sound = complete && members.unreadable.is_empty();
         let doubted = if sound { doubted(link, &now, &primary) } else { RoaringBitmap::new() };
         let suspect = !doubted.is_empty();
@@ -256,10 +254,11 @@ impl Graph {
         seen
     }
 
-    /// For each of `people`, the nearest group at or below `group` that holds the person directly.
-    pub fn direct_holders(&self, group: LinkNo, people: &RoaringBitmap) -> BTreeMap<LinkNo, LinkNo> {
+    /// For each of `people`, in their order, the nearest group at or below `group` that holds the person directly; the
+    /// group itself where none does.
+    pub fn direct_holders(&self, group: LinkNo, people: &RoaringBitmap) -> Vec<(LinkNo, LinkNo)> {
         let mut left = people.clone();
-        let mut holders = BTreeMap::new();
+        let mut holders = Vec::with_capacity(usize::try_from(people.len()).unwrap_or_default());
         let mut seen = BTreeSet::new();
         let mut queue = VecDeque::from([self.node(group)]);
         while let Some(node) = queue.pop_front() {
@@ -272,8 +271,32 @@ impl Graph {
             left -= here;
             queue.extend(&self.nodes[node].groups);
         }
+        holders.extend(left.iter().map(|user| (LinkNo(user), group)));
+        holders.sort_unstable();
         holders
     }
+}
+
+/// The numbers of all that was read, by place in the snapshot: looked up once each, not once for each membership.
+struct Read {
+    users: Vec<u32>,
+    groups: Vec<u32>,
+}
+
+impl Read {
+    fn of(snapshot: &Snapshot, numbers: &BTreeMap<Anchor, LinkNo>) -> Self {
+        Self {
+            users: snapshot.users.iter().map(|u| numbers[&u.anchor].0).collect(),
+            groups: snapshot.groups.iter().map(|g| numbers[&g.anchor].0).collect(),
+        }
+    }
+}
+
+/// A bitmap of places as one of numbers. Numbers need not be in the order of places.
+fn numbered(places: &RoaringBitmap, numbers: &[u32]) -> RoaringBitmap {
+    let mut list: Vec<u32> = places.iter().map(|place| numbers[place as usize]).collect();
+    list.sort_unstable();
+    list.into_iter().collect()
 }
 
 /// Recorded members of a group that had values of `member` and has none now, though some may be members by

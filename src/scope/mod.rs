@@ -87,15 +87,21 @@ impl<'a> Scope<'a> {
             }
         };
 
+        let pin = |entry: &ScopeEntry| known.pins.get(&(entry.kind, entry.name.clone()));
+        // One whose entry could not be read stays a container, also where another group leads to it.
         let containers: BTreeSet<LinkNo> = entry_groups(snapshot, &numbers)
             .filter(|(entry, _)| !entry.write)
             .map(|(_, group)| group)
+            .chain(unread_containers(snapshot).filter_map(|e| numbers.get(&pin(e)?.anchor).copied()))
             .collect();
+        // And where nothing is known of it yet, any group that is new may be it.
+        let blind = unread_containers(snapshot).any(|entry| pin(entry).is_none());
+        let named: BTreeSet<LinkNo> = entry_groups(snapshot, &numbers).map(|(_, group)| group).collect();
         let mut written = BTreeMap::new();
         for (group, frozen) in graph.reached() {
-            let named = nested == NestedGroups::Flatten
-                || entry_groups(snapshot, &numbers).any(|(_, named)| named == group);
-            if named && !containers.contains(&group) {
+            let there = known.links.get(&group).is_some_and(|l| l.target_id.is_some());
+            let reached = nested == NestedGroups::Flatten && (there || !blind);
+            if (reached || named.contains(&group)) && !containers.contains(&group) {
                 written.insert(group, WrittenGroup { closure: closure(graph.node(group)), frozen });
             }
         }
@@ -248,9 +254,9 @@ impl<'a> Scope<'a> {
         self.graph.record(group)
     }
 
-    /// The way by which `via` a member of `group` comes in: the group on the shortest path that holds the
-    /// user directly.
-    pub fn direct_holders(&self, group: LinkNo, people: &RoaringBitmap) -> BTreeMap<LinkNo, LinkNo> {
+    /// The way by which each of `people` comes into `group`, in their order: the group on the shortest path that holds
+    /// the user directly; the group itself where none does.
+    pub fn direct_holders(&self, group: LinkNo, people: &RoaringBitmap) -> Vec<(LinkNo, LinkNo)> {
         self.graph.direct_holders(group, people)
     }
 
@@ -309,6 +315,12 @@ fn entry_groups<'s>(
             _ => None,
         }
     })
+}
+
+/// Entries that are not to be written, and that could not be read.
+fn unread_containers(snapshot: &Snapshot) -> impl Iterator<Item = &ScopeEntry> {
+    let unread = snapshot.entries.iter().filter(|read| matches!(read.outcome, EntryOutcome::Unread(_)));
+    unread.map(|read| &read.entry).filter(|entry| !entry.write)
 }
 
 fn shortfalls(groups: &BTreeMap<LinkNo, &DirectoryGroup>, no: LinkNo) -> Vec<Shortfall> {

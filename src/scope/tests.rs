@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::ids::Dn;
 use crate::model::{
-    Attributes, Completeness, DirectoryKind, EntryRead, GroupIx, Link, MemberRead, SourceInfo, Unreadable,
-    UnreadableMember, UserIx,
+    Attributes, Completeness, DirectoryKind, EntryRead, GroupIx, Link, MemberRead, Pin, SourceInfo,
+    Unreadable, UnreadableMember, UserIx,
 };
 
 /// Users are u0, u1, …, groups g0, g1, …; edges by number.
@@ -175,6 +175,32 @@ fn a_container_is_read_through_and_not_written() {
     assert_eq!(scope.written().len(), 1);
     assert_eq!(members(&scope, 1), anchors(&[1]));
     assert_eq!(scope.whole().certain().len(), 2);
+}
+
+/// Another group leads to it, so that it is read all the same.
+#[test]
+fn a_container_whose_entry_could_not_be_read_is_not_written() {
+    let world = World {
+        users: 2,
+        groups: vec![(vec![0], vec![1]), (vec![1], vec![])],
+        entries: vec![(0, true), (1, false)],
+        ..World::default()
+    };
+    let mut snapshot = world.snapshot();
+    snapshot.entries[1].outcome = EntryOutcome::Unread(Shortfall {
+        what: String::new(),
+        kind: ShortfallKind::ConnectionLost,
+        detail: String::new(),
+    });
+    // It was read before, or never; in the second case it is not known which group it is.
+    let pin = Pin { anchor: group_anchor(1), name: "g1".to_owned() };
+    let pinned = Known { pins: [((Kind::Group, "g1".to_owned()), pin)].into(), ..Known::default() };
+    for known in [pinned, Known::default()] {
+        let scope = Scope::resolve(&snapshot, &known, NestedGroups::Flatten);
+        let g0 = scope.number(group_anchor(0)).unwrap();
+        assert_eq!(scope.written().keys().collect::<Vec<_>>(), [&g0]);
+        assert_eq!(members(&scope, 0), anchors(&[0, 1]));
+    }
 }
 
 #[test]

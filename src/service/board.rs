@@ -15,6 +15,8 @@ use crate::state::State;
 pub enum Ask {
     /// Run as soon as nothing else runs, due or not.
     SyncNow,
+    /// The directory has changed: run as soon as nothing else runs, unless the profile is paused.
+    Changed,
     /// Look again at what others may have changed: the pause, the last cycle.
     Look,
     /// Read the config file again, changed or not.
@@ -30,6 +32,8 @@ pub struct Running {
     pub phase: &'static str,
     pub done: u64,
     pub total: u64,
+    /// While it applies, and where it can be told.
+    pub seconds_left: Option<u64>,
 }
 
 /// How the last run of this process ended.

@@ -13,6 +13,8 @@ pub enum Why {
     Due { missed: u32 },
     /// Somebody asked for it.
     Asked,
+    /// The directory has changed, and changes are followed.
+    Changed,
     /// The last cycle ended without a word, and nobody is at work on it any more.
     Interrupted,
     /// The last run failed, and it is time to try again.
@@ -24,6 +26,7 @@ impl Why {
         match self {
             Self::Due { .. } => "due",
             Self::Asked => "asked for",
+            Self::Changed => "the directory has changed",
             Self::Interrupted => "the last one was interrupted",
             Self::Again => "the last one failed",
         }
@@ -52,6 +55,7 @@ pub struct Facts {
     /// Another process was at work; until then it is left alone.
     pub busy_until: Option<Timestamp>,
     pub asked: bool,
+    pub changed: bool,
     pub paused: bool,
 }
 
@@ -69,6 +73,9 @@ pub fn decide(schedule: &Schedule, facts: &Facts, now: Timestamp) -> Decision {
     // A paused profile is looked at by the schedule alone: nothing else is to be done for it.
     if facts.interrupted && !facts.paused && resting.is_none() {
         return Decision::Run(Why::Interrupted);
+    }
+    if facts.changed && !facts.paused && resting.is_none() {
+        return Decision::Run(Why::Changed);
     }
     let last = [facts.last_begun, facts.last_try].into_iter().flatten().filter(believed).max();
     match schedule.due(last, now) {
@@ -166,6 +173,18 @@ mod tests {
         let facts = Facts { interrupted: true, failed: true, paused: true, ..begun("10:00:00") };
         assert_eq!(decided(facts, "10:00:01"), Decision::Wait(at("11:00:00")));
         assert_eq!(decided(facts, "11:00:00"), Decision::Run(Why::Due { missed: 0 }));
+    }
+
+    #[test]
+    fn a_change_is_followed_at_once_but_not_while_paused_or_after_a_failure() {
+        let facts = Facts { changed: true, ..begun("10:00:00") };
+        assert_eq!(decided(facts, "10:00:03"), Decision::Run(Why::Changed));
+        assert_eq!(decided(Facts { paused: true, ..facts }, "10:00:03"), Decision::Wait(at("11:00:00")));
+        let resting = Facts { failed: true, not_before: Some(at("10:00:15")), ..facts };
+        assert_eq!(decided(resting, "10:00:03"), Decision::Wait(at("10:00:15")));
+        assert_eq!(decided(resting, "10:00:15"), Decision::Run(Why::Changed));
+        let busy = Facts { busy_until: Some(at("10:00:15")), ..facts };
+        assert_eq!(decided(busy, "10:00:03"), Decision::Wait(at("10:00:15")));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 mod board;
 mod decide;
 mod file;
+mod follower;
 pub mod http;
 mod serve;
 mod worker;

@@ -10,8 +10,8 @@ use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
 use super::board::{Ask, Board};
-use super::http;
 use super::worker::Worker;
+use super::{follower, http};
 use crate::config::Config;
 use crate::run::{Metrics, MetricsError};
 
@@ -50,6 +50,7 @@ pub async fn serve(path: PathBuf, config: Config) -> Result<(), ServiceError> {
     let router = http::router(Arc::clone(&board), Arc::clone(&metrics));
     let web = tokio::spawn(http::serve(listener, router, stopped.clone()));
     let worker = Worker::new(Arc::clone(&board), metrics, path);
+    let follower = tokio::spawn(follower::follow(Arc::clone(&board), stopped.clone()));
     let mut work = tokio::spawn(worker.work(asks, stopped));
 
     let ended = loop {
@@ -88,6 +89,7 @@ pub async fn serve(path: PathBuf, config: Config) -> Result<(), ServiceError> {
     };
     let _ = stop.send(true);
     web.abort();
+    follower.abort();
     result
 }
 

@@ -16,7 +16,7 @@ use super::file::ConfigFile;
 use crate::config::Config;
 use crate::cycle::{CycleError, Prepared, chain};
 use crate::ids::IdentityStoreId;
-use crate::model::Finding;
+use crate::model::{Finding, Progress};
 use crate::run::{
     Actual, CycleStats, Ending, Metrics, Observer, RunError, Surroundings, Wish, clock, describe, open,
     perform,
@@ -104,6 +104,7 @@ impl Worker {
                     let mut next = ask;
                     while let Some(ask) = next {
                         self.facts.asked |= ask == Ask::SyncNow;
+                        self.facts.changed |= ask == Ask::Changed;
                         reload |= ask == Ask::Reload;
                         next = asks.try_recv().ok();
                     }
@@ -279,13 +280,14 @@ impl Worker {
         // A slot that comes while it runs is made up for after it.
         self.facts.last_try = Some(clock::now());
         self.facts.asked = false;
+        self.facts.changed = false;
         let wish = Wish { notes: self.broken.iter().cloned().collect(), ..Wish::default() };
         let watcher = Watcher::new(Arc::clone(&self.board), Arc::clone(&self.metrics), config);
         let around: Arc<dyn Surroundings> = Arc::new(Actual);
         let result = self.watched(config, perform(&around, config, state, &wish, stop, &watcher)).await;
         watcher.over();
         let now = clock::now();
-        let last = self.conclude(why == Why::Asked, before, result, now);
+        let last = self.conclude(why, before, result, now);
         self.board.change(|view| {
             view.running = None;
             view.lease = None;
@@ -313,7 +315,7 @@ impl Worker {
     /// What the next decision rests on, and what is told of this run.
     fn conclude(
         &mut self,
-        asked: bool,
+        why: Why,
         before: Option<Timestamp>,
         result: Result<Ending, RunError>,
         now: Timestamp,
@@ -335,7 +337,8 @@ impl Worker {
                 self.store = Some(store);
                 self.facts.last_try = before;
                 // Whoever is at work may have read before the change that the asker has in mind.
-                self.facts.asked |= asked;
+                self.facts.asked |= why == Why::Asked;
+                self.facts.changed |= why == Why::Changed;
                 return LastRun { ended: now, outcome: "lease-elsewhere", error: None };
             }
             Ok(Ending::Stopped) => (word(CycleWord::Stopped), None, false),
@@ -405,9 +408,9 @@ impl Watcher {
         Self { board, metrics, rate: config.target.requests_per_second(), since: Mutex::new(clock::now()) }
     }
 
-    fn show(&self, phase: &'static str, done: u64, total: u64) {
+    fn show(&self, phase: &'static str, done: u64, total: u64, seconds_left: Option<u64>) {
         let since = *self.since.lock().unwrap_or_else(PoisonError::into_inner);
-        self.board.change(|view| view.running = Some(Running { since, phase, done, total }));
+        self.board.change(|view| view.running = Some(Running { since, phase, done, total, seconds_left }));
     }
 
     fn over(&self) {
@@ -429,15 +432,15 @@ impl Observer for Watcher {
             let lease = Lease { holder: me.to_string(), until: None, mine: true };
             self.board.change(|view| view.lease = Some(lease));
         }
-        self.show("reading", 0, 0);
+        self.show("reading", 0, 0, None);
     }
 
     fn planned(&self, prepared: &Prepared, _: bool) {
-        self.show("applying", 0, prepared.approved.runnable().count() as u64);
+        self.show("applying", 0, prepared.approved.runnable().count() as u64, None);
     }
 
-    fn applying(&self, done: u64, total: u64) {
-        self.show("applying", done, total);
+    fn applying(&self, progress: &Progress) {
+        self.show("applying", progress.done, progress.total, progress.seconds_left());
     }
 
     fn ended(&self, stats: &CycleStats) {

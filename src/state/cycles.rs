@@ -7,10 +7,13 @@ use super::open::{Reader, State};
 use super::words::{Word, words};
 use super::{Result, StateError};
 use crate::ids::CycleId;
+use crate::model::Progress;
 
 const BEGIN: &str = "INSERT INTO cycles (profile_id, kind, started_at) VALUES ($1, $2, $3) RETURNING id";
 const FINISH: &str = "UPDATE cycles SET finished_at = $3, word = $4, counts = $5
     WHERE id = $2 AND profile_id = $1 AND finished_at IS NULL";
+/// Of a cycle that runs, its place is where the counts will be.
+const NOTE: &str = "UPDATE cycles SET counts = $3 WHERE id = $2 AND profile_id = $1 AND finished_at IS NULL";
 const RUNNING: &str = "SELECT id FROM cycles WHERE id = $2 AND profile_id = $1 AND finished_at IS NULL";
 const LIST: &str = "SELECT id, kind, started_at, finished_at, word, counts FROM cycles
     WHERE profile_id = $1 ORDER BY id DESC LIMIT $2";
@@ -110,6 +113,8 @@ pub struct Cycle {
     pub started: Timestamp,
     /// `None`: it is running, or was killed.
     pub outcome: Option<CycleOutcome>,
+    /// Of one without an outcome: how far it was when, once it had begun to apply.
+    pub applying: Option<(Progress, Timestamp)>,
 }
 
 /// How many rows were too old to be kept.
@@ -136,6 +141,15 @@ impl State {
             0 => Err(self.not_running(cycle)),
             _ => Ok(()),
         }
+    }
+
+    /// How far it is, for whoever looks.
+    pub async fn note_progress(&self, cycle: CycleId, progress: &Progress, at: Timestamp) -> Result<()> {
+        let Progress { done, total, pending, per_second } = progress;
+        let note = serde_json::json!({
+            "applying": { "done": done, "total": total, "pending": pending, "perSecond": per_second, "at": at },
+        });
+        self.db.run(NOTE, args![self.profile_id, cycle, note.to_string()]).await.map(drop)
     }
 
     /// Whatever is written belongs to a cycle that has begun and not ended.
@@ -181,15 +195,31 @@ fn read(row: &mut Row) -> Result<Cycle> {
     let id = CycleId(row.next()?);
     let kind = row.word("cycles.kind", Word::of)?;
     let started = row.time("cycles.started_at")?;
-    let outcome = match row.opt_time("cycles.finished_at")? {
-        Some(finished) => Some(CycleOutcome {
-            finished,
-            word: row.word("cycles.word", Word::of)?,
-            counts: row.json("cycles.counts")?,
-        }),
-        None => None,
+    let (outcome, applying) = match row.opt_time("cycles.finished_at")? {
+        Some(finished) => {
+            let word = row.word("cycles.word", Word::of)?;
+            (Some(CycleOutcome { finished, word, counts: row.json("cycles.counts")? }), None)
+        }
+        None => {
+            row.next::<Option<String>>()?;
+            (None, row.next::<Option<String>>()?.as_deref().and_then(noted))
+        }
     };
-    Ok(Cycle { id, kind, started, outcome })
+    Ok(Cycle { id, kind, started, outcome, applying })
+}
+
+/// What [`State::note_progress`] wrote. Nothing rests on it, so whatever else stands there is nothing.
+fn noted(text: &str) -> Option<(Progress, Timestamp)> {
+    let note: serde_json::Value = serde_json::from_str(text).ok()?;
+    let note = note.get("applying")?;
+    let count = |key| note.get(key).and_then(serde_json::Value::as_u64);
+    let progress = Progress {
+        done: count("done")?,
+        total: count("total")?,
+        pending: count("pending")?,
+        per_second: note.get("perSecond").and_then(serde_json::Value::as_f64),
+    };
+    Some((progress, note.get("at")?.as_str()?.parse().ok()?))
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ mod keep;
 mod lease;
 mod links;
 mod load;
+mod mirror;
 mod mounts;
 mod open;
 mod percent;

@@ -71,6 +71,11 @@ impl State {
         Self::open_watched(url, profile, None).await
     }
 
+    /// Somebody stands before and after each operation.
+    pub fn is_watched(&self) -> bool {
+        self.db.place.is_watched()
+    }
+
     /// The same, with somebody who stands before each operation once the database is open.
     pub async fn open_watched(url: &StateUrl, profile: &str, probe: Option<Arc<dyn Probe>>) -> Result<Self> {
         let (mut db, open) = match &url.kind {

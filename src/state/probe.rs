@@ -33,6 +33,10 @@ pub(super) struct Place {
 }
 
 impl Place {
+    pub fn is_watched(&self) -> bool {
+        self.probe.is_some()
+    }
+
     pub fn watched(self, probe: Arc<dyn Probe>) -> Self {
         Self { probe: Some(probe), ..self }
     }

@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use super::db::{Pool, Row, Tx, Value, args};
 use super::open::{Reader, State};
 use super::words::Word;
-use super::{Result, StateError};
+use super::{Result, StateError, mirror};
 use crate::ids::{CycleId, IdentityStoreId};
-use crate::model::{Binding, ChangeCookie, Kind, Link, Pin, RenameSupport};
+use crate::model::{Binding, ChangeCookie, Kind, Link, MirrorChange, Pin, RenameSupport};
 
 const PROFILE: &str =
     "SELECT directory, identity_store_id, last_complete_read, last_cycle_at, rename_support,
@@ -63,6 +63,8 @@ pub struct ReadRecord<'a> {
     pub full: Option<Timestamp>,
     /// How far the change log has been read now.
     pub cookie: Option<ChangeCookie>,
+    /// What becomes of the mirror.
+    pub mirror: Option<MirrorChange>,
     pub now: Timestamp,
 }
 
@@ -136,6 +138,9 @@ impl State {
         if let Some(cookie) = &read.cookie {
             let bytes = Some(cookie.bytes.clone());
             tx.run(COOKIE, args![self.profile_id, cookie.server.as_str(), bytes]).await?;
+        }
+        if let Some(change) = &read.mirror {
+            mirror::write(&mut tx, self.profile_id, change).await?;
         }
         self.fence(&mut tx).await?;
         tx.commit().await

@@ -10,6 +10,7 @@ mod scim;
 #[cfg(test)]
 mod scripted;
 mod settings;
+mod turns;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error as StdError;
@@ -136,6 +137,8 @@ pub struct Usage {
     pub writes: u64,
     pub throttled: u64,
     pub retried: u64,
+    /// How often the rate was lowered since the service was asked too much of.
+    pub slowed: u64,
 }
 
 impl Usage {
@@ -146,6 +149,7 @@ impl Usage {
             writes: self.writes.saturating_sub(before.writes),
             throttled: self.throttled.saturating_sub(before.throttled),
             retried: self.retried.saturating_sub(before.retried),
+            slowed: self.slowed.saturating_sub(before.slowed),
         }
     }
 }
@@ -159,6 +163,7 @@ impl std::ops::Add for Usage {
             writes: self.writes + other.writes,
             throttled: self.throttled + other.throttled,
             retried: self.retried + other.retried,
+            slowed: self.slowed + other.slowed,
         }
     }
 }

@@ -1,22 +1,21 @@
 //! When a request may be sent, and which requests are sent again.
 //!
-//! One rate limiter is passed by every attempt of every call, first ones and repeated ones alike, and one pause
-//! holds back all callers as soon as any of them was throttled: the quota belongs to the whole account. Behind it
+//! Every attempt of every call waits for its turn ([`turns`](super::turns)), first ones and repeated ones alike, and one
+//! pause holds back all callers as soon as any of them was throttled: the quota belongs to the whole account. Behind it
 //! stands the gate: no attempt is begun that might outlive the lease under which it is made.
 
 use std::fmt;
 use std::future::poll_fn;
-use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::task::Poll;
 use std::time::Duration;
 
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use tokio::time::Instant;
 use tracing::debug;
 use uuid::Uuid;
 
+use super::turns::Turns;
 use super::{TargetError, TargetErrorKind, Usage};
 use crate::deadline::LeaseDeadline;
 
@@ -144,10 +143,7 @@ impl Failure {
 
 pub(super) struct Pacer {
     pacing: Pacing,
-    limiter: DefaultDirectRateLimiter,
-    origin: Instant,
-    /// Nothing is sent before this many milliseconds after `origin`.
-    resume: AtomicU64,
+    turns: Turns,
     requests: AtomicU64,
     writes: AtomicU64,
     throttled: AtomicU64,
@@ -158,12 +154,9 @@ pub(super) struct Pacer {
 
 impl Pacer {
     pub(super) fn new(pacing: Pacing) -> Self {
-        let limiter = RateLimiter::direct(quota(pacing.requests_per_second));
         Self {
+            turns: Turns::new(pacing.requests_per_second),
             pacing,
-            limiter,
-            origin: Instant::now(),
-            resume: AtomicU64::new(0),
             requests: AtomicU64::new(0),
             writes: AtomicU64::new(0),
             throttled: AtomicU64::new(0),
@@ -178,6 +171,7 @@ impl Pacer {
             writes: self.writes.load(Relaxed),
             throttled: self.throttled.load(Relaxed),
             retried: self.retried.load(Relaxed),
+            slowed: self.turns.slowed(),
         }
     }
 
@@ -201,7 +195,8 @@ impl Pacer {
                 debug!(operation, attempt, code = closed.code, "request not begun");
                 return Err(closed.into_error(repeat, unknown_before));
             }
-            let begun = *begun.get_or_insert_with(Instant::now);
+            let sent_at = Instant::now();
+            let begun = *begun.get_or_insert(sent_at);
             debug!(operation, attempt, "request");
             let answer = self.while_it_lasts(Box::pin(send())).await;
             let sent = !matches!(&answer, Err(failure) if failure.effect == Effect::Unsent);
@@ -214,7 +209,7 @@ impl Pacer {
             let pause = self.pause_after(&failure, attempt);
             if failure.effect == Effect::Throttled {
                 self.throttled.fetch_add(1, Relaxed);
-                self.hold_everyone(pause);
+                self.turns.throttled(sent_at, pause.min(self.pacing.total));
             }
             let again = failure.may_repeat(repeat)
                 && attempt < self.attempts()
@@ -229,15 +224,15 @@ impl Pacer {
         }
     }
 
-    /// Waits until nobody is held back, the rate allows one more request, and the lease lasts longer than it can take.
+    /// Waits for a turn, and until the lease lasts longer than the request can take.
     async fn admit(&self) -> Result<(), Failure> {
         loop {
-            tokio::time::sleep_until(self.resume()).await;
-            self.limiter.until_ready().await;
-            // Another caller may have been throttled while this one waited for its turn.
-            if self.resume() > Instant::now() {
-                continue;
+            if let Gate::Lease(lease) = &self.pacing.gate
+                && lease.is_over()
+            {
+                return Err(Failure::new(Effect::Unsent, LEASE_ENDING, LEASE_ENDING_MESSAGE));
             }
+            self.turns.take().await;
             let Gate::Lease(lease) = &self.pacing.gate else { return Ok(()) };
             let needed = self.pacing.attempt_timeout + MARGIN;
             if lease.remaining() >= needed {
@@ -272,16 +267,6 @@ impl Pacer {
         if self.reached.load(Relaxed) { most } else { most.min(UNREACHED_ATTEMPTS) }
     }
 
-    fn resume(&self) -> Instant {
-        self.origin + Duration::from_millis(self.resume.load(Relaxed))
-    }
-
-    fn hold_everyone(&self, pause: Duration) {
-        let until = self.origin.elapsed() + pause.min(self.pacing.total);
-        // Rounded up: not a moment earlier than the service asked for.
-        self.resume.fetch_max(u64::try_from(until.as_millis() + 1).unwrap_or(u64::MAX), Relaxed);
-    }
-
     fn count(&self, repeat: Repeat, attempt: u32, sent: bool) {
         if sent {
             self.requests.fetch_add(1, Relaxed);
@@ -314,15 +299,6 @@ impl fmt::Debug for Pacer {
             .field("usage", &self.usage())
             .finish_non_exhaustive()
     }
-}
-
-/// A bucket of one: requests are spaced evenly, so that any one second sees at most one more of them than the
-/// rate. From 200 a second on (a stand-in without limits) 5 ms worth of requests may go together, because timers
-/// are no finer than a millisecond.
-fn quota(requests_per_second: u32) -> Quota {
-    let rate = NonZeroU32::new(requests_per_second).unwrap_or(NonZeroU32::MIN);
-    let burst = NonZeroU32::new(requests_per_second / 200).unwrap_or(NonZeroU32::MIN);
-    Quota::per_second(rate).allow_burst(burst)
 }
 
 /// Evenly spread over 0 to 1. The first four bytes of a version 4 UUID are random.

@@ -224,8 +224,6 @@ impl Mixed {
 
     #[track_caller]
     pub fn assert_settled(&self) {
-        let (_, requests) =
-            self.sandbox.requests_of(|| self.idcsync.run(&["sync"]).exits(0).says("Nothing to do"));
-        assert!(requests.is_empty(), "{requests:?}");
+        self.sandbox.assert_settled(&self.idcsync);
     }
 }

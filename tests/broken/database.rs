@@ -179,22 +179,3 @@ fn a_server_that_crashes_or_restarts_in_a_cycle_or_between_two_leaves_nothing_do
     }
     bench.mixed.assert_settled();
 }
-
-/// Takes as long as a request to the database may, and longer than a lease lasts.
-#[test]
-#[ignore = "two minutes of waiting: run it with `--run-ignored all` after changes to leases or to the pool"]
-fn a_database_that_falls_silent_in_a_cycle_is_given_up() {
-    let mut bench = Bench::new(&["--latency-ms", "25"]);
-    bench.mixed.change();
-    let sent = bench.mixed.sandbox.requests().len();
-    let before = bench.writes();
-    let mut child = bench.start();
-    assert!(bench.wait_for_writes(&mut child, before, 1));
-    // Nothing comes from it any more, on no connection.
-    bench.proxy.after_bytes(0, How::Stall, false);
-    let (code, text) = text_of(child);
-    bench.proxy.pass();
-    println!("silent: exit {code}: {}", error(&text));
-    assert_eq!(code, 6, "{text}");
-    bench.assert_healed("silent", code, &text, sent);
-}

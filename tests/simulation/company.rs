@@ -64,7 +64,17 @@ pub struct Company {
     pub groups: BTreeMap<Guid, Group>,
     /// Deleted, and still shown to whoever asks for deleted objects.
     pub tombstones: BTreeSet<Guid>,
+    /// When each object was created and last changed, counted in commits.
+    pub stamps: BTreeMap<Guid, Stamp>,
+    pub commits: u64,
     next: u32,
+}
+
+/// `uSNCreated` and `uSNChanged`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    pub created: u64,
+    pub changed: u64,
 }
 
 impl Company {
@@ -100,6 +110,42 @@ impl Company {
         };
         self.groups.insert(guid, group);
         guid
+    }
+
+    /// Stamps what is other than before as Active Directory does: that a member was renamed or deleted does not count as
+    /// a change of the group.
+    pub fn commit(&mut self, before: &Self) {
+        let mut changed: Vec<Guid> = self
+            .people
+            .iter()
+            .filter(|(guid, p)| before.people.get(guid) != Some(p))
+            .map(|(g, _)| *g)
+            .collect();
+        for (guid, group) in &self.groups {
+            let old = before.groups.get(guid);
+            let same = old.is_some_and(|old| {
+                let still = |of: &BTreeSet<Guid>| -> BTreeSet<Guid> {
+                    of.iter().filter(|g| !self.tombstones.contains(g)).copied().collect()
+                };
+                (&old.name, old.unit) == (&group.name, group.unit)
+                    && still(&old.people) == group.people
+                    && still(&old.groups) == group.groups
+            });
+            if !same {
+                changed.push(*guid);
+            }
+        }
+        changed.extend(self.tombstones.difference(&before.tombstones));
+        for guid in changed {
+            self.stamp(guid);
+        }
+    }
+
+    /// The object has changed, if only in who may see it.
+    pub fn stamp(&mut self, guid: Guid) {
+        self.commits += 1;
+        let commits = self.commits;
+        self.stamps.entry(guid).or_insert(Stamp { created: commits, changed: commits }).changed = commits;
     }
 
     fn number(&mut self) -> u32 {
@@ -272,6 +318,28 @@ impl Company {
                 format!("{title} is emptied of {} people", members.len())
             }
         })
+    }
+
+    /// As Active Directory does it: of the new one somebody is no member by value any more, and of the old one again. So
+    /// nobody joins or leaves a group by it.
+    pub fn change_primary(&mut self, chance: &mut Chance) -> Option<String> {
+        let people: Vec<Guid> = self.people.keys().copied().collect();
+        let guid = chance.pick(&people)?;
+        let of: Vec<Guid> =
+            self.groups.values().filter(|g| g.people.contains(&guid)).map(|g| g.guid).collect();
+        // Mostly one of their groups; else the one that all have, which is none of ours.
+        let new = if chance.one_in(4) { None } else { chance.pick(&of) };
+        let person = self.people.get_mut(&guid)?;
+        let old = std::mem::replace(&mut person.primary, new);
+        let name = person.name.clone();
+        if let Some(group) = old.and_then(|old| self.groups.get_mut(&old)) {
+            group.people.insert(guid);
+        }
+        let title = new.and_then(|new| self.groups.get_mut(&new)).map(|group| {
+            group.people.remove(&guid);
+            group.name.clone()
+        });
+        Some(format!("the primary group of {name} is {title:?} now, in place of a membership"))
     }
 
     fn take_names(&mut self, who: Guid, from: &Person) {

@@ -7,6 +7,7 @@ pub enum Filter {
     Not(Box<Filter>),
     Present(String),
     Equal(String, Vec<u8>),
+    AtLeast(String, u64),
 }
 
 /// `None` where it is not a filter.
@@ -24,7 +25,9 @@ fn one(text: &str) -> Option<(Filter, &str)> {
         _ => {
             let end = inner.find(')')?;
             let (name, value) = inner[..end].split_once('=')?;
-            let filter = if value == "*" {
+            let filter = if let Some(name) = name.strip_suffix('>') {
+                Filter::AtLeast(name.to_owned(), value.parse().ok()?)
+            } else if value == "*" {
                 Filter::Present(name.to_owned())
             } else {
                 Filter::Equal(name.to_owned(), unescaped(value)?)

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
@@ -61,6 +61,13 @@ pub struct Hidden {
     pub tombstones: bool,
 }
 
+impl Hidden {
+    /// Objects whose permissions are others than usual.
+    fn all(&self) -> BTreeSet<Guid> {
+        [&self.objects, &self.members, &self.accounts].into_iter().flatten().copied().collect()
+    }
+}
+
 /// What a cycle meets.
 #[derive(Clone, Debug, Default)]
 pub struct Weather {
@@ -106,10 +113,14 @@ pub type Violations = Vec<String>;
 pub struct Hub {
     inner: Mutex<Inner>,
     crash: Notify,
-    /// Operations of the database that are under way: on another thread, so that nothing else may go on meanwhile.
+    /// Transactions of the database that are under way.
     busy: AtomicUsize,
+    /// The last of them has ended.
+    idle: Notify,
     /// Write down what happens.
     told: bool,
+    /// The directory is read by its log of changes.
+    pub by_changes: bool,
 }
 
 pub struct Inner {
@@ -130,7 +141,8 @@ pub struct Inner {
 }
 
 impl Hub {
-    pub fn new(chance: Chance, company: Company, now: Timestamp, told: bool) -> Self {
+    pub fn new(chance: Chance, mut company: Company, now: Timestamp, by_changes: bool, told: bool) -> Self {
+        company.commit(&Company::default());
         Self {
             inner: Mutex::new(Inner {
                 chance,
@@ -147,7 +159,9 @@ impl Hub {
             }),
             crash: Notify::new(),
             busy: AtomicUsize::new(0),
+            idle: Notify::new(),
             told,
+            by_changes,
         }
     }
 
@@ -158,12 +172,21 @@ impl Hub {
     /// A cycle begins, in this weather.
     pub fn begin(&self, weather: Weather) {
         let mut inner = self.lock();
+        if self.by_changes && inner.weather.hidden != weather.hidden {
+            let mut company = (**inner.versions.last().unwrap()).clone();
+            let (before, now) = (inner.weather.hidden.all(), weather.hidden.all());
+            for guid in before.symmetric_difference(&now) {
+                company.stamp(*guid);
+            }
+            inner.versions.push(Arc::new(company));
+        }
         inner.weather = weather;
         inner.events = 0;
         inner.counts.clear();
         inner.served.clear();
         inner.crashed = false;
         self.busy.store(0, Ordering::SeqCst);
+        self.idle.notify_waiters();
     }
 
     /// The machine's clock.
@@ -199,9 +222,16 @@ impl Hub {
                 tokio::task::yield_now().await;
             }
             // An operation that was called off is never said to have ended.
-            let patience = Instant::now() + Duration::from_secs(2);
-            while self.busy.load(Ordering::SeqCst) > 0 && Instant::now() < patience {
-                tokio::task::yield_now().await;
+            let patience = tokio::time::Instant::now() + Duration::from_secs(2);
+            loop {
+                // Woken in the order in which they came: how often somebody looked would depend on the machine.
+                let idle = self.idle.notified();
+                if self.busy.load(Ordering::SeqCst) == 0 {
+                    break;
+                }
+                if tokio::time::timeout_at(patience, idle).await.is_err() {
+                    self.busy.store(0, Ordering::SeqCst);
+                }
             }
         }
         let trouble = {
@@ -247,7 +277,10 @@ impl Hub {
     }
 
     pub fn free(&self) {
-        let _ = self.busy.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |busy| busy.checked_sub(1));
+        let before = self.busy.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |busy| busy.checked_sub(1));
+        if before == Ok(1) {
+            self.idle.notify_waiters();
+        }
     }
 
     /// So many events were there.
@@ -264,8 +297,10 @@ impl Hub {
         self.lock().versions.last().unwrap().clone()
     }
 
-    pub fn change(&self, company: Company) {
-        self.lock().versions.push(Arc::new(company));
+    pub fn change(&self, mut company: Company) {
+        let mut inner = self.lock();
+        company.commit(inner.versions.last().unwrap());
+        inner.versions.push(Arc::new(company));
     }
 
     /// The versions that this cycle was shown.

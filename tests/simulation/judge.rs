@@ -24,6 +24,8 @@ pub struct Judge {
 #[derive(Clone, Debug, Default)]
 pub struct Laws {
     pub groups: Vec<String>,
+    /// Those of the groups that are read through, and not written.
+    pub containers: BTreeSet<String>,
     pub users: Vec<String>,
     pub nested: bool,
     pub disable_after: SignedDuration,
@@ -34,7 +36,13 @@ pub struct Laws {
     /// All that ever bore the name of a scope entry.
     bearers: BTreeMap<String, BTreeSet<Guid>>,
     last_in_scope: BTreeMap<Guid, Timestamp>,
+    /// However an entry is understood.
+    last_perhaps_in_scope: BTreeMap<Guid, Timestamp>,
     dead_since: BTreeMap<Guid, Timestamp>,
+    /// When somebody was last in scope in a read that nothing kept from seeing it.
+    last_seen_in_scope: BTreeMap<Guid, Timestamp>,
+    /// At the end so much time is let go by that those are disabled too who came back only between two reads.
+    pub at_rest: bool,
     pub protected: BTreeSet<TargetId>,
     /// Objects of others that somebody let idcsync take over.
     pub adopted: BTreeMap<TargetId, String>,
@@ -85,6 +93,33 @@ impl Laws {
         people
     }
 
+    /// Groups that are not written. `least`: only what is a container however its entry is understood.
+    pub fn containers(&self, company: &Company, least: bool) -> BTreeSet<Guid> {
+        let mut found = BTreeSet::new();
+        for name in self.groups.iter().filter(|name| self.containers.contains(*name)) {
+            let Some(bearers) = self.bearers.get(name) else { continue };
+            if !least {
+                found.extend(bearers);
+            } else if bearers.len() == 1 {
+                // Under another name by now: it may never have been found.
+                let named = company.group_named(name).map(|g| g.guid);
+                found.extend(named.filter(|guid| bearers.contains(guid)));
+            }
+        }
+        found
+    }
+
+    /// Whether it may be written.
+    fn may_be_written(&self, company: &Company, group: Guid) -> bool {
+        self.groups_in_scope(company, false).contains(&group)
+            && !self.containers(company, true).contains(&group)
+    }
+
+    /// Since when somebody has certainly been out of the scope; `None`: never in it.
+    pub fn out_since(&self, person: Guid) -> Option<Timestamp> {
+        self.last_perhaps_in_scope.get(&person).copied()
+    }
+
     /// What was adopted over SCIM keeps what externalId it had: it is known by whom it was approved for.
     pub fn group_guid<'a>(&'a self, id: &TargetId, group: &'a ObservedGroup) -> Option<&'a str> {
         group_guid(group).or_else(|| self.adopted.get(id).map(String::as_str))
@@ -112,8 +147,20 @@ impl Judge {
         for guid in laws.people_in_scope(&company, true) {
             laws.last_in_scope.insert(guid, now);
         }
+        for guid in laws.people_in_scope(&company, false) {
+            laws.last_perhaps_in_scope.insert(guid, now);
+        }
         for guid in &company.tombstones {
             laws.dead_since.entry(*guid).or_insert(now);
+        }
+    }
+
+    /// A cycle has been carried out in fair weather.
+    pub fn looked(&self) {
+        let (company, now) = (self.hub.company(), self.hub.true_now());
+        let mut laws = self.laws();
+        for guid in laws.people_in_scope(&company, true) {
+            laws.last_seen_in_scope.insert(guid, now);
         }
     }
 
@@ -167,10 +214,10 @@ impl Judge {
         }
         let served = self.hub.served();
         let laws = self.laws();
-        let right = served.iter().any(|v| laws.groups_in_scope(v, false).contains(&guid));
+        let right = served.iter().any(|v| laws.may_be_written(v, guid));
         drop(laws);
         if !right {
-            self.hub.accuse(format!("group {} is created, and was not in scope", guid.text()));
+            self.hub.accuse(format!("group {} is created, and was not in scope to be written", guid.text()));
         }
     }
 
@@ -190,7 +237,7 @@ impl Judge {
         let right = served.iter().any(|v| {
             Laws::is_enabled(v, person)
                 && v.members(of, laws.nested).contains(&person)
-                && laws.groups_in_scope(v, false).contains(&of)
+                && laws.may_be_written(v, of)
         });
         drop(laws);
         if !right {
@@ -213,9 +260,10 @@ impl Judge {
         let served = self.hub.served();
         let laws = self.laws();
         let left = served.iter().any(|v| {
-            !Laws::is_enabled(v, person)
-                || !v.members(of, laws.nested).contains(&person)
-                || !laws.people_in_scope(v, true).contains(&person)
+            // Of a container only those are taken out who have left the scope.
+            let member =
+                v.members(of, laws.nested).contains(&person) || laws.containers(v, true).contains(&of);
+            !Laws::is_enabled(v, person) || !member || !laws.people_in_scope(v, true).contains(&person)
         });
         drop(laws);
         if !left && !self.may_be_disabled(person) {
@@ -232,7 +280,8 @@ impl Judge {
         let long = |since: Timestamp| now.duration_since(since) + SLACK >= laws.disable_after;
         let paused = laws.paused_since.is_some_and(long);
         let gone = laws.dead_since.contains_key(&person);
-        let out = laws.last_in_scope.get(&person).is_none_or(|last| long(*last));
+        let last = if laws.at_rest { &laws.last_seen_in_scope } else { &laws.last_in_scope };
+        let out = last.get(&person).is_none_or(|last| long(*last));
         let by_account =
             served.iter().any(|v| v.people.get(&person).is_some_and(|p| p.account != Account::Enabled));
         paused || gone || out || by_account

@@ -19,6 +19,8 @@ use super::hub::{Domain, Hub, Trouble};
 pub const BASE: &str = "DC=corp,DC=example";
 pub const FIRST: &str = "ldap://dc1.corp.example";
 pub const SECOND: &str = "ldap://dc2.corp.example";
+/// Of the servers themselves.
+const SETTINGS: &str = "CN=NTDS Settings,CN=DC,CN=Servers,CN=Configuration,DC=corp,DC=example";
 const PAGED_RESULTS: &str = "1.2.840.113556.1.4.319";
 const SHOW_DELETED: &str = "1.2.840.113556.1.4.417";
 /// Values of one attribute in one answer.
@@ -136,7 +138,19 @@ impl Connection {
             (inner.weather.clone(), inner.now)
         };
         if ask.base.is_empty() {
-            return (vec![entry(&root(now, self.url), ask)], done(0, None));
+            // How far its changes go is a word about all of them, for whoever reads by them.
+            let commits = if self.hub.by_changes { self.view().commits } else { 0 };
+            return (vec![entry(&root(now, self.url, commits), ask)], done(0, None));
+        }
+        if ask.base == SETTINGS {
+            let incarnation = [if self.url == FIRST { 1 } else { 2 }; 16];
+            let settings = Entry {
+                dn: SETTINGS.to_owned(),
+                guid: None,
+                deleted: false,
+                attributes: vec![("invocationId", vec![incarnation.to_vec()])],
+            };
+            return (vec![entry(&settings, ask)], done(0, None));
         }
         let company = self.view();
         let wanted = filter::parse(ask.filter).expect("a filter that was sent is one");
@@ -201,7 +215,7 @@ fn sid(number: u32) -> Vec<u8> {
     bytes
 }
 
-fn root(now: Timestamp, url: &str) -> Entry {
+fn root(now: Timestamp, url: &str, commits: u64) -> Entry {
     let time = now.strftime("%Y%m%d%H%M%S.0Z").to_string();
     let text = |value: &str| vec![value.as_bytes().to_vec()];
     Entry {
@@ -215,6 +229,8 @@ fn root(now: Timestamp, url: &str) -> Entry {
             ("configurationNamingContext", text("CN=Configuration,DC=corp,DC=example")),
             ("currentTime", text(&time)),
             ("dnsHostName", text(url.trim_start_matches("ldap://"))),
+            ("dsServiceName", text(SETTINGS)),
+            ("highestCommittedUSN", text(&commits.to_string())),
             ("supportedCapabilities", text("1.2.840.113556.1.4.800")),
             ("supportedControl", vec![PAGED_RESULTS.as_bytes().to_vec(), SHOW_DELETED.as_bytes().to_vec()]),
         ],
@@ -292,9 +308,21 @@ fn entries(company: &Company) -> Vec<Entry> {
             attributes: vec![
                 ("objectGUID", vec![guid.0.to_vec()]),
                 ("isDeleted", text("TRUE")),
-                ("objectClass", text("top")),
+                ("objectClass", ["top", "user"].map(|c| c.as_bytes().to_vec()).to_vec()),
             ],
         });
+    }
+    all.push(Entry {
+        dn: format!("CN=Deleted Objects,{BASE}"),
+        guid: None,
+        deleted: true,
+        attributes: vec![("objectClass", text("container")), ("isDeleted", text("TRUE"))],
+    });
+    for entry in &mut all {
+        if let Some(stamp) = entry.guid.and_then(|guid| company.stamps.get(&guid)) {
+            entry.attributes.push(("uSNCreated", text(&stamp.created.to_string())));
+            entry.attributes.push(("uSNChanged", text(&stamp.changed.to_string())));
+        }
     }
     all
 }
@@ -322,6 +350,10 @@ fn holds(entry: &Entry, wanted: &Filter) -> bool {
         }
         Filter::Equal(name, value) if name.eq_ignore_ascii_case("objectGUID") => {
             entry.guid.is_some_and(|guid| guid.0.as_slice() == value.as_slice())
+        }
+        Filter::AtLeast(name, least) => {
+            let number = |v: &Vec<u8>| std::str::from_utf8(v).ok()?.parse::<u64>().ok();
+            entry.values(name).iter().filter_map(number).any(|n| n >= *least)
         }
         Filter::Equal(name, value) => entry.values(name).iter().any(|v| v.eq_ignore_ascii_case(value)),
     }

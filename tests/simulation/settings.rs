@@ -1,5 +1,6 @@
 //! What the administrator has written down: the config, as a file is.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -35,6 +36,8 @@ impl Way {
 pub struct Settings {
     pub way: Way,
     pub groups: Vec<String>,
+    /// Those of them that are read through, and not written.
+    pub containers: BTreeSet<String>,
     pub users: Vec<String>,
     pub nested: bool,
     pub disable_days: u32,
@@ -43,12 +46,19 @@ pub struct Settings {
     pub method: &'static str,
     /// The least that the guard lets through: so that approvals are part of most histories, and of some not.
     pub strict: bool,
+    /// Most reads are of what has changed.
+    pub incremental: bool,
 }
 
 impl Settings {
     pub fn text(&self) -> String {
         let list =
             |names: &[String]| names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
+        let group = |name: &String| match self.containers.contains(name) {
+            true => format!("{{ group = {name:?}, write = false }}"),
+            false => format!("{name:?}"),
+        };
+        let groups: Vec<String> = self.groups.iter().map(group).collect();
         let mut text = format!(
             "profile = \"corp\"\n\
              [directory]\nkind = \"active-directory\"\nurls = [\"{FIRST}\", \"{SECOND}\"]\nbase-dn = \"{BASE}\"\n\
@@ -56,7 +66,7 @@ impl Settings {
              allow-plaintext = true\npage-size = 6\n\
              [scope]\ngroups = [{}]\nusers = [{}]\nnested-groups = \"{}\"\n\
              [mapping.user]\n\"nickName\" = \"${{objectguid}}\"\n\"title\" = \"${{title}}\"\n",
-            list(&self.groups),
+            groups.join(", "),
             list(&self.users),
             if self.nested { "flatten" } else { "direct" },
         );
@@ -90,7 +100,12 @@ impl Settings {
                  max-renames = 1000\nmax-growth = 1000\n",
             );
         }
-        text.push_str("[schedule]\ndrift-check = \"24h\"\n[state]\nurl = \"sqlite:state.db\"\n");
+        if self.incremental {
+            text.push_str("[schedule]\nfull-read-every = \"5d\"\n");
+        } else {
+            text.push_str("[schedule]\n");
+        }
+        text.push_str("drift-check = \"24h\"\n[state]\nurl = \"sqlite:state.db\"\n");
         text
     }
 

@@ -155,6 +155,7 @@ pub fn read<'a>(links: Vec<&'a Link>, now: Timestamp) -> ReadRecord<'a> {
         read: None,
         clock: None,
         cookie: None,
+        mirror: None,
         now,
     }
 }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use idcsync::ids::{Anchor, CycleId, Fingerprint, IdentityStoreId, LinkNo, PlanId, TargetId};
 use idcsync::model::{
-    ChangeCookie, Code, Finding, Intent, Kind, Link, Outcome, PendingIntent, Pin, RenameSupport, StepResult,
-    Subject,
+    ChangeCookie, Code, Finding, Intent, Kind, Link, Mark, Mirror, MirrorChange, Outcome, PendingIntent, Pin,
+    Position, Progress, RenameSupport, StepResult, Subject,
 };
 use idcsync::state::{
     Cycle, CycleKind, CycleOutcome, CycleWord, Pause, Pruned, ReadRecord, State, StateError,
@@ -30,6 +30,7 @@ on_both! {
     a_new_database_knows_nothing
     everything_that_a_read_records_is_loaded_again
     a_link_is_written_as_a_whole
+    a_mirror_is_kept_changed_and_dropped_with_its_read
     profiles_do_not_see_each_other
     target_objects_have_one_owner
     a_target_id_moves_from_one_link_to_another
@@ -79,6 +80,7 @@ async fn everything_that_a_read_records_is_loaded_again(engine: Engine) {
         clock: Some(at("03T10:00:00.5")),
         full: Some(at("03T10:00:07.75")),
         cookie: Some(ChangeCookie { server: "ldap://s".to_owned(), bytes: vec![0, 255, 7] }),
+        mirror: None,
         ..read(links.iter().collect(), at("03T10:00:08"))
     };
     state.record_read(cycle, &record).await.unwrap();
@@ -106,6 +108,62 @@ async fn everything_that_a_read_records_is_loaded_again(engine: Engine) {
     assert_eq!(known.cookie, Some(ChangeCookie { server: "ldap://s".to_owned(), bytes: vec![0, 255, 7] }));
     assert_eq!(known.rename_support, RenameSupport::Refused);
     assert_eq!(known.next_no(), LinkNo(8));
+}
+
+/// More entries than one statement takes, a question longer than any key may be, and bytes that are no text.
+async fn a_mirror_is_kept_changed_and_dropped_with_its_read(engine: Engine) {
+    let bed = Bed::new(engine);
+    let state = bed.open().await;
+    let cycle = state.begin_cycle(CycleKind::Normal, at("03T10:00:00")).await.unwrap();
+    let mark = Mark {
+        digest: "d".to_owned(),
+        server: "ldaps://dc1".to_owned(),
+        position: Position::Usn { invocation: Anchor::from_u128(5), usn: u64::MAX },
+        full: at("03T10:00:00"),
+        reads: 0,
+    };
+    assert_eq!(state.mirror_mark().await.unwrap(), None);
+    assert_eq!(state.mirror(&mark).await.unwrap(), None);
+    let anchor = |n: u32| Anchor::from_u128(n.into());
+    let mut mirror = Mirror {
+        mark: mark.clone(),
+        entries: (1..2000).map(|n| (anchor(n), n.to_le_bytes().to_vec())).collect(),
+        answers: BTreeMap::from([
+            (format!("(|{})", "(cn=somebody)".repeat(2000)), [anchor(1), anchor(2)].into()),
+            ("(cn=nobody)".to_owned(), BTreeSet::new()),
+        ]),
+    };
+    let record = |change| ReadRecord { mirror: Some(change), ..read(vec![], at("03T10:00:08")) };
+    state.record_read(cycle, &record(MirrorChange::Whole(mirror.clone()))).await.unwrap();
+    assert_eq!(state.mirror_mark().await.unwrap().as_ref(), Some(&mark));
+    assert_eq!(state.mirror(&mark).await.unwrap().as_ref(), Some(&mirror));
+
+    let next = Mark { position: Position::Sync { cookie: vec![0, 255] }, reads: 1, ..mark.clone() };
+    let answers = BTreeMap::from([("(cn=nobody)".to_owned(), BTreeSet::from([anchor(7)]))]);
+    let change = MirrorChange::Part {
+        mark: next.clone(),
+        put: BTreeMap::from([(anchor(1), vec![0xff]), (anchor(5000), vec![])]),
+        gone: [anchor(2), anchor(9999)].into(),
+        answers: answers.clone(),
+    };
+    state.record_read(cycle, &record(change)).await.unwrap();
+    mirror.mark = next.clone();
+    mirror.entries.remove(&anchor(2));
+    mirror.entries.extend([(anchor(1), vec![0xff]), (anchor(5000), vec![])]);
+    mirror.answers.extend(answers);
+    // Who has seen the old mark does not get what belongs to the new one.
+    assert_eq!(state.mirror(&mark).await.unwrap(), None);
+    assert_eq!(state.mirror(&next).await.unwrap().as_ref(), Some(&mirror));
+
+    // A read that keeps nothing leaves what is there; one that cannot be trusted does not.
+    state.record_read(cycle, &read(vec![], at("03T11:00:00"))).await.unwrap();
+    assert_eq!(state.mirror_mark().await.unwrap().as_ref(), Some(&next));
+    let other = State::open(&bed.url, "other").await.unwrap();
+    assert_eq!(other.mirror_mark().await.unwrap(), None);
+    state.record_read(cycle, &record(MirrorChange::Drop)).await.unwrap();
+    assert_eq!(state.mirror_mark().await.unwrap(), None);
+    state.record_read(cycle, &record(MirrorChange::Whole(Mirror { mark, ..mirror.clone() }))).await.unwrap();
+    assert_eq!(state.mirror_mark().await.unwrap().map(|m| m.reads), Some(0));
 }
 
 async fn a_link_is_written_as_a_whole(engine: Engine) {
@@ -220,7 +278,17 @@ async fn cycles_begin_end_and_are_listed(engine: Engine) {
     assert!(matches!(state.finish_cycle(CycleId(99), &outcome).await, Err(StateError::NotRunning { .. })));
     let cycles = state.cycles(10).await.unwrap();
     let began = at("01T01:00:00");
-    assert_eq!(cycles[0], Cycle { id: second, kind: CycleKind::Full, started: began, outcome: None });
+    let mut running =
+        Cycle { id: second, kind: CycleKind::Full, started: began, outcome: None, applying: None };
+    assert_eq!(cycles[0], running);
+    let progress = Progress { done: 3, total: 9, pending: 5, per_second: Some(17.5) };
+    for progress in [Progress { per_second: None, ..progress }, progress] {
+        state.note_progress(second, &progress, began).await.unwrap();
+        running.applying = Some((progress, began));
+        assert_eq!(state.cycles(1).await.unwrap(), [running.clone()]);
+    }
+    // Too late: it has ended, and has its counts.
+    state.note_progress(first, &progress, began).await.unwrap();
     assert_eq!(cycles[1].outcome, Some(outcome));
     assert_eq!(state.cycles(1).await.unwrap().len(), 1);
     // What belongs to a cycle belongs to one that runs.

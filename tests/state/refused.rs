@@ -2,11 +2,13 @@
 
 use std::error::Error;
 use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
 use idcsync::secret::SecretSource;
 use idcsync::state::{CycleKind, State, StateError, StateUrl};
 
 use crate::bed::{Bed, Engine, at, cluster};
+use crate::support::proxy::{How, Proxy};
 
 async fn refused(bed: &Bed) -> StateError {
     let error = State::open(&bed.url, "corp").await.unwrap_err();
@@ -81,6 +83,35 @@ async fn a_newer_or_altered_schema_is_refused() {
         let error = refused(&bed).await;
         assert!(matches!(error, StateError::Altered { version: 1, .. }), "{error:?}");
     }
+}
+
+/// Nothing comes from it any more, on no connection: each request is given up in its time, and the state serves again once
+/// there is a server. (`state::keep` has what becomes of the lease meanwhile.)
+#[tokio::test]
+async fn a_server_that_falls_silent_is_given_up_and_asked_again() {
+    let bed = Bed::new(Engine::Postgres);
+    let server = bed.text.split(['@', '/']).find_map(|part| part.parse().ok()).unwrap();
+    let proxy = Proxy::start(server);
+    let text = bed.text.replace(&server.to_string(), &proxy.address().to_string());
+    let state = State::open(&StateUrl::parse(&text, bed.dir()).unwrap(), "corp").await.unwrap();
+    let now = at("01T00:00:00");
+    let cycle = state.begin_cycle(CycleKind::Normal, now).await.unwrap();
+    proxy.after_bytes(0, How::Stall, false);
+    // The clock goes on whenever there is nothing to do but wait: nobody sits through the minute.
+    tokio::time::pause();
+    let begun = tokio::time::Instant::now();
+    for _ in 0..2 {
+        let error = state.unfinished().await.unwrap_err();
+        let text = error.to_string();
+        assert!(error.is_unavailable(), "{error:?}");
+        assert!(text.contains("did not answer for") || text.contains("could not be reached"), "{text}");
+        assert!(!text.contains("rig-secret"), "{text}");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(150), "{:?}", begun.elapsed());
+    tokio::time::resume();
+    proxy.pass();
+    assert_eq!(state.unfinished().await.unwrap().len(), 0);
+    assert_eq!(state.cycles(1).await.unwrap()[0].id, cycle);
 }
 
 #[tokio::test]

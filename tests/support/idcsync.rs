@@ -258,6 +258,13 @@ impl Sandbox {
         (result, self.requests().split_off(before))
     }
 
+    /// Another run has nothing to do, and asks the target nothing.
+    #[track_caller]
+    pub fn assert_settled(&self, idcsync: &Idcsync) {
+        let (_, requests) = self.requests_of(|| idcsync.run(&["sync"]).exits(0).says("Nothing to do"));
+        assert!(requests.is_empty(), "{requests:?}");
+    }
+
     /// The `[target]` table of a config that means this sandbox.
     pub fn target(&self) -> String {
         target(&self.endpoint, Some(IDENTITY_STORE_ID))

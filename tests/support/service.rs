@@ -74,6 +74,13 @@ impl Service {
         self.until(message, || Some(self.logged(message)).filter(|lines| lines.len() >= count))
     }
 
+    /// Waits until it has logged a line with a message that begins so.
+    #[track_caller]
+    pub fn wait_for_start(&self, start: &str) {
+        let is = |line: &Value| line["message"].as_str().is_some_and(|message| message.starts_with(start));
+        self.until(start, || self.log().iter().any(is).then_some(()));
+    }
+
     /// Waits until `ready` gives something.
     #[track_caller]
     pub fn until<T>(&self, what: &str, mut ready: impl FnMut() -> Option<T>) -> T {

@@ -25,6 +25,8 @@ pub struct Options {
     pub memberof: bool,
     /// Allows content synchronisation (RFC 4533).
     pub syncprov: bool,
+    /// Keeps what was deleted, to tell it then; else it lists what is there.
+    pub session_log: bool,
     /// Entries that one search may return, for all but the reader.
     pub sizelimit: u32,
     /// Lines for the `access to` part of the database, most specific first; everybody may read the rest.
@@ -40,6 +42,7 @@ impl Default for Options {
         Self {
             memberof: false,
             syncprov: false,
+            session_log: true,
             sizelimit: 500,
             access: Vec::new(),
             limits: Vec::new(),
@@ -221,7 +224,10 @@ fn configuration(dir: &Path, base: &str, options: &Options) -> String {
     }
     say("access to attrs=userPassword by * auth\naccess to * by * read".to_owned());
     if options.syncprov {
-        say("overlay syncprov\nsyncprov-checkpoint 1000 10\nsyncprov-sessionlog 50000".to_owned());
+        say("overlay syncprov\nsyncprov-checkpoint 1000 10".to_owned());
+        if options.session_log {
+            say("syncprov-sessionlog 50000".to_owned());
+        }
     }
     if options.memberof {
         say("overlay memberof\nmemberof-group-oc groupOfNames\nmemberof-refint TRUE".to_owned());

@@ -74,3 +74,61 @@ fn a_first_sync_over_scim_sends_a_hundred_memberships_at_once() {
         4,
     );
 }
+
+/// Of everything something, with the least that each thing can take: a change of a user, a new one, up to a hundred
+/// members of one group in or out, a new group with its first hundred.
+#[test]
+fn a_cycle_with_changes_of_every_kind_sends_the_fewest_requests_over_scim() {
+    let export = Export::of(400)
+        .group("All", people(0..400))
+        .group("Big", people(0..250))
+        .group("Small", people(0..3))
+        .group("Still", people(100..300));
+    let scope = ["All", "Big", "Small", "Still"];
+    let guard = "\n[guard]\nmax-percent = 100\n";
+    let mut bench = Bench::with(Way::Scim, export, &scope, &[], guard);
+    bench.sync().exits(0);
+
+    bench.scope.push("New".to_owned());
+    bench.configure();
+    bench.change(|export| {
+        for n in 400..430 {
+            export.add_person(&format!("p{n}"));
+        }
+        export.members("All").extend(people(400..430));
+        // 130 out and 40 in; two each; and 150 into a new one.
+        *export.members("Big") = people(130..290);
+        *export.members("Small") = people(1..5);
+        export.groups.insert("New".to_owned(), people(0..150));
+        for name in people(310..320) {
+            export.person(&name).display_name = "Somebody Else".to_owned();
+        }
+        // A member of All and nothing else: one removal, and one change of `active`.
+        export.person("p399").disabled = true;
+    });
+    let (run, requests) = bench.requests_of(&["sync", "-q"]);
+    run.exits(0);
+    let groups = [
+        1 + 1,                       // All: one out, thirty in
+        2 + 1,                       // Big
+        1 + 1,                       // Small
+        150_usize.div_ceil(100) - 1, // New, beyond its creation
+    ];
+    let written = counts(&requests, is_write);
+    let fewest = [
+        ("scim:CreateGroup", 1),
+        ("scim:CreateUser", 30),
+        ("scim:PatchGroup", groups.iter().sum()),
+        ("scim:PatchUser", 10 + 1),
+    ];
+    assert_eq!(written, fewest.into_iter().collect());
+    // Whether the names of the newcomers are free, and how the changed ones are now: the users, a hundred at once, and
+    // two questions for the group; and whether who is to be disabled is not so already.
+    let read = counts(&requests, |r| !is_write(r));
+    assert!(read.values().sum::<usize>() <= 4 + 2 + 1, "{read:?}");
+    // Disabled, and there.
+    let mut expected = bench.expected();
+    expected.users.insert("p399@ex.test".to_owned());
+    expected.assert_same(&bench.contents());
+    bench.assert_settled();
+}

@@ -3,4 +3,6 @@
 
 mod faults;
 mod order;
+#[cfg(feature = "sandbox")]
+mod rate;
 mod recovery;

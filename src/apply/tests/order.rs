@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::apply::Stop;
 use crate::model::{Kind, StepResult};
 use crate::plan::Sort;
+use crate::plan::tests::store::{API, SCIM};
 use crate::plan::tests::world::World;
 
 fn at(log: &[String], line: &str) -> usize {
@@ -35,6 +36,79 @@ fn what_takes_away_goes_first_and_one_persons_move_side_by_side() {
             "add-member b zoe@x.example",
         ]
     );
+}
+
+/// Hundreds of each, so that they are written down in several goes, and names that would have it the other way round.
+#[test]
+fn what_takes_away_goes_before_what_gives_however_much_there_is_of_both() {
+    for capabilities in [API, SCIM] {
+        let (stay, go, come) = (names('s', 200), names('g', 150), names('c', 150));
+        let mut w = World::new();
+        w.store.become_of_sort(capabilities);
+        for name in stay.iter().chain(&go) {
+            w.join("z", name);
+        }
+        for name in &stay {
+            w.join("a", name);
+        }
+        for name in &come {
+            w.join("m", name);
+        }
+        for group in ["a", "m", "z"] {
+            w.enter(group);
+        }
+        w.settle();
+        for name in &go {
+            w.leave("z", name);
+        }
+        for name in &come {
+            w.join("a", name);
+        }
+        w.in_flight = 1;
+        w.approve();
+        w.store.take_log();
+        w.run();
+        let log = w.store.take_log();
+        let of = |action: &str| log.iter().filter(|line| line.starts_with(action)).count();
+        let last = log.iter().rposition(|line| line.starts_with("remove-member")).unwrap();
+        let first = log.iter().position(|line| line.starts_with("add-member")).unwrap();
+        assert!(last < first, "{last} {first}");
+        let each = 150_usize.div_ceil(capabilities.membership_batch as usize);
+        assert_eq!((of("remove-member"), of("add-member")), (each, each), "{log:?}");
+        assert!(w.prepare().is_empty());
+    }
+}
+
+fn names(of: char, count: usize) -> Vec<String> {
+    (0..count).map(|n| format!("{of}{n:03}")).collect()
+}
+
+/// A request of a hundred memberships is written down by itself, which must not make the next one wait for its answer.
+#[test]
+fn requests_of_many_steps_are_under_way_together_too() {
+    let mut w = World::new();
+    w.store.become_of_sort(SCIM);
+    w.in_flight = 8;
+    for name in names('p', 99) {
+        for group in names('x', 12) {
+            w.join(&group, &name);
+        }
+    }
+    for group in names('x', 12) {
+        w.enter(&group);
+    }
+    w.settle();
+    w.store.forget_most_under_way();
+    for group in names('x', 12) {
+        for name in names('p', 70) {
+            w.leave(&group, &name);
+        }
+    }
+    w.approve();
+    w.store.take_log();
+    w.run();
+    assert_eq!(w.store.take_log().len(), 12);
+    assert_eq!(w.store.most_under_way(), 8);
 }
 
 #[test]
@@ -149,7 +223,7 @@ fn nothing_is_sent_once_the_journal_fails() {
         pace,
         &move || now,
         &stop,
-        &|_, _| {},
+        &|_| {},
     ));
     assert!(result.is_err());
     // All that was written down, but for what had not left yet.
@@ -197,7 +271,7 @@ fn progress_counts_up_to_all_steps() {
     let mut w = World::new();
     w.group("devs", &["anna", "bob"]);
     w.enter("devs");
-    w.run_with_progress(&|done, total| seen.lock().unwrap().push((done, total)));
+    w.run_with_progress(&|p| seen.lock().unwrap().push((p.done, p.total, p.pending)));
     let seen = seen.into_inner().unwrap();
-    assert_eq!(seen, [(0, 5), (1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]);
+    assert_eq!(seen, [(0, 5, 5), (1, 5, 4), (2, 5, 3), (3, 5, 2), (4, 5, 1), (5, 5, 0)]);
 }

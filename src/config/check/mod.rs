@@ -59,6 +59,7 @@ fn read<'t>(r: &mut Reader<'t>, tree: &'t DeTable<'t>) -> Option<Config> {
     let guard = target::guard(r, &guard);
     let schedule = optional(r, &root, "schedule", &keys::SCHEDULE);
     let drift_check = schedule::drift_check(r, &schedule);
+    let (full_read_every, follow) = schedule::following(r, &schedule, directory.as_ref());
     let schedule = schedule::read(r, &schedule, profile.as_deref().unwrap_or_default());
     let service = optional(r, &root, "service", &keys::SERVICE);
     let service = service::read(r, &service);
@@ -80,6 +81,8 @@ fn read<'t>(r: &mut Reader<'t>, tree: &'t DeTable<'t>) -> Option<Config> {
         assignments: target.assignments,
         max_apply: target.max_apply,
         drift_check,
+        full_read_every,
+        follow,
         schedule: schedule?,
         service: service?,
         metrics_textfile,

@@ -5,13 +5,17 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;
 
+use super::directory::Directory;
 use super::lifecycle::{LONGEST, signed};
 use crate::config::keys::nearest;
 use crate::config::raw::{Reader, Section, shown};
-use crate::config::values::{DAY, HOUR};
+use crate::config::values::{DAY, HOUR, SECOND};
+use crate::directory::DirectorySettings;
 use crate::schedule::{Schedule, ScheduleError};
 
 const DEFAULT_DRIFT_CHECK: Duration = Duration::from_secs(24 * 60 * 60);
+/// Tombstones stay for longer, and so does any log of changes worth the name.
+const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const DEFAULT_CRON: &str = "0 * * * *";
 const SUCH_AS: &str =
     "five fields as in crontab(5), such as \"0 * * * *\" (hourly) or \"30 2 * * mon-fri\"; or \"@hourly\"";
@@ -80,4 +84,29 @@ fn zone<'t>(r: &mut Reader<'t>, section: &Section<'t>) -> Option<TimeZone> {
 /// How often a cycle also reads the target back.
 pub(super) fn drift_check<'t>(r: &mut Reader<'t>, section: &Section<'t>) -> Duration {
     section.duration(r, "drift-check", HOUR..=LONGEST).unwrap_or(DEFAULT_DRIFT_CHECK)
+}
+
+/// How often the whole directory is read, where it is not in each cycle; and how often it is looked for changes.
+pub(super) fn following<'t>(
+    r: &mut Reader<'t>,
+    section: &Section<'t>,
+    directory: Option<&Directory>,
+) -> (Option<Duration>, Option<Duration>) {
+    if matches!(directory, Some(Directory { settings: Some(DirectorySettings::Ldif(_)), .. })) {
+        section.refuse(
+            r,
+            &["full-read-every", "follow"],
+            "an LDIF file has no changes that could be asked for",
+        );
+        return (None, None);
+    }
+    let every = section.duration(r, "full-read-every", HOUR..=WEEK);
+    let follow = section.duration(r, "follow", SECOND..=HOUR);
+    if follow.is_some() && !section.tries("full-read-every") {
+        let span = section.key_span("follow").unwrap_or(section.at.clone());
+        r.error(span, "`follow` needs `full-read-every`: what follows changes reads changes only")
+            .label("without `full-read-every`")
+            .help("full-read-every = \"24h\"");
+    }
+    (every, follow)
 }

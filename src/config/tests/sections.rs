@@ -233,6 +233,8 @@ disable-method = "report"
 on-group-out-of-scope = "empty"
 [schedule]
 drift-check = "6h"
+full-read-every = "2d"
+follow = "3s"
 "#,
     ))
     .unwrap();
@@ -251,6 +253,8 @@ drift-check = "6h"
         }
     );
     assert_eq!(config.drift_check, Duration::from_secs(6 * 3600));
+    assert_eq!(config.full_read_every, Some(Duration::from_secs(2 * 86_400)));
+    assert_eq!(config.follow, Some(Duration::from_secs(3)));
     assert!(config.warnings.is_empty());
 
     let tables = "[lifecycle]\ndelete-after = \"0s\"\ndelete-on-absence = \"never\"\n";
@@ -269,6 +273,8 @@ on-group-out-of-scope = true
 disable_after = "1d"
 [schedule]
 drift-check = "30m"
+full-read-every = "8d"
+follow = "0s"
 "#)), @r#"
     corp.toml:13:17: `disable-after` must be from 1h to 3650d
     corp.toml:14:23: `on-directory-delete` cannot be "keep"; expected "delete" or "disable"
@@ -279,7 +285,10 @@ drift-check = "30m"
     corp.toml:19:25: expected "freeze" or "empty", found a boolean
     corp.toml:20:1: unknown key `disable_after` in [lifecycle]; did you mean `disable-after`?
     corp.toml:22:15: `drift-check` must be from 1h to 3650d
+    corp.toml:23:19: `full-read-every` must be from 1h to 7d
+    corp.toml:24:10: `follow` must be from 1s to 1h
     "#);
+    assert_snapshot!(lines(&with_tables("[schedule]\nfollow = \"3s\"\n")), @r#"corp.toml:12:1: `follow` needs `full-read-every`: what follows changes reads changes only; full-read-every = "24h""#);
     assert_snapshot!(lines(&with_tables("[lifecycle]\ndelete-on-absence = \"soon\"\ndisable-after = 28\n")), @r#"
     corp.toml:12:22: `delete-on-absence` is no span of time: "soon": a number is expected here; "never", or a time such as "30d", 24 hours at least
     corp.toml:13:17: expected a span of time such as "30s", "50m" or "28d", found an integer

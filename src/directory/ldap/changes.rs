@@ -1,10 +1,11 @@
-//! The change log of a server that synchronises content (RFC 4533; slapd with the overlay syncprov). Asked for one
-//! thing only: which entries it reports as deleted since the last time. What it merely does not mention proves nothing.
+//! The change log of a server that synchronises content (RFC 4533; slapd with the overlay syncprov). Asked for two
+//! things: what is new in it, for a mirror (`increment`); and which entries it reports as deleted since the last time,
+//! where what it merely does not mention proves nothing.
 //!
 //! slapd reports in the same words an entry that was changed and that this account may not see: the bind account must
 //! be able to read the whole naming context for the log to be a proof.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use ldap3::controls::{Control, MakeCritical, RawControl, RefreshMode, SyncRequest};
 use ldap3::{LdapResult, ResultEntry, Scope};
@@ -12,9 +13,10 @@ use tracing::debug;
 
 use super::ber::{element, elements};
 use super::search::LdapReader;
+use super::session::Session;
 use super::wire::Ask;
-use crate::directory::reader::Selection;
-use crate::ids::Anchor;
+use crate::directory::reader::{RawEntry, Selection};
+use crate::ids::{Anchor, Dn};
 use crate::model::ChangeCookie;
 
 pub(super) const SYNC_REQUEST: &str = "1.3.6.1.4.1.4203.1.9.1.1";
@@ -22,6 +24,7 @@ const SYNC_STATE: &str = "1.3.6.1.4.1.4203.1.9.1.2";
 const SYNC_DONE: &str = "1.3.6.1.4.1.4203.1.9.1.3";
 const SYNC_INFO: &[u8] = b"1.3.6.1.4.1.4203.1.9.1.4";
 /// Of SyncStateValue (RFC 4533 section 2.2).
+const PRESENT: u8 = 0;
 const DELETED: u8 = 3;
 /// More changed entries than this are a reload of everything, by whatever name.
 const MOST_ENTRIES: u32 = 500_000;
@@ -88,7 +91,7 @@ impl LdapReader {
     }
 
     /// A cookie as slapd would make it for whoever has read everything by now. Asking for one would bring everything.
-    async fn first_cookie(&self) -> Option<ChangeCookie> {
+    pub(super) async fn first_cookie(&self) -> Option<ChangeCookie> {
         let attributes: Selection = ["contextCSN".to_owned()].into();
         let ask = Ask {
             base: self.facts.context.as_str(),
@@ -104,14 +107,44 @@ impl LdapReader {
         Some(ChangeCookie { server: self.facts.server.clone(), bytes })
     }
 
-    async fn refresh(&self, known: &ChangeCookie) -> (Outcome, Refresh) {
-        let request = SyncRequest {
-            mode: RefreshMode::RefreshOnly,
-            cookie: Some(known.bytes.clone()),
-            reload_hint: false,
+    /// Reads what has changed below `base` since `cookie`. Gives the new one, where anything has; `Err`: why the log
+    /// cannot be read.
+    pub(super) async fn synchronise(
+        &self,
+        cookie: &[u8],
+        base: &Dn,
+        attributes: &Selection,
+        log: &mut Log,
+    ) -> Result<Option<Vec<u8>>, String> {
+        let controls = [since(cookie)];
+        let ask = Ask {
+            base: base.as_str(),
+            scope: Scope::Subtree,
+            filter: "(objectClass=*)",
+            attributes,
+            page: None,
+            controls: &controls,
         };
-        // Critical: a server that passes over the control would send everything there is.
-        let controls = [RawControl::from(request.critical())];
+        let session = &self.session;
+        match session.exchange(ask, &mut |item| log.take(session, item)).await {
+            Err(fault) => Err(fault.detail),
+            Ok(Some(result)) if result.rc == 0 && !log.malformed => match done(&result.ctrls) {
+                Some((cookie, deletes)) => {
+                    if cookie.is_some() && !deletes {
+                        // It has listed what there is, if that was anything.
+                        log.present.get_or_insert_default();
+                    }
+                    Ok(cookie)
+                }
+                None => Err("the server passed over the synchronisation".to_owned()),
+            },
+            Ok(Some(result)) => Err(format!("the server's change log ended with result code {}", result.rc)),
+            Ok(None) => Err("the server's change log is too long, or not understood".to_owned()),
+        }
+    }
+
+    async fn refresh(&self, known: &ChangeCookie) -> (Outcome, Refresh) {
+        let controls = [since(&known.bytes)];
         let attributes: Selection = ["1.1".to_owned()].into();
         let ask = Ask {
             base: self.facts.context.as_str(),
@@ -141,13 +174,56 @@ impl LdapReader {
     }
 }
 
+/// Critical: a server that passes over the control would send everything there is.
+fn since(cookie: &[u8]) -> RawControl {
+    let (mode, cookie) = (RefreshMode::RefreshOnly, Some(cookie.to_vec()));
+    RawControl::from(SyncRequest { mode, cookie, reload_hint: false }.critical())
+}
+
+/// What the log lists, with the entries as they are now.
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    pub changed: Vec<RawEntry>,
+    pub deleted: BTreeSet<Anchor>,
+    pub present: Option<HashSet<Anchor>>,
+    malformed: bool,
+}
+
+impl Log {
+    fn take(&mut self, session: &Session, item: ResultEntry) -> bool {
+        if item.is_intermediate() {
+            match info(item) {
+                Some(Info::Deleted(anchors)) => self.deleted.extend(anchors),
+                Some(Info::Present(anchors)) => self.present.get_or_insert_default().extend(anchors),
+                Some(Info::Other) => {}
+                None => self.malformed = true,
+            }
+        } else if !item.is_ref() {
+            match state(&item.1) {
+                Some((DELETED, anchor)) => {
+                    self.deleted.insert(anchor);
+                }
+                Some((PRESENT, anchor)) => {
+                    self.present.get_or_insert_default().insert(anchor);
+                }
+                Some(_) => match session.entry(item) {
+                    Some(entry) => self.changed.push(entry),
+                    None => self.malformed = true,
+                },
+                None => self.malformed = true,
+            }
+        }
+        !self.malformed && self.changed.len() < MOST_ENTRIES as usize
+    }
+}
+
 impl Refresh {
     /// Whether to go on.
     fn take(&mut self, item: ResultEntry) -> bool {
         if item.is_intermediate() {
             match info(item) {
                 Some(Info::Deleted(anchors)) => self.reported.extend(anchors),
-                Some(Info::Present) => self.presents = true,
+                Some(Info::Present(_)) => self.presents = true,
                 Some(Info::Other) => {}
                 None => self.malformed = true,
             }
@@ -167,7 +243,7 @@ impl Refresh {
 
 fn outcome(result: &LdapResult) -> Outcome {
     match (result.rc, done(&result.ctrls)) {
-        (0, Some(cookie)) => Outcome::Read(cookie),
+        (0, Some((cookie, _))) => Outcome::Read(cookie),
         // busy, unavailable
         (51 | 52, _) => Outcome::Later,
         // Among them e-syncRefreshRequired (4096).
@@ -184,8 +260,8 @@ fn cookie_of(states: &[Vec<u8>]) -> Option<Vec<u8>> {
 #[derive(Debug, PartialEq, Eq)]
 enum Info {
     Deleted(Vec<Anchor>),
-    /// A list of what there is, or its end.
-    Present,
+    /// A part of a list of what there is, or its end.
+    Present(Vec<Anchor>),
     Other,
 }
 
@@ -209,7 +285,7 @@ fn info_value(value: &[u8]) -> Option<Info> {
     let (tag, content, _) = element(value)?;
     match tag {
         0x80 | 0xa1 => Some(Info::Other),
-        0xa2 => Some(Info::Present),
+        0xa2 => Some(Info::Present(Vec::new())),
         0xa3 => {
             let mut deletes = false;
             let mut anchors = None;
@@ -225,7 +301,7 @@ fn info_value(value: &[u8]) -> Option<Info> {
                 }
             }
             let anchors = anchors?;
-            Some(if deletes { Info::Deleted(anchors) } else { Info::Present })
+            Some(if deletes { Info::Deleted(anchors) } else { Info::Present(anchors) })
         }
         _ => None,
     }
@@ -240,12 +316,19 @@ fn state(controls: &[Control]) -> Option<(u8, Anchor)> {
     }
 }
 
-/// The cookie of the Sync Done control (RFC 4533 section 2.4), which may have none. `None`: there was no such control,
-/// hence no synchronisation.
-fn done(controls: &[Control]) -> Option<Option<Vec<u8>>> {
+/// The cookie of the Sync Done control (RFC 4533 section 2.4), which may have none, and whether the server has told what
+/// was deleted (else: what there is). `None`: there was no such control, hence no synchronisation.
+fn done(controls: &[Control]) -> Option<(Option<Vec<u8>>, bool)> {
     let (_, content, _) = element(value(controls, SYNC_DONE)?)?;
-    let cookie = elements(content)?.into_iter().find(|(tag, _)| *tag == 0x04);
-    Some(cookie.map(|(_, bytes)| bytes.to_vec()).filter(|bytes| !bytes.is_empty()))
+    let (mut cookie, mut deletes) = (None, false);
+    for (tag, bytes) in elements(content)? {
+        match tag {
+            0x04 => cookie = Some(bytes.to_vec()).filter(|bytes| !bytes.is_empty()),
+            0x01 => deletes = *bytes.first()? != 0,
+            _ => {}
+        }
+    }
+    Some((cookie, deletes))
 }
 
 fn value<'c>(controls: &'c [Control], oid: &str) -> Option<&'c [u8]> {
@@ -272,11 +355,11 @@ mod tests {
     #[test]
     fn only_sets_of_deletes_are_deletes() {
         let anchors = vec![Anchor::from_u128(0x0101_0101_0101_0101_0101_0101_0101_0101)];
-        assert_eq!(info_value(&set(Some(0xff), &[[1; 16]])), Some(Info::Deleted(anchors)));
-        assert_eq!(info_value(&set(Some(0), &[[1; 16]])), Some(Info::Present));
-        assert_eq!(info_value(&set(None, &[[1; 16]])), Some(Info::Present));
+        assert_eq!(info_value(&set(Some(0xff), &[[1; 16]])), Some(Info::Deleted(anchors.clone())));
+        assert_eq!(info_value(&set(Some(0), &[[1; 16]])), Some(Info::Present(anchors.clone())));
+        assert_eq!(info_value(&set(None, &[[1; 16]])), Some(Info::Present(anchors)));
         // refreshPresent, refreshDelete, newcookie
-        assert_eq!(info_value(&[0xa2, 0]), Some(Info::Present));
+        assert_eq!(info_value(&[0xa2, 0]), Some(Info::Present(vec![])));
         assert_eq!(info_value(&[0xa1, 0]), Some(Info::Other));
         assert_eq!(info_value(&[0x80, 1, b'c']), Some(Info::Other));
         for bad in
@@ -293,8 +376,11 @@ mod tests {
         assert_eq!((state_of, anchor.as_bytes()), (DELETED, &[7; 16]));
         assert_eq!(state(&controls(SYNC_STATE, &[0x30, 3, 0x0a, 1, 3])), None);
         assert_eq!(state(&[]), None);
-        assert_eq!(done(&controls(SYNC_DONE, &[0x30, 6, 4, 1, b'c', 1, 1, 0])), Some(Some(b"c".to_vec())));
-        assert_eq!(done(&controls(SYNC_DONE, &[0x30, 3, 1, 1, 0xff])), Some(None));
+        assert_eq!(
+            done(&controls(SYNC_DONE, &[0x30, 6, 4, 1, b'c', 1, 1, 0])),
+            Some((Some(b"c".to_vec()), false))
+        );
+        assert_eq!(done(&controls(SYNC_DONE, &[0x30, 3, 1, 1, 0xff])), Some((None, true)));
         assert_eq!(done(&controls(SYNC_DONE, &[0x30, 9])), None);
         assert_eq!(done(&[]), None);
     }

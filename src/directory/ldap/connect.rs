@@ -9,7 +9,7 @@ use rustls::ClientConfig;
 use secrecy::ExposeSecret;
 use tracing::debug;
 
-use super::facts::{self, Learned};
+use super::facts;
 use super::guard::{self, Line, Verdict};
 use super::search::LdapReader;
 use super::session::Session;
@@ -77,9 +77,14 @@ impl<'a> Opener<'a> {
             Through::Other(network) => network.now(),
         };
         let learned = facts::learn(&session, self.settings, url, need_domain_name, &now).await?;
-        let Learned { facts, paging, host, vendor, is_ad, change_log } = learned;
-        debug!(server = url, binding = facts.binding, paging, "the directory answers");
-        Ok(Opened { reader: LdapReader::new(session, facts, paging, change_log), host, vendor, is_ad })
+        let (host, vendor, is_ad) = (learned.host.clone(), learned.vendor.clone(), learned.is_ad);
+        debug!(
+            server = url,
+            binding = learned.facts.binding,
+            paging = learned.paging,
+            "the directory answers"
+        );
+        Ok(Opened { reader: LdapReader::new(session, learned), host, vendor, is_ad })
     }
 
     /// Connected and bound.

@@ -14,7 +14,7 @@ use crate::ids::{Anchor, Dn};
 use crate::model::DirectoryKind;
 
 /// LDAP_SERVER_SHOW_DELETED_OID ([MS-ADTS] 3.1.1.3.4.1.14)
-const SHOW_DELETED: &str = "1.2.840.113556.1.4.417";
+pub(super) const SHOW_DELETED: &str = "1.2.840.113556.1.4.417";
 
 /// What a look at all deleted objects shows.
 #[derive(Debug)]

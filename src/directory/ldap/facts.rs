@@ -14,13 +14,13 @@ use crate::directory::error::{DirectoryError, ServerFailure};
 use crate::directory::names::equal;
 use crate::directory::reader::{Facts, Fault, RawEntry, Selection};
 use crate::directory::settings::LdapSettings;
-use crate::ids::Dn;
+use crate::ids::{Anchor, Dn};
 use crate::model::{DirectoryKind, ShortfallKind};
 
 /// Names in one look-up: far below any server's limit on the size of a request or of a filter.
 const BATCH: usize = 200;
 
-const ROOT_DSE: [&str; 11] = [
+const ROOT_DSE: [&str; 13] = [
     "defaultNamingContext",
     "namingContexts",
     "rootDomainNamingContext",
@@ -30,6 +30,8 @@ const ROOT_DSE: [&str; 11] = [
     "dnsHostName",
     "supportedControl",
     "supportedCapabilities",
+    "dsServiceName",
+    "highestCommittedUSN",
     "vendorName",
     "vendorVersion",
 ];
@@ -48,6 +50,8 @@ pub(in crate::directory) struct Learned {
     pub is_ad: bool,
     /// The server offers to tell what has changed (RFC 4533), in a way that is understood here.
     pub change_log: bool,
+    /// Before anything else was asked (Active Directory).
+    pub commits: Option<Commits>,
 }
 
 pub(super) async fn learn(
@@ -135,7 +139,43 @@ pub(super) async fn learn(
     let change_log =
         settings.kind == DirectoryKind::Ldap && !is_ad && !facts.ns_unique_id && offers(SYNC_REQUEST);
     let host = root.text("dnshostname").map(str::to_owned);
-    Ok(Learned { facts, paging, host, vendor, is_ad, change_log })
+    let commits = Commits::of(&root);
+    Ok(Learned { facts, paging, host, vendor, is_ad, change_log, commits })
+}
+
+/// How far the changes of an Active Directory server go.
+#[derive(Clone, Debug)]
+pub(in crate::directory) struct Commits {
+    /// The name of the server's own settings (`dsServiceName`).
+    service: String,
+    /// `highestCommittedUSN`
+    pub usn: u64,
+}
+
+impl Commits {
+    fn of(root: &RawEntry) -> Option<Self> {
+        let usn = root.number("highestcommittedusn").and_then(|usn| u64::try_from(usn).ok())?;
+        Some(Self { service: root.text("dsservicename")?.to_owned(), usn })
+    }
+
+    pub async fn now(session: &Session) -> Option<Self> {
+        let attributes: Selection = ["dsServiceName", "highestCommittedUSN"].map(str::to_owned).into();
+        let (entries, answer) = session.collect(entry_of("", &attributes)).await.ok()?;
+        entries.first().filter(|_| answer.code == 0).and_then(Self::of)
+    }
+
+    /// Which incarnation of its database the server works on (`invocationId`).
+    pub async fn invocation(&self, session: &Session) -> Option<Anchor> {
+        let attributes: Selection = ["invocationId".to_owned()].into();
+        let (entries, answer) = session.collect(entry_of(&self.service, &attributes)).await.ok()?;
+        Anchor::from_object_guid(
+            entries.first().filter(|_| answer.code == 0)?.values("invocationid").first()?,
+        )
+    }
+}
+
+fn entry_of<'a>(dn: &'a str, attributes: &'a Selection) -> Ask<'a> {
+    Ask { base: dn, scope: Scope::Base, filter: "(objectClass=*)", attributes, page: None, controls: &[] }
 }
 
 /// A search of a whole domain ends with references to these; nobody lives there.

@@ -23,6 +23,9 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Line for T {}
 /// Why the relay ended the connection, where it was not the library that did.
 pub(super) type Verdict = Arc<OnceLock<String>>;
 
+/// Bytes of the server's that are taken in at a time, where a message is not longer.
+const READ_AT_ONCE: usize = 64 << 10;
+
 /// ExtendedRequest for StartTLS (RFC 4511 section 4.14.1) with the message number 1.
 const START_TLS: &[u8] = b"\x30\x1d\x02\x01\x01\x77\x18\x80\x161.3.6.1.4.1.1466.20037";
 
@@ -94,6 +97,28 @@ pub(super) async fn relay(server: Box<dyn Line>, library: UnixStream, verdict: V
     }
 }
 
+/// The whole messages that `buffer` begins with and that may pass on, all in one piece: entries are small, and a call
+/// of the system for each of a hundred thousand would cost as much as reading them. With why there will be no more.
+fn examined(answers: &mut Answers, buffer: &mut BytesMut) -> (BytesMut, Result<(), String>) {
+    let mut whole = 0;
+    let verdict = loop {
+        let length = match length(&buffer[whole..]) {
+            Ok(Some(length)) if buffer.len() - whole >= length => length,
+            Ok(_) => break Ok(()),
+            Err(why) => break Err(why),
+        };
+        match answers.examine(&mut buffer[whole..whole + length]) {
+            Ok(Passage::On) => whole += length,
+            Ok(Passage::Left) => {
+                buffer.copy_within(whole + length.., whole);
+                buffer.truncate(buffer.len() - length);
+            }
+            Err(why) => break Err(why),
+        }
+    };
+    (buffer.split_to(whole), verdict)
+}
+
 async fn answers(
     server: &mut (impl AsyncRead + Unpin),
     library: &mut (impl AsyncWrite + Unpin),
@@ -101,16 +126,13 @@ async fn answers(
     let mut answers = Answers::default();
     let mut buffer = BytesMut::new();
     loop {
-        while let Some(whole) = length(&buffer)? {
-            if buffer.len() < whole {
-                break;
-            }
-            let mut message = buffer.split_to(whole);
-            if answers.examine(&mut message)? == Passage::On && library.write_all(&message).await.is_err() {
-                return Ok(());
-            }
+        let (passed, verdict) = examined(&mut answers, &mut buffer);
+        if library.write_all(&passed).await.is_err() {
+            return Ok(());
         }
-        buffer.reserve(16 << 10);
+        verdict?;
+        drop(passed);
+        buffer.reserve(READ_AT_ONCE);
         match server.read_buf(&mut buffer).await {
             Ok(0) => return Ok(()),
             Ok(_) => {}

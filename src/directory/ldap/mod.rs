@@ -10,6 +10,7 @@ mod deleted;
 mod discover;
 mod facts;
 mod guard;
+mod increment;
 mod message;
 mod search;
 mod session;
@@ -19,7 +20,7 @@ mod wire;
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 pub use self::connect::Setback;
 pub(super) use self::connect::{Opened, Opener};
@@ -27,10 +28,13 @@ pub(super) use self::deleted::Sight;
 pub(super) use self::search::LdapReader;
 pub use self::wire::{Ask, Broken, Network, Take, Wire};
 use super::error::{Attempt, BindRefusal, ServerFailure};
+use super::mirror::{self, Mirroring};
 use super::reader::Reader as _;
 use super::settings::{LdapSettings, Servers};
-use super::{Directory, DirectoryError, checked, fates, walk};
-use crate::model::{FateRequest, Fates, NameForm, ReadRequest, ShortfallKind, Snapshot};
+use super::{Directory, DirectoryError, ReadOn, Watch, checked, fates, walk};
+use crate::model::{
+    FateRequest, Fates, Mark, Mirror, MirrorChange, NameForm, Position, ReadRequest, ShortfallKind, Snapshot,
+};
 
 pub struct LdapDirectory {
     settings: LdapSettings,
@@ -71,6 +75,56 @@ impl LdapDirectory {
 #[async_trait]
 impl Directory for LdapDirectory {
     async fn read(&self, request: &ReadRequest) -> Result<Snapshot, DirectoryError> {
+        Ok(self.read_whole(request, false).await?.snapshot)
+    }
+
+    async fn read_on(&self, request: &ReadRequest, mirror: Option<Mirror>) -> Result<ReadOn, DirectoryError> {
+        if let Some(mirror) = mirror {
+            match self.read_changes(request, mirror).await {
+                Ok(read) => return Ok(read),
+                Err(Setback::Final(error)) => return Err(self.note(error)),
+                Err(Setback::Next(why)) => info!(%why, "the changes alone will not do: everything is read"),
+            }
+        }
+        self.read_whole(request, true).await
+    }
+
+    fn fits(&self, request: &ReadRequest, mark: &Mark) -> bool {
+        self.digest(request).is_some_and(|digest| digest == mark.digest)
+    }
+
+    async fn watch(&self, mark: &Mark) -> Result<Box<dyn Watch>, DirectoryError> {
+        self.not_refused_before()?;
+        let opener = self.opener()?;
+        let reader = only(&opener, &mark.server).await.map_err(|e| self.note(e))?;
+        Ok(Box::new(Watcher { reader, position: mark.position.clone() }))
+    }
+
+    async fn fates(&self, request: &FateRequest) -> Result<Fates, DirectoryError> {
+        self.not_refused_before()?;
+        let opener = self.opener()?;
+        let mut reader = only(&opener, &request.server).await.map_err(|e| self.note(e))?;
+        // First the log, then the look: what is deleted in between is reported the next time, and not lost.
+        let changes = reader.changes(request.cookie.as_ref()).await;
+        let mut before = 0;
+        if reader.is_lost() {
+            info!(server = request.server, "the change log cost the connection; going on without it");
+            before = reader.traffic().requests;
+            reader = only(&opener, &request.server).await.map_err(|e| self.note(e))?;
+        }
+        let fates = Box::pin(fates::fates(&reader, request, changes.reported)).await;
+        reader.close().await;
+        Ok(Fates { cookie: changes.cookie, requests: fates.requests + before, ..fates })
+    }
+}
+
+impl LdapDirectory {
+    fn digest(&self, request: &ReadRequest) -> Option<String> {
+        mirror::digest(self.settings.kind, &self.settings.base_dn, &request.wanted)
+    }
+
+    /// `keep`: so that the next read can start from it.
+    async fn read_whole(&self, request: &ReadRequest, keep: bool) -> Result<ReadOn, DirectoryError> {
         checked(request)?;
         self.not_refused_before()?;
         let opener = self.opener()?;
@@ -89,7 +143,7 @@ impl Directory for LdapDirectory {
                 }
                 Err(Setback::Final(error)) => return Err(self.note(error)),
             };
-            let snapshot = Box::pin(walk::read(&reader, request)).await;
+            let read = Box::pin(whole(&reader, request, self.digest(request).filter(|_| keep))).await;
             // One snapshot comes from one server: once it has shown anything, another one would be a second opinion.
             if let Some(fault) = reader.lost_before_anything_came() {
                 warn!(server = url, fault.detail, "the server was lost before it showed anything");
@@ -97,26 +151,65 @@ impl Directory for LdapDirectory {
                 continue;
             }
             reader.close().await;
-            return Ok(snapshot);
+            return Ok(read);
         }
         Err(DirectoryError::NoServer(attempts))
     }
 
-    async fn fates(&self, request: &FateRequest) -> Result<Fates, DirectoryError> {
-        self.not_refused_before()?;
-        let opener = self.opener()?;
-        let mut reader = only(&opener, &request.server).await.map_err(|e| self.note(e))?;
-        // First the log, then the look: what is deleted in between is reported the next time, and not lost.
-        let changes = reader.changes(request.cookie.as_ref()).await;
-        let mut before = 0;
-        if reader.is_lost() {
-            info!(server = request.server, "the change log cost the connection; going on without it");
-            before = reader.traffic().requests;
-            reader = only(&opener, &request.server).await.map_err(|e| self.note(e))?;
+    /// [`Setback::Next`]: why everything has to be read instead.
+    async fn read_changes(&self, request: &ReadRequest, mirror: Mirror) -> Result<ReadOn, Setback> {
+        checked(request).map_err(Setback::Final)?;
+        self.not_refused_before().map_err(Setback::Final)?;
+        let opener = self.opener().map_err(Setback::Final)?;
+        let url = mirror.mark.server.clone();
+        let Opened { reader, .. } = opener.open(&url, names_a_domain(request)).await?;
+        let doubt = |detail| Setback::Next(ServerFailure::Lost { stage: "asking for changes", detail });
+        let attributes = walk::of_all(self.settings.kind, &request.wanted.attributes);
+        let mark = mirror.mark.clone();
+        let asked = mirror::telling(&attributes);
+        let (feed, position) = reader.feed(&mark.position, &asked).await.map_err(doubt)?;
+        let (mirroring, changed) = Mirroring::after(&reader, mirror, feed, &asked).await.map_err(doubt)?;
+        let snapshot = Box::pin(walk::read(&mirroring, request)).await;
+        if let Some(fault) = reader.lost_before_anything_came() {
+            return Err(doubt(fault.detail));
         }
-        let fates = Box::pin(fates::fates(&reader, request, changes.reported)).await;
+        let mark = Mark { position, reads: mark.reads.saturating_add(1), ..mark };
+        let mirror = mirroring.finish_part(mark).unwrap_or(MirrorChange::Drop);
         reader.close().await;
-        Ok(Fates { cookie: changes.cookie, requests: fates.requests + before, ..fates })
+        debug!(server = url, changed, "read by changes");
+        Ok(ReadOn { snapshot, by_changes: Some(changed), mirror })
+    }
+}
+
+/// Everything from this server; with a digest, it is kept under that.
+async fn whole(reader: &LdapReader, request: &ReadRequest, digest: Option<String>) -> ReadOn {
+    let position = match &digest {
+        // Before anything is read: what changes meanwhile is asked for again.
+        Some(_) => reader.position().await,
+        None => None,
+    };
+    let Some((digest, position)) = digest.zip(position) else {
+        let snapshot = walk::read(reader, request).await;
+        return ReadOn { snapshot, by_changes: None, mirror: MirrorChange::Drop };
+    };
+    let mirroring = Mirroring::anew(reader);
+    let snapshot = walk::read(&mirroring, request).await;
+    let kept = mirroring.finish(digest, position, &snapshot, request.now);
+    ReadOn { snapshot, by_changes: None, mirror: kept.unwrap_or(MirrorChange::Drop) }
+}
+
+/// Looks out for changes over a connection of its own.
+struct Watcher {
+    reader: LdapReader,
+    position: Position,
+}
+
+#[async_trait]
+impl Watch for Watcher {
+    async fn look(&mut self) -> Result<bool, String> {
+        let (changed, position) = self.reader.has_changed(&self.position).await?;
+        self.position = position;
+        Ok(changed)
     }
 }
 

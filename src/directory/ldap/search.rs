@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use ldap3::Scope;
 use tokio::sync::Mutex;
 
+use super::facts::{Commits, Learned};
 use super::session::{Answer, Session};
 use super::wire::Ask;
 use crate::directory::names;
@@ -30,6 +31,8 @@ pub(in crate::directory) struct LdapReader {
     pages: bool,
     /// The server offers a change log (RFC 4533).
     pub(super) change_log: bool,
+    /// How far the server's changes went when the connection was made.
+    pub(super) commits: Option<Commits>,
     /// Entries that came while connecting do not count as read.
     before: u64,
     /// slapd keeps one paged search for each connection: a second one would end the first.
@@ -37,9 +40,10 @@ pub(in crate::directory) struct LdapReader {
 }
 
 impl LdapReader {
-    pub(super) fn new(session: Session, facts: Facts, pages: bool, change_log: bool) -> Self {
+    pub(super) fn new(session: Session, learned: Learned) -> Self {
         let before = session.traffic().received;
-        Self { session, facts, pages, change_log, before, turn: Mutex::new(()) }
+        let Learned { facts, paging: pages, change_log, commits, .. } = learned;
+        Self { session, facts, pages, change_log, commits, before, turn: Mutex::new(()) }
     }
 
     /// Nothing can be asked on this connection any more.

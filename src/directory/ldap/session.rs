@@ -196,7 +196,7 @@ impl Session {
 
     /// Values stay bytes: the library's own conversion sorts them by whether they happen to be UTF-8, which about one
     /// in ten thousand GUIDs is.
-    fn entry(&self, item: ResultEntry) -> Option<RawEntry> {
+    pub fn entry(&self, item: ResultEntry) -> Option<RawEntry> {
         let mut parts = item.0.expect_constructed()?.into_iter();
         let dn = String::from_utf8(parts.next()?.expect_primitive()?).ok()?;
         let list = parts.next()?.expect_constructed()?;

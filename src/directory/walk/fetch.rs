@@ -12,10 +12,9 @@ use super::table::NameId;
 use super::{Ranged, Slot, Verdict, Walk};
 use crate::directory::entry;
 use crate::directory::filter::wrapped;
-use crate::directory::range;
-use crate::directory::reader::{Ending, Fault, Query, RawEntry, Reader};
+use crate::directory::reader::{Ending, Fault, Query, RawEntry, rest_of};
 use crate::ids::{Dn, Sid};
-use crate::model::{Completeness, DirectoryKind, ShortfallKind, Unreadable};
+use crate::model::{Completeness, DirectoryKind, Unreadable};
 
 /// Look-ups and ranges that are under way at the same time.
 const IN_FLIGHT: usize = 4;
@@ -140,7 +139,7 @@ impl Walk<'_> {
     async fn sweep(&mut self, what: &'static str, filter: &str, most_pages: u64, mut spare: u64) {
         let reader = self.reader;
         let attributes = if what == "people" { self.asked.people.clone() } else { self.asked.all.clone() };
-        let query = Query { filter, attributes: &attributes, pages: Some(most_pages) };
+        let query = Query { filter, attributes: &attributes, pages: Some(most_pages), verdicts: None };
         let before = reader.traffic();
         let ending = reader
             .search(&query, &mut |entry| {
@@ -184,7 +183,7 @@ impl Walk<'_> {
         for chunk in rids.chunks(PRIMARY_AT_ONCE) {
             let ids: String = chunk.iter().map(|rid| format!("(primaryGroupID={rid})")).collect();
             let filter = format!("(&(objectClass=user)(!(objectClass=computer))(|{ids}))");
-            let query = Query { filter: &filter, attributes: &attributes, pages: None };
+            let query = Query { filter: &filter, attributes: &attributes, pages: None, verdicts: None };
             let ending = reader.search(&query, &mut |entry| self.admit_primary(entry, &by_rid)).await;
             let Some(fault) = ending.fault else { continue };
             for (_, at) in chunk.iter().filter_map(|rid| by_rid.get(rid)).flatten() {
@@ -231,7 +230,8 @@ impl Walk<'_> {
             .collect();
         let mut parts = stream::iter(jobs)
             .map(|(job, dn)| async move {
-                let (values, fault) = read_on(reader, &job, &dn).await;
+                let (values, fault) =
+                    rest_of(reader, (job.owner.anchor, &dn), &job.attribute, job.progress).await;
                 (job, values, fault)
             })
             .buffered(IN_FLIGHT);
@@ -287,7 +287,8 @@ impl Walk<'_> {
         }
         if undecided.len() > reader.facts().page * SWEEP_FROM_PAGES {
             let sweep = format!("(&{}{filter})", people_filter(self.kind));
-            let query = Query { filter: &sweep, attributes: &attributes, pages: None };
+            let query =
+                Query { filter: &sweep, attributes: &attributes, pages: None, verdicts: Some(&filter) };
             let ending = reader.search(&query, &mut |entry| self.matched(&entry, &by_name)).await;
             self.undecided(undecided.into_iter(), ending.fault);
             return;
@@ -356,39 +357,6 @@ fn batches(walk: &Walk<'_>, names: &[NameId]) -> Vec<(Vec<NameId>, Vec<Dn>)> {
         .chunks(walk.reader.facts().batch.max(1))
         .map(|ids| (ids.to_vec(), ids.iter().map(|id| walk.names.dn(*id).clone()).collect()))
         .collect()
-}
-
-async fn read_on(reader: &dyn Reader, job: &Ranged, dn: &Dn) -> (Vec<Vec<u8>>, Option<Fault>) {
-    let mut progress = job.progress;
-    let mut all = Vec::new();
-    loop {
-        let answer = reader.range(job.owner.anchor, dn, &job.attribute, progress.next()).await;
-        let entry = match answer {
-            Ok(entry) => entry,
-            Err(fault) => return (all, Some(fault)),
-        };
-        let part = entry.attributes.into_iter().find_map(|(name, values)| {
-            let (base, span) = range::split(&name)?;
-            (base == &*job.attribute).then_some((span, values))
-        });
-        let Some((span, values)) = part else {
-            let detail = format!(
-                "{} ended at value {} without saying that it was the last",
-                job.attribute,
-                progress.next()
-            );
-            return (all, Some(Fault::new(ShortfallKind::Range, detail)));
-        };
-        match span.and_then(|span| progress.take(span, values.len())) {
-            Ok(last) => {
-                all.extend(values);
-                if last {
-                    return (all, None);
-                }
-            }
-            Err(why) => return (all, Some(Fault::new(ShortfallKind::Range, why))),
-        }
-    }
 }
 
 fn append(

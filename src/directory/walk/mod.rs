@@ -138,18 +138,27 @@ struct Ranged {
     progress: Progress,
 }
 
+fn of_people(kind: DirectoryKind, wanted: &BTreeSet<String>) -> BTreeSet<String> {
+    entry::always(kind).iter().map(|a| (*a).to_owned()).chain(wanted.iter().cloned()).collect()
+}
+
+/// The attributes that are asked for of an entry that may be anything.
+pub(super) fn of_all(kind: DirectoryKind, wanted: &BTreeSet<String>) -> BTreeSet<String> {
+    let mut all = of_people(kind, wanted);
+    all.insert("member".to_owned());
+    if kind == DirectoryKind::Ldap {
+        all.insert("uniquemember".to_owned());
+    }
+    all
+}
+
 impl<'r> Walk<'r> {
     fn new(reader: &'r dyn Reader, request: &'r ReadRequest) -> Self {
         let facts = reader.facts();
         let kind = facts.kind;
         let wanted = &request.wanted.attributes;
-        let people: BTreeSet<String> =
-            entry::always(kind).iter().map(|a| (*a).to_owned()).chain(wanted.iter().cloned()).collect();
-        let mut all = people.clone();
-        all.insert("member".to_owned());
-        if kind == DirectoryKind::Ldap {
-            all.insert("uniquemember".to_owned());
-        }
+        let people = of_people(kind, wanted);
+        let all = of_all(kind, wanted);
         let anchor = match kind {
             DirectoryKind::ActiveDirectory => "objectguid",
             DirectoryKind::Ldap if facts.ns_unique_id => "nsuniqueid",

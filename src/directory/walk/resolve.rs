@@ -141,7 +141,7 @@ impl<'r> Walk<'r> {
     ) -> (Vec<usize>, Ending) {
         let reader = self.reader;
         let attributes = self.asked.all.clone();
-        let query = Query { filter, attributes: &attributes, pages: None };
+        let query = Query { filter, attributes: &attributes, pages: None, verdicts: None };
         let (facts, kind) = (reader.facts(), self.kind);
         let mut hits = Vec::new();
         let ending = reader

@@ -2,6 +2,7 @@
 //! people take little room.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::ids::{Dn, DnError};
 
@@ -11,8 +12,8 @@ pub(super) struct NameId(pub u32);
 #[derive(Default)]
 pub(super) struct Names {
     /// As written: a server nearly always writes a name in one way, which saves parsing it again.
-    by_text: HashMap<Box<str>, NameId>,
-    by_key: HashMap<Box<str>, NameId>,
+    by_text: HashMap<Arc<str>, NameId>,
+    by_key: HashMap<Arc<str>, NameId>,
     list: Vec<Dn>,
 }
 
@@ -22,16 +23,17 @@ impl Names {
             return Ok(*id);
         }
         let dn = Dn::parse(text)?;
+        let text = dn.shared_text();
         let id = match self.by_key.get(dn.key()) {
             Some(id) => *id,
             None => {
                 let id = NameId(u32::try_from(self.list.len()).unwrap_or(u32::MAX));
-                self.by_key.insert(dn.key().into(), id);
+                self.by_key.insert(dn.shared_key(), id);
                 self.list.push(dn);
                 id
             }
         };
-        self.by_text.insert(text.into(), id);
+        self.by_text.insert(text, id);
         Ok(id)
     }
 

@@ -9,7 +9,7 @@ fn user(no: u32, created: i64, name: &str, email: Option<&str>) -> (LinkNo, Desi
     attributes.extend(email.map(|email| (UserAttribute::Email, email.to_owned())));
     let created = (created >= 0).then(|| Timestamp::from_second(created).unwrap());
     let (anchor, dn) = (Anchor::from_u128(no.into()), Dn::parse(&format!("cn=u{no},dc=x")).unwrap());
-    (LinkNo(no), DesiredUser { anchor, dn, sid: None, created, attributes })
+    (LinkNo(no), DesiredUser { anchor, dn, sid: None, created, attributes: attributes.into() })
 }
 
 fn group(no: u32, created: i64, name: &str) -> (LinkNo, DesiredGroup) {

@@ -107,6 +107,16 @@ impl Book {
             .collect()
     }
 
+    /// As after a crash: what became of these is not known.
+    pub fn forget_outcomes(&self, action: &str) {
+        let mut inner = self.0.lock().unwrap();
+        inner
+            .entries
+            .iter_mut()
+            .filter(|(intent, _)| intent.action == action)
+            .for_each(|(_, result)| *result = None);
+    }
+
     /// Every outcome, by `action`.
     pub fn outcomes(&self) -> Vec<(String, Option<StepResult>)> {
         self.0.lock().unwrap().entries.iter().map(|(i, r)| (i.action.clone(), r.clone())).collect()

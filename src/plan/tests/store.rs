@@ -321,6 +321,10 @@ impl Store {
         std::mem::take(&mut self.inner.lock().unwrap().calls)
     }
 
+    pub fn forget_most_under_way(&self) {
+        self.inner.lock().unwrap().most_under_way = 0;
+    }
+
     pub fn most_under_way(&self) -> usize {
         self.inner.lock().unwrap().most_under_way
     }

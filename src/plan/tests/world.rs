@@ -14,8 +14,8 @@ use crate::ids::{Anchor, Dn, IdentityStoreId, LinkNo, TargetId};
 use crate::mapping::Mapping;
 use crate::model::{
     AccountState, Attributes, Code, Completeness, DirectoryGroup, DirectoryKind, DirectoryUser, EntryOutcome,
-    EntryRead, Fate, Finding, GroupIx, Kind, Known, Link, MemberRead, ObjectRef, ScopeEntry, Shortfall,
-    ShortfallKind, Snapshot, SourceInfo, Unreadable, UnreadableMember, UserAttribute, UserIx,
+    EntryRead, Fate, Finding, GroupIx, Kind, Known, Link, MemberRead, ObjectRef, Progress, ScopeEntry,
+    Shortfall, ShortfallKind, Snapshot, SourceInfo, Unreadable, UnreadableMember, UserAttribute, UserIx,
 };
 use crate::plan::{
     Action, ApprovedPlan, Colors, Distrust, Elapsed, Given, Inputs, Policy, Sort, Sweep, desire, guard, plan,
@@ -489,10 +489,10 @@ impl World {
 
     /// `None` where the store crashed the run.
     pub fn run_until(&self, stop: &tokio::sync::watch::Receiver<bool>, time: Duration) -> Option<Ran> {
-        self.run_all(stop, time, &|_, _| {})
+        self.run_all(stop, time, &|_| {})
     }
 
-    pub fn run_with_progress(&self, progress: &(dyn Fn(u64, u64) + Sync)) {
+    pub fn run_with_progress(&self, progress: &(dyn Fn(&Progress) + Sync)) {
         let (_keep, stop) = tokio::sync::watch::channel(false);
         self.run_all(&stop, Duration::from_secs(60), progress).unwrap();
     }
@@ -507,7 +507,7 @@ impl World {
         &self,
         stop: &tokio::sync::watch::Receiver<bool>,
         time: Duration,
-        progress: &(dyn Fn(u64, u64) + Sync),
+        progress: &(dyn Fn(&Progress) + Sync),
     ) -> Option<Ran> {
         let pending = self.book.pending();
         let mut links = Links::new(self.book.known().links);

@@ -22,6 +22,7 @@ pub struct OfCycles {
     steps: IntCounterVec,
     requests: IntCounter,
     throttled: IntCounter,
+    slowed: IntCounter,
     allowed: Gauge,
     used: Gauge,
 }
@@ -67,6 +68,11 @@ impl OfCycles {
                 "idcsync_target_throttled_total",
                 "Answers of the target that said: too fast.",
             )?,
+            slowed: counter(
+                r,
+                "idcsync_target_rate_lowered_total",
+                "How often requests were spaced out further, since the target had said: too fast.",
+            )?,
             allowed: gauge(
                 r,
                 "idcsync_rate_limit_requests_per_second",
@@ -109,6 +115,7 @@ impl OfCycles {
         }
         self.requests.inc_by(stats.usage.requests);
         self.throttled.inc_by(stats.usage.throttled);
+        self.slowed.inc_by(stats.usage.slowed);
         self.allowed.set(allowed_per_second.into());
         let possible = stats.times.apply.as_secs_f64() * f64::from(allowed_per_second);
         #[expect(clippy::cast_precision_loss, reason = "a share")]

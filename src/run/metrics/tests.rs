@@ -48,8 +48,8 @@ fn stats(word: CycleWord) -> CycleStats {
         },
         done: BTreeMap::from([(Sort::AddMember, 7), (Sort::CreateUser, 2)]),
         failed: BTreeMap::from([(Sort::AddMember, 1)]),
-        usage: Usage { requests: 120, writes: 60, throttled: 3, retried: 4 },
-        usage_of_apply: Usage { requests: 100, writes: 60, throttled: 3, retried: 4 },
+        usage: Usage { requests: 120, writes: 60, throttled: 3, retried: 4, slowed: 2 },
+        usage_of_apply: Usage { requests: 100, writes: 60, throttled: 3, retried: 4, slowed: 2 },
     }
 }
 
@@ -78,6 +78,7 @@ fn cycles_are_counted() {
     assert_eq!(value("idcsync_steps_total{kind=\"add-member\",outcome=\"failed\"}"), 2.0);
     assert_eq!(value("idcsync_target_requests_total"), 240.0);
     assert_eq!(value("idcsync_target_throttled_total"), 6.0);
+    assert_eq!(value("idcsync_target_rate_lowered_total"), 4.0);
     assert_eq!(value("idcsync_cycle_phase_seconds_sum{phase=\"read\"}"), 3.0);
     assert_eq!(value("idcsync_last_cycle_seconds{phase=\"read\"}"), 1.5);
     assert_eq!(value("idcsync_rate_limit_requests_per_second"), 20.0);

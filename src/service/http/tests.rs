@@ -291,7 +291,7 @@ async fn a_sync_is_asked_of_the_worker() {
     assert_eq!(service.asked(), Some(Ask::SyncNow));
     let since = "2026-03-01T00:00:00Z".parse().unwrap();
     service.board.change(|view| {
-        view.running = Some(Running { since, phase: "applying", done: 1, total: 9 });
+        view.running = Some(Running { since, phase: "applying", done: 1, total: 9, seconds_left: Some(4) });
     });
     assert_eq!(service.post("/api/sync", "").await.json()["running"]["phase"], "applying");
     // The channel of this test takes two.

@@ -81,7 +81,7 @@ async fn what_the_service_asks_for_is_waited_for_by_everyone() {
     first.unwrap();
     assert!(begun.elapsed() >= asked);
     assert!(second.unwrap() - begun >= asked, "the other caller was not held back");
-    assert_eq!(pacer.usage(), Usage { requests: 3, writes: 0, throttled: 1, retried: 1 });
+    assert_eq!(pacer.usage(), Usage { requests: 3, writes: 0, throttled: 1, retried: 1, slowed: 1 });
 }
 
 #[tokio::test]

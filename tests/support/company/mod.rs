@@ -10,12 +10,15 @@
 //! - a group with most people as direct members, one whose members have it as their primary group;
 //! - distribution lists, empty groups; computers, contacts and a managed service account among the members.
 
+pub mod chance;
 mod ldif;
 mod names;
 
+use chance::Chance;
 pub use ldif::Flavour;
 
-/// A container: read through, not written itself. It holds every second tree of teams, and the special groups.
+/// A container: read through, not written itself. It holds every second tree of teams (or each), and the special
+/// groups.
 pub const CONTAINER: &str = "AWS-All";
 pub const ADMINS: &str = "AWS-Admins";
 /// Its members have it as their primary group (as plain members in the OpenLDAP flavour).
@@ -48,6 +51,8 @@ pub struct Company {
     pub memberships: usize,
     /// Direct members of [`EVERYONE`]: by default four of five people, 20,000 at most.
     pub large_group: usize,
+    /// The container holds every tree of teams, so that all of the company is in scope.
+    pub every_tree: bool,
 }
 
 /// An entry of the scope, as a config would name it.
@@ -129,6 +134,7 @@ impl Company {
             groups: groups.max(SPECIAL.len() + 4),
             memberships: people * 5,
             large_group: (people * 4 / 5).min(20_000),
+            every_tree: false,
         }
     }
 
@@ -155,47 +161,47 @@ impl Company {
     }
 
     pub fn person(&self, index: usize) -> Person {
-        let mut dice = self.dice(1, index);
-        let first = dice.pick(names::FIRST);
-        let last = dice.pick(names::LAST);
+        let mut chance = self.chance(1, index);
+        let first = chance.one_of(names::FIRST);
+        let last = chance.one_of(names::LAST);
         let (first_plain, last_plain) = (names::plain(first), names::plain(last));
         let initial = first_plain.get(..1).unwrap_or("x");
         let account = format!("{initial}{}{index}", last_plain.get(..10).unwrap_or(&last_plain));
         let address = format!("{first_plain}.{last_plain}{index}");
-        let common_name = if dice.one_in(4) {
+        let common_name = if chance.one_in(4) {
             format!("{last}, {first} {index}")
         } else {
             format!("{first} {last} {index}")
         };
-        let shouts = dice.one_in(31);
+        let shouts = chance.one_in(31);
         let principal = if shouts { address.to_uppercase() } else { address.clone() };
         Person {
             index,
             account,
             common_name,
-            given_name: (!dice.one_in(53)).then(|| first.to_owned()),
-            surname: (!dice.one_in(41)).then(|| last.to_owned()),
-            display_name: (!dice.one_in(47)).then(|| format!("{first} {last}")),
-            principal_name: (!dice.one_in(13)).then(|| format!("{principal}@{}", self.domain)),
-            mail: (!dice.one_in(17)).then(|| format!("{address}@mail.{}", self.domain)),
-            title: dice.pick(names::TITLES),
-            department: dice.pick(names::DEPARTMENTS),
-            disabled: dice.one_in(29),
-            expired: dice.one_in(97),
-            contractor: dice.one_in(37),
-            unit: dice.pick(names::UNITS),
+            given_name: (!chance.one_in(53)).then(|| first.to_owned()),
+            surname: (!chance.one_in(41)).then(|| last.to_owned()),
+            display_name: (!chance.one_in(47)).then(|| format!("{first} {last}")),
+            principal_name: (!chance.one_in(13)).then(|| format!("{principal}@{}", self.domain)),
+            mail: (!chance.one_in(17)).then(|| format!("{address}@mail.{}", self.domain)),
+            title: chance.one_of(names::TITLES),
+            department: chance.one_of(names::DEPARTMENTS),
+            disabled: chance.one_in(29),
+            expired: chance.one_in(97),
+            contractor: chance.one_in(37),
+            unit: chance.one_of(names::UNITS),
             // Some identifiers are valid UTF-8 by chance, and must be read as bytes all the same.
-            guid: dice.guid(index % 100 == 7),
+            guid: guid(&mut chance, index % 100 == 7),
         }
     }
 
     pub fn group(&self, index: usize) -> Group {
-        let mut dice = self.dice(2, index);
-        let guid = dice.guid(index % 100 == 7);
+        let mut chance = self.chance(2, index);
+        let guid = guid(&mut chance, index % 100 == 7);
         let Some(name) = SPECIAL.get(index) else {
-            let (prefix, account) = dice.pick(names::TEAMS);
+            let (prefix, account) = chance.one_of(names::TEAMS);
             // A team with teams in it may be anything but global; one without, anything but domain local.
-            let kind = match dice.below(24) {
+            let kind = match chance.below(24) {
                 0 => GroupKind::Distribution,
                 1..=5 if self.children(index).next().is_none() => GroupKind::Global,
                 6 if index.is_multiple_of(2) => GroupKind::DomainLocal,
@@ -234,7 +240,7 @@ impl Company {
                 [EVERYONE, RING[0], MIRROR, NEWSLETTER, EMPTY]
                     .map(group)
                     .into_iter()
-                    .chain(self.level(0).step_by(2).map(Member::Group))
+                    .chain(self.level(0).step_by(if self.every_tree { 1 } else { 2 }).map(Member::Group))
                     .chain(some(1)),
             ),
             ADMINS => Box::new(some(3).chain([Member::Group(self.level(3).start)])),
@@ -290,10 +296,10 @@ impl Company {
 
     fn team_members(&self, index: usize) -> impl Iterator<Item = Member> + '_ {
         let average = (self.memberships / self.teams().max(1)).max(1);
-        let mut dice = self.dice(3, index);
-        let count = average / 2 + dice.below(average + 1);
-        let computer = dice.one_in(5).then(|| Member::Computer(dice.below(self.computers())));
-        let contact = dice.one_in(5).then(|| Member::Contact(dice.below(self.contacts())));
+        let mut chance = self.chance(3, index);
+        let count = average / 2 + chance.below(average + 1);
+        let computer = chance.one_in(5).then(|| Member::Computer(chance.below(self.computers())));
+        let contact = chance.one_in(5).then(|| Member::Contact(chance.below(self.contacts())));
         self.some_people(index, count.max(1))
             .map(Member::Person)
             .chain(self.children(index).map(Member::Group))
@@ -304,9 +310,9 @@ impl Company {
     /// `count` different people, the same ones every time.
     fn some_people(&self, group: usize, count: usize) -> impl Iterator<Item = usize> {
         let people = self.people.max(1);
-        let mut dice = self.dice(4, group);
-        let start = dice.below(people);
-        let mut step = dice.below(people).max(1);
+        let mut chance = self.chance(4, group);
+        let start = chance.below(people);
+        let mut step = chance.below(people).max(1);
         // A step without a common divisor visits everybody before it comes back to the first.
         while gcd(step, people) != 1 {
             step += 1;
@@ -314,49 +320,22 @@ impl Company {
         (0..count.min(self.people)).map(move |nth| (start + nth * step) % people)
     }
 
-    fn dice(&self, kind: u64, index: usize) -> Dice {
-        let mut dice = Dice(self.seed ^ kind << 56);
-        let mixed = dice.next() ^ u64::try_from(index).unwrap_or(u64::MAX);
-        Dice(mixed)
+    fn chance(&self, kind: u64, index: usize) -> Chance {
+        let mixed = Chance::of(self.seed ^ kind << 56).bits() ^ u64::try_from(index).unwrap_or(u64::MAX);
+        Chance::of(mixed)
     }
 }
 
-/// splitmix64.
-struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        let limit = u64::try_from(limit.max(1)).unwrap_or(u64::MAX);
-        usize::try_from(self.next() % limit).unwrap_or(0)
-    }
-
-    fn one_in(&mut self, count: usize) -> bool {
-        self.below(count) == 0
-    }
-
-    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        from[self.below(from.len())]
-    }
-
-    fn guid(&mut self, printable: bool) -> [u8; 16] {
-        let mut bytes = [0; 16];
-        bytes[..8].copy_from_slice(&self.next().to_be_bytes());
-        bytes[8..].copy_from_slice(&self.next().to_be_bytes());
-        if printable {
-            for byte in &mut bytes {
-                *byte = *byte & 0x1f | 0x40;
-            }
+fn guid(chance: &mut Chance, printable: bool) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&chance.bits().to_be_bytes());
+    bytes[8..].copy_from_slice(&chance.bits().to_be_bytes());
+    if printable {
+        for byte in &mut bytes {
+            *byte = *byte & 0x1f | 0x40;
         }
-        bytes
     }
+    bytes
 }
 
 fn gcd(a: usize, b: usize) -> usize {

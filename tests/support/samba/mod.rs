@@ -3,6 +3,8 @@
 //! A domain is provisioned once and a company loaded into it once; both are kept as templates, and every test gets a
 //! copy. Needs to be root: the ports of a domain controller cannot be chosen.
 
+pub mod content;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::net::Ipv4Addr;

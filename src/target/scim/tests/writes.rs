@@ -12,7 +12,7 @@ async fn throttling_is_waited_out_for_as_long_as_was_asked() {
     let begun = Instant::now();
     assert_eq!(rig.target.create_user(&anna()).await.unwrap(), id("u1"));
     assert!(begun.elapsed() >= Duration::from_secs(1));
-    assert_eq!(rig.target.usage(), Usage { requests: 2, writes: 2, throttled: 1, retried: 1 });
+    assert_eq!(rig.target.usage(), Usage { requests: 2, writes: 2, throttled: 1, retried: 1, slowed: 1 });
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
 //! Chance that one number determines.
+#![allow(dead_code, reason = "each test crate uses its own part")]
 
 /// SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators").
 #[derive(Clone, Debug)]
@@ -9,7 +10,7 @@ impl Chance {
         Self(seed)
     }
 
-    fn next(&mut self) -> u64 {
+    pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -19,7 +20,8 @@ impl Chance {
 
     /// From 0 to `end - 1`.
     pub fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % end.max(1) as u64).unwrap()
+        let end = u64::try_from(end.max(1)).unwrap_or(u64::MAX);
+        usize::try_from(self.bits() % end).unwrap_or(0)
     }
 
     pub fn between(&mut self, low: usize, high: usize) -> usize {
@@ -31,11 +33,16 @@ impl Chance {
     }
 
     pub fn pick<T: Clone>(&mut self, among: &[T]) -> Option<T> {
-        if among.is_empty() { None } else { Some(among[self.below(among.len())].clone()) }
+        if among.is_empty() { None } else { Some(self.one_of(among)) }
+    }
+
+    /// Of a list that has something in it.
+    pub fn one_of<T: Clone>(&mut self, among: &[T]) -> T {
+        among[self.below(among.len())].clone()
     }
 
     /// Another one, which goes its own way from here.
     pub fn fork(&mut self) -> Self {
-        Self(self.next())
+        Self(self.bits())
     }
 }

@@ -1,0 +1,158 @@
+//! What has changed on a server since a known position: by `uSNChanged` on Active Directory, by content
+//! synchronisation (RFC 4533) on servers that offer it. Others have no log that tells deletions, and are read as a whole.
+
+use ldap3::controls::RawControl;
+
+use super::changes::Log;
+use super::deleted::{SHOW_DELETED, Sight};
+use super::facts::Commits;
+use super::search::LdapReader;
+use super::wire::Ask;
+use crate::directory::entry;
+use crate::directory::mirror::Feed;
+use crate::directory::reader::{RawEntry, Selection};
+use crate::model::{DirectoryKind, Position};
+
+/// People, groups, and whatever others may lie below: not computers, which change all the time.
+const USN_CLASSES: &str = "(!(objectClass=computer))(|(objectClass=user)(objectClass=group)(objectClass=contact)\
+    (objectClass=organizationalUnit)(objectClass=container)(objectClass=builtinDomain)(objectClass=domainDNS)\
+    (objectClass=organization)(objectClass=locality)(objectClass=country)(objectClass=lostAndFound))";
+
+const SILENT: &str = "the server does not say how far its changes go";
+
+fn usn_filter(after: u64) -> String {
+    format!("(&(uSNChanged>={}){USN_CLASSES})", after.saturating_add(1))
+}
+
+impl LdapReader {
+    /// Where the server's log ends now, or ended when the connection was made. `None`: it has none that would do.
+    pub(super) async fn position(&self) -> Option<Position> {
+        match self.facts.kind {
+            // Whoever is not shown what was deleted would keep it for good.
+            DirectoryKind::ActiveDirectory => {
+                let commits = self.commits.as_ref()?;
+                let shown = matches!(self.sight_of_deleted().await, Some(Sight::Objects | Sight::Container));
+                let invocation = commits.invocation(&self.session).await.filter(|_| shown)?;
+                Some(Position::Usn { invocation, usn: commits.usn })
+            }
+            DirectoryKind::Ldap if self.change_log => {
+                Some(Position::Sync { cookie: self.first_cookie().await?.bytes })
+            }
+            DirectoryKind::Ldap => None,
+        }
+    }
+
+    /// What has changed since `from`, and where the log ends now. `Err`: why that cannot be told.
+    pub(super) async fn feed(
+        &self,
+        from: &Position,
+        attributes: &Selection,
+    ) -> Result<(Feed, Position), String> {
+        match from {
+            Position::Usn { invocation, usn } => {
+                let commits = self.commits.as_ref().ok_or(SILENT)?;
+                if commits.invocation(&self.session).await != Some(*invocation) {
+                    return Err("it is another server, or a restored one".to_owned());
+                }
+                if commits.usn < *usn {
+                    return Err("the server has fewer changes than before: it was restored".to_owned());
+                }
+                let feed = if commits.usn == *usn {
+                    Feed::default()
+                } else {
+                    self.changed_usns(*usn, attributes, None).await?
+                };
+                Ok((feed, Position::Usn { invocation: *invocation, usn: commits.usn }))
+            }
+            Position::Sync { cookie } => self.synchronised(cookie, attributes).await,
+        }
+    }
+
+    /// Whether anything of concern has changed since `from`, and where the log ends now.
+    pub(super) async fn has_changed(&self, from: &Position) -> Result<(bool, Position), String> {
+        match from {
+            Position::Usn { invocation, usn } => {
+                let now = Commits::now(&self.session).await.ok_or(SILENT)?;
+                let to = Position::Usn { invocation: *invocation, usn: now.usn };
+                if now.usn == *usn {
+                    return Ok((false, to));
+                }
+                if now.usn < *usn {
+                    return Ok((true, to));
+                }
+                let anchor: Selection = ["objectGUID".to_owned()].into();
+                let feed = self.changed_usns(*usn, &anchor, Some(1)).await?;
+                Ok((!feed.changed.is_empty() || !feed.deleted.is_empty(), to))
+            }
+            Position::Sync { cookie } => {
+                let now = self.first_cookie().await.ok_or("the server's change log cannot be read")?.bytes;
+                Ok((now != *cookie, Position::Sync { cookie: now }))
+            }
+        }
+    }
+
+    async fn changed_usns(
+        &self,
+        after: u64,
+        attributes: &Selection,
+        pages: Option<u64>,
+    ) -> Result<Feed, String> {
+        let controls = [RawControl { ctype: SHOW_DELETED.to_owned(), crit: true, val: None }];
+        let filter = usn_filter(after);
+        let asked: Selection = attributes.iter().cloned().chain(["isdeleted".to_owned()]).collect();
+        let mut feed = Feed::default();
+        let mut nameless = false;
+        // The whole domain: an object that was moved out of the base is to be heard of.
+        let ask = Ask {
+            base: self.facts.context.as_str(),
+            scope: ldap3::Scope::Subtree,
+            filter: &filter,
+            attributes: &asked,
+            page: None,
+            controls: &controls,
+        };
+        let mut keep = |mut raw: RawEntry| match entry::anchor(&self.facts, &raw) {
+            Some(anchor) if entry::is_deleted(self.facts.kind, &raw) => {
+                feed.deleted.insert(anchor);
+            }
+            Some(_) => {
+                raw.attributes.retain(|(name, _)| &**name != "isdeleted");
+                feed.changed.push(raw);
+            }
+            None => nameless = true,
+        };
+        let ending = self.paged(ask, pages, &mut keep).await;
+        if nameless {
+            return Err("the server reports an object, and does not show which".to_owned());
+        }
+        match ending.fault {
+            Some(fault) => Err(fault.detail),
+            None => Ok(feed),
+        }
+    }
+
+    async fn synchronised(&self, cookie: &[u8], attributes: &Selection) -> Result<(Feed, Position), String> {
+        let mut log = Log::default();
+        let next = self.synchronise(cookie, &self.facts.base, attributes, &mut log).await?;
+        let Log { changed, deleted, present, .. } = log;
+        let touched = !changed.is_empty() || !deleted.is_empty() || present.is_some();
+        match next {
+            Some(cookie) => Ok((Feed { changed, deleted, present }, Position::Sync { cookie })),
+            None if !touched => Ok((Feed::default(), Position::Sync { cookie: cookie.to_vec() })),
+            // So slapd answers a cookie that it cannot read: with everything, and no word how far that goes.
+            None => Err("the server's change log does not go back so far".to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_filter_begins_after_what_is_known() {
+        let filter = usn_filter(4711);
+        assert!(filter.starts_with("(&(uSNChanged>=4712)(!(objectClass=computer))(|"), "{filter}");
+        assert_eq!(crate::directory::filter::Filter::parse(&filter).map(|f| f.attributes().len()), Ok(13));
+    }
+}

@@ -1,0 +1,208 @@
+//! What a server reports as changed is worked into what is held. Where it leaves a doubt (a container renamed, which is
+//! said of the container alone; an answer that is not whole), the doubt is the answer, and everything is to be read.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use super::Mirroring;
+use super::held::{Held, Renames, folded};
+use crate::directory::entry::{self, Sort};
+use crate::directory::range::{self, Progress};
+use crate::directory::reader::{Facts, RawEntry, Reader, Selection, rest_of};
+use crate::ids::{Anchor, Dn};
+use crate::model::{DirectoryKind, Mark, Mirror, Position};
+
+/// What a server says has changed since a position in its log.
+#[derive(Debug, Default)]
+pub(in crate::directory) struct Feed {
+    /// As they are now.
+    pub changed: Vec<RawEntry>,
+    pub deleted: BTreeSet<Anchor>,
+    /// All that is there, where the server lists that instead of what went.
+    pub present: Option<HashSet<Anchor>>,
+}
+
+/// Asked for beside what a read asks for: to judge a change, and not kept.
+const TELLING: [&str; 4] = ["memberof", "usncreated", "modifytimestamp", "createtimestamp"];
+/// More than one in so many: to read everything is cheaper, or something is amiss.
+const MOST_CHANGED: usize = 4;
+/// Up to so many changes are not many.
+const FEW: usize = 1_000;
+
+/// What to ask for of changed entries, where a read asks for `attributes`.
+pub(in crate::directory) fn telling(attributes: &BTreeSet<String>) -> Selection {
+    attributes
+        .iter()
+        .cloned()
+        .chain(TELLING.map(str::to_owned))
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect()
+}
+
+impl<'l> Mirroring<'l> {
+    /// A reader of the mirror with these changes worked in, and how many there were. `Err`: why everything has to be
+    /// read instead.
+    pub async fn after(
+        live: &'l dyn Reader,
+        mirror: Mirror,
+        feed: Feed,
+        attributes: &Selection,
+    ) -> Result<(Self, usize), String> {
+        let mark = mirror.mark.clone();
+        let mut held = Held::over(mirror).ok_or("what was kept of the last read is damaged")?;
+        let facts = live.facts();
+        let count = feed.changed.len() + feed.deleted.len();
+        if count > FEW.max(held.len() / MOST_CHANGED) {
+            return Err(format!("{count} objects have changed"));
+        }
+        let changes = whole(live, feed.changed).await?;
+        for (anchor, raw) in &changes {
+            doubt_of(facts, &held, &mark, *anchor, raw)?;
+        }
+        let mut gone = feed.deleted;
+        if let Some(present) = feed.present {
+            let missing = |anchor: &Anchor| !present.contains(anchor) && !changes.contains_key(anchor);
+            gone.extend(held.anchors().filter(missing));
+        }
+        work_in(facts, &mut held, &changes, gone);
+        again(live, &mut held, &changes, attributes).await?;
+        Ok((Self::over(live, held), count))
+    }
+}
+
+/// All values of what came in part, by anchor.
+async fn whole(live: &dyn Reader, entries: Vec<RawEntry>) -> Result<BTreeMap<Anchor, RawEntry>, String> {
+    let mut all = BTreeMap::new();
+    for mut raw in entries {
+        let Some(anchor) = entry::anchor(live.facts(), &raw) else {
+            return Err(format!("the server reports {}, and does not show which object that is", raw.dn));
+        };
+        let parts: Vec<(String, Progress)> = raw
+            .attributes
+            .iter()
+            .filter_map(|(name, values)| {
+                let (base, span) = range::split(name)?;
+                let mut progress = Progress::default();
+                match span.and_then(|span| progress.take(span, values.len())) {
+                    Ok(true) => None,
+                    Ok(false) => Some(Ok((base.to_owned(), progress))),
+                    Err(why) => Some(Err(why)),
+                }
+            })
+            .collect::<Result<_, _>>()?;
+        for (attribute, progress) in parts {
+            let dn = Dn::parse(&raw.dn).map_err(|why| why.to_string())?;
+            let (values, fault) = rest_of(live, (anchor, &dn), &attribute, progress).await;
+            if let Some(fault) = fault {
+                return Err(fault.detail);
+            }
+            let begun = format!("{attribute};range=");
+            if let Some((_, have)) = raw.attributes.iter_mut().find(|(name, _)| name.starts_with(&begun)) {
+                have.extend(values);
+            }
+        }
+        all.insert(anchor, raw);
+    }
+    Ok(all)
+}
+
+/// A change that may mean more than it says.
+fn doubt_of(facts: &Facts, held: &Held, mark: &Mark, anchor: Anchor, raw: &RawEntry) -> Result<(), String> {
+    let dn = Dn::parse(&raw.dn).map_err(|why| why.to_string())?;
+    let before = held.dn_of(anchor).and_then(|old| Dn::parse(old).ok());
+    let moved = match &before {
+        Some(before) => *before != dn && held.is_above_others(before),
+        // Nobody knows what it was called before: unless it is new, others may have been below it.
+        None => {
+            matches!(entry::sort(facts.kind, raw), Sort::Other(_) | Sort::Unclear)
+                && !is_new(facts.kind, mark, raw)
+        }
+    };
+    if moved {
+        return Err(format!("{} was changed, which may have given other names to all below it", dn.leaf()));
+    }
+    Ok(())
+}
+
+fn is_new(kind: DirectoryKind, mark: &Mark, raw: &RawEntry) -> bool {
+    match (kind, &mark.position) {
+        (DirectoryKind::ActiveDirectory, Position::Usn { usn, .. }) => raw
+            .number("usncreated")
+            .and_then(|created| u64::try_from(created).ok())
+            .is_some_and(|created| created > *usn),
+        _ => raw.has("createtimestamp") && raw.values("createtimestamp") == raw.values("modifytimestamp"),
+    }
+}
+
+fn work_in(facts: &Facts, held: &mut Held, changes: &BTreeMap<Anchor, RawEntry>, gone: BTreeSet<Anchor>) {
+    // Elsewhere, members are texts that follow nobody.
+    let linked = facts.kind == DirectoryKind::ActiveDirectory;
+    let mut renames = Renames::new();
+    if linked {
+        for (anchor, now) in
+            changes.iter().map(|(a, raw)| (a, Some(&raw.dn))).chain(gone.iter().map(|a| (a, None)))
+        {
+            let before = held.dn_of(*anchor).map(str::to_owned);
+            if let Some(before) = before.filter(|before| now.is_none_or(|now| now != before)) {
+                renames.insert(folded(before.as_bytes()), now.cloned());
+            }
+        }
+    }
+    // Before the groups that were reported: they have the new names already.
+    held.rename_members(&renames);
+    for anchor in gone {
+        held.remove(anchor);
+    }
+    for (anchor, raw) in changes {
+        let inside = Dn::parse(&raw.dn).is_ok_and(|dn| dn.is_within(&facts.base));
+        if inside {
+            held.replace(*anchor, &without_telling(facts.kind, raw));
+            held.reconsider(facts, *anchor, raw);
+        } else {
+            held.remove(*anchor);
+        }
+    }
+}
+
+/// Somebody who was restored or moved in says in which groups they are, of which nothing is reported: those that do not
+/// know it are read again.
+async fn again(
+    live: &dyn Reader,
+    held: &mut Held,
+    changes: &BTreeMap<Anchor, RawEntry>,
+    attributes: &Selection,
+) -> Result<(), String> {
+    let mut groups = BTreeMap::new();
+    for raw in changes.values() {
+        let Ok(member) = Dn::parse(&raw.dn) else { continue };
+        for value in raw.values("memberof") {
+            let Some(dn) = std::str::from_utf8(value).ok().and_then(|text| Dn::parse(text).ok()) else {
+                continue;
+            };
+            let Some(group) = held.anchor_of(&dn).filter(|group| !changes.contains_key(group)) else {
+                continue;
+            };
+            if held.has_member(group, &member) == Some(false) {
+                groups.insert(group, dn);
+            }
+        }
+    }
+    let names: Vec<Dn> = groups.into_values().collect();
+    for chunk in names.chunks(live.facts().batch.max(1)) {
+        let (entries, ending) = live.lookup(chunk, None, attributes).await;
+        if let Some(fault) = live.facts().gap(&ending) {
+            return Err(fault.detail);
+        }
+        let read = whole(live, entries).await?;
+        work_in(live.facts(), held, &read, BTreeSet::new());
+    }
+    Ok(())
+}
+
+fn without_telling(kind: DirectoryKind, raw: &RawEntry) -> RawEntry {
+    let kept = |name: &str| entry::always(kind).contains(&name) || !TELLING.contains(&name);
+    RawEntry {
+        dn: raw.dn.clone(),
+        attributes: raw.attributes.iter().filter(|(name, _)| kept(name)).cloned().collect(),
+    }
+}

@@ -1,0 +1,103 @@
+//! Looks out for changes in the directory between the cycles, and asks the worker for a run where there are any. It only
+//! looks: what has changed, the run itself reads.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tracing::{debug, info, warn};
+
+use super::board::{Ask, Board};
+use crate::config::Config;
+use crate::cycle::chain;
+use crate::model::Mark;
+use crate::run::{Watch, open};
+
+/// Where nothing can be looked at: how long until it is tried again.
+const REST: Duration = Duration::from_secs(15);
+/// Where nobody wants it, or nothing was read yet: how long until it is looked again whether that has changed.
+const IDLE: Duration = Duration::from_secs(5);
+
+/// Until it is asked to stop.
+pub async fn follow(board: Arc<Board>, mut stop: watch::Receiver<bool>) {
+    let mut follower = Follower { board, watch: None, said: None };
+    loop {
+        let rest = tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => return,
+            rest = follower.look() => rest,
+        };
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => return,
+            () = tokio::time::sleep(rest) => {}
+        }
+    }
+}
+
+struct Follower {
+    board: Arc<Board>,
+    /// And what it was begun from.
+    watch: Option<(Box<dyn Watch>, Mark)>,
+    /// What was last said of why nothing can be followed.
+    said: Option<String>,
+}
+
+impl Follower {
+    /// Looks once; for how long to rest then.
+    async fn look(&mut self) -> Duration {
+        let config = self.board.config();
+        let Some(pause) = config.follow else {
+            self.watch = None;
+            return IDLE;
+        };
+        let view = self.board.view();
+        // Paused, or at it already: what changes meanwhile is seen afterwards.
+        if view.paused || view.running.is_some() {
+            return pause;
+        }
+        match self.try_look(&config).await {
+            Ok(Some(true)) => {
+                debug!("the directory has changed");
+                self.board.ask(Ask::Changed);
+                pause
+            }
+            Ok(Some(false)) => pause,
+            Ok(None) => IDLE,
+            Err(why) => {
+                self.watch = None;
+                if self.said.as_ref() != Some(&why) {
+                    warn!(
+                        "changes of the directory cannot be followed; the schedule goes on as it is: {why}"
+                    );
+                    self.said = Some(why);
+                }
+                REST
+            }
+        }
+    }
+
+    /// Whether anything has changed; `None` where there is nothing to begin from yet.
+    async fn try_look(&mut self, config: &Config) -> Result<Option<bool>, String> {
+        let Some(state) = self.board.state() else { return Ok(None) };
+        let mark = state.mirror_mark().await.map_err(|e| chain(&e))?;
+        let Some(mark) = mark else {
+            self.watch = None;
+            return Ok(None);
+        };
+        // A read of everything, or another server: what was seen so far is of no use.
+        let same =
+            |(_, begun): &(Box<dyn Watch>, Mark)| begun.server == mark.server && begun.full == mark.full;
+        if !self.watch.as_ref().is_some_and(same) {
+            let watch = open::watch(config, &mark).await.map_err(|e| chain(&e))?;
+            self.watch = Some((watch, mark));
+            if self.said.take().is_some() {
+                info!("changes of the directory are followed again");
+            }
+        }
+        match &mut self.watch {
+            Some((watch, _)) => watch.look().await.map(Some),
+            None => Ok(None),
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! One run in some weather, by the program itself.
+
+use std::sync::Mutex;
+
+use idcsync::cycle::Profile;
+use idcsync::run::{Done, Ending, Wish, open, perform, preview};
+use tokio::sync::watch;
+
+use super::super::hub::Weather;
+use super::History;
+use super::process::Watcher;
+
+/// How a cycle ended.
+enum End {
+    Crashed,
+    Failed,
+    Nothing,
+    Done(Box<Done>),
+}
+
+impl History {
+    /// One run in this weather, and everything that has to hold after it.
+    pub(super) fn cycle(&mut self, weather: Weather) -> Option<Box<Done>> {
+        let clear = weather.is_clear();
+        self.hub.say(|| format!("--- cycle at {}: {weather:?}", self.hub.true_now()));
+        self.account.count(&weather);
+        let wish = Wish { full: self.chance.one_in(6), ..Wish::default() };
+        let foreseen = if clear && self.chance.one_in(5) { self.preview(wish.full) } else { None };
+        if self.chance.one_in(4) {
+            self.close();
+        }
+        self.judge.laws().writes.clear();
+        if !weather.meddling.is_empty() {
+            self.robbed.extend(self.store.contents().groups.into_keys());
+        }
+        self.process();
+        self.hub.begin(weather);
+        let watcher = Watcher { plans: Mutex::default(), store: self.store.clone() };
+        let end = self.perform(&wish, &watcher);
+        self.plans = watcher.plans.into_inner().unwrap();
+        self.account.cycles += 1;
+        if self.hub.is_crashed() {
+            self.account.crashes += 1;
+            self.end_process();
+        }
+        let word = match &end {
+            End::Crashed => "crashed",
+            End::Failed => "failed",
+            End::Nothing => "nothing done",
+            End::Done(_) => "done",
+        };
+        self.hub.say(|| format!("    {word}, {} events, plans {:?}", self.hub.events(), self.plans.ids));
+        self.check_plan(foreseen);
+        self.check_journal();
+        self.clear_before = clear && matches!(end, End::Done(_));
+        if self.clear_before {
+            self.judge.looked();
+        }
+        self.check_emptied();
+        let End::Done(done) = end else { return None };
+        if clear && done.report.full {
+            self.smuggled.clear();
+            self.robbed.clear();
+        }
+        for finding in &done.report.findings {
+            self.hub.say(|| format!("    {}: {}: {}", finding.code, finding.subject.label, finding.message));
+        }
+        for line in &self.plans.held {
+            self.hub.say(|| format!("    held: {line:?}"));
+        }
+        self.account.held += done.report.outcome.held;
+        if let Some(changes) = done.report.by_changes {
+            self.account.by_changes.0 += 1;
+            self.account.by_changes.1 += u64::from(changes > 0);
+        }
+        if clear && done.report.applied.stop.is_none() && !done.swept {
+            self.check_leavers(&done);
+        } else {
+            self.lingering.clear();
+        }
+        Some(done)
+    }
+
+    /// The plan that a dry run shows. It writes nothing.
+    fn preview(&mut self, full: bool) -> Option<String> {
+        self.close();
+        self.hub.begin(Weather::default());
+        if self.judge.laws().paused_since.is_some() {
+            return None;
+        }
+        let before = self.store.writes();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let profile = Profile { full, ..open::profile(&self.config) };
+        let prepared = runtime.block_on(Box::pin(preview(self.around.as_ref(), &self.config, &profile)));
+        if self.store.writes() != before {
+            self.hub.accuse("a dry run has written to the target".to_owned());
+        }
+        prepared.ok().map(|p| p.approved.plan().id.to_string())
+    }
+
+    fn perform(&mut self, wish: &Wish, watcher: &Watcher) -> End {
+        let (around, config, hub) = (self.around.clone(), self.config.clone(), self.hub.clone());
+        let (runtime, state) = self.process.as_ref().unwrap();
+        let (_keep, asked) = watch::channel(false);
+        let ended = runtime.block_on(async {
+            let run = Box::pin(perform(&around, &config, state, wish, &asked, watcher));
+            tokio::select! {
+                biased;
+                () = hub.crashed() => None,
+                ended = run => Some(ended),
+            }
+        });
+        match ended {
+            None => End::Crashed,
+            Some(Ok(Ending::Done(done))) => End::Done(done),
+            Some(Ok(_)) => End::Nothing,
+            Some(Err(error)) => {
+                self.hub.say(|| format!("    error: {}", error.with_remedy()));
+                End::Failed
+            }
+        }
+    }
+}
