@@ -155,11 +155,6 @@ BUGS = [
             "        MirrorChange::Part { mark, put: { drop::<Entries>(put); Entries::new() }, gone: self.gone, answers }",
         )],
     ),
-    (
-        "protection-forgotten",
-        "what is protected is written like anything else",
-        [("src/plan/draft.rs", "!self.0.is_empty() && names", "self.0.is_empty() && names")],
-    ),
 ]
 
 
