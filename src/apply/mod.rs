@@ -168,8 +168,11 @@ pub async fn apply(
             progress(&run.progress());
         }
         let full = run.outcomes.len() >= BATCH || (run.armed.is_empty() && under_way.is_empty());
-        if full || flushed.elapsed() >= FLUSH {
-            beside(alone, run.flush(journal), &mut under_way, &mut landed).await?;
+        if refused.is_none() && (full || flushed.elapsed() >= FLUSH) {
+            if let Err(error) = beside(alone, run.flush(journal), &mut under_way, &mut landed).await {
+                refused.get_or_insert(error);
+                run.applied.stop = Some(Stop::Asked);
+            }
             flushed = tokio::time::Instant::now();
         }
     }

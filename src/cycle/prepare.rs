@@ -169,7 +169,9 @@ pub async fn prepare(
     record.clock = distrust.is_none().then_some(now);
     record.cookie = asked.cookie;
     // Where a second look did not agree with what is to be kept of the first, the next read is of everything.
-    record.mirror = taken.mirror.map(|change| if confirmed { change } else { MirrorChange::Drop });
+    let of_another = rebound.then_some(MirrorChange::Drop);
+    record.mirror =
+        taken.mirror.or(of_another).map(|change| if confirmed { change } else { MirrorChange::Drop });
     // What a full cycle found and could not do yet is found by full ones only: the next one is due at once then.
     record.full = (!linked && distrust.is_none()).then_some(now);
     if rebound {

@@ -66,6 +66,11 @@ impl DirectoryError {
         }
     }
 
+    /// The account was refused, or there is none: each try counts towards a lockout.
+    pub fn is_of_the_account(&self) -> bool {
+        self.code() == Code::InvalidDirectoryCredentials
+    }
+
     /// Whether it is the config that has to be corrected, whatever the servers do.
     pub fn lies_with_the_config(&self) -> bool {
         matches!(

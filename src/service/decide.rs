@@ -56,6 +56,9 @@ pub struct Facts {
     pub busy_until: Option<Timestamp>,
     pub asked: bool,
     pub changed: bool,
+    /// The last run failed for what only a person can mend: changes are not followed until the schedule, or somebody,
+    /// has a run that does not. Each try with a wrong password counts towards a lockout.
+    pub barred: bool,
     pub paused: bool,
 }
 
@@ -74,7 +77,7 @@ pub fn decide(schedule: &Schedule, facts: &Facts, now: Timestamp) -> Decision {
     if facts.interrupted && !facts.paused && resting.is_none() {
         return Decision::Run(Why::Interrupted);
     }
-    if facts.changed && !facts.paused && resting.is_none() {
+    if facts.changed && !facts.paused && !facts.barred && resting.is_none() {
         return Decision::Run(Why::Changed);
     }
     let last = [facts.last_begun, facts.last_try].into_iter().flatten().filter(believed).max();
@@ -185,6 +188,7 @@ mod tests {
         assert_eq!(decided(resting, "10:00:15"), Decision::Run(Why::Changed));
         let busy = Facts { busy_until: Some(at("10:00:15")), ..facts };
         assert_eq!(decided(busy, "10:00:03"), Decision::Wait(at("10:00:15")));
+        assert_eq!(decided(Facts { barred: true, ..facts }, "10:00:03"), Decision::Wait(at("11:00:00")));
     }
 
     #[test]

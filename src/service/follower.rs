@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
-use super::board::{Ask, Board};
+use super::board::{Ask, Board, LastRun};
 use crate::config::Config;
 use crate::cycle::chain;
 use crate::model::Mark;
@@ -20,7 +20,7 @@ const IDLE: Duration = Duration::from_secs(5);
 
 /// Until it is asked to stop.
 pub async fn follow(board: Arc<Board>, mut stop: watch::Receiver<bool>) {
-    let mut follower = Follower { board, watch: None, said: None };
+    let mut follower = Follower { board, watch: None, refused: None, said: None };
     loop {
         let rest = tokio::select! {
             biased;
@@ -38,7 +38,9 @@ pub async fn follow(board: Arc<Board>, mut stop: watch::Receiver<bool>) {
 struct Follower {
     board: Arc<Board>,
     /// And what it was begun from.
-    watch: Option<(Box<dyn Watch>, Mark)>,
+    watch: Option<(Box<dyn Watch>, Mark, Arc<Config>)>,
+    /// The account was refused, with this config and after this run: each try counts towards a lockout.
+    refused: Option<(Arc<Config>, Option<LastRun>)>,
     /// What was last said of why nothing can be followed.
     said: Option<String>,
 }
@@ -56,7 +58,16 @@ impl Follower {
         if view.paused || view.running.is_some() {
             return pause;
         }
-        match self.try_look(&config).await {
+        // The next run shows whether the account is taken now.
+        let failed = view.last.as_ref().is_some_and(|last| last.error.is_some());
+        let same =
+            |(then, last): &(Arc<Config>, Option<LastRun>)| Arc::ptr_eq(then, &config) && *last == view.last;
+        if failed || self.refused.as_ref().is_some_and(same) {
+            self.watch = None;
+            return pause;
+        }
+        self.refused = None;
+        match self.try_look(&config, view.last).await {
             Ok(Some(true)) => {
                 debug!("the directory has changed");
                 self.board.ask(Ask::Changed);
@@ -78,7 +89,11 @@ impl Follower {
     }
 
     /// Whether anything has changed; `None` where there is nothing to begin from yet.
-    async fn try_look(&mut self, config: &Config) -> Result<Option<bool>, String> {
+    async fn try_look(
+        &mut self,
+        config: &Arc<Config>,
+        last: Option<LastRun>,
+    ) -> Result<Option<bool>, String> {
         let Some(state) = self.board.state() else { return Ok(None) };
         let mark = state.mirror_mark().await.map_err(|e| chain(&e))?;
         let Some(mark) = mark else {
@@ -86,17 +101,27 @@ impl Follower {
             return Ok(None);
         };
         // A read of everything, or another server: what was seen so far is of no use.
-        let same =
-            |(_, begun): &(Box<dyn Watch>, Mark)| begun.server == mark.server && begun.full == mark.full;
+        let same = |(_, begun, by): &(Box<dyn Watch>, Mark, Arc<Config>)| {
+            begun.server == mark.server && begun.full == mark.full && Arc::ptr_eq(by, config)
+        };
         if !self.watch.as_ref().is_some_and(same) {
-            let watch = open::watch(config, &mark).await.map_err(|e| chain(&e))?;
-            self.watch = Some((watch, mark));
+            self.watch = None;
+            let watch = match open::watch(config, &mark).await {
+                Ok(watch) => watch,
+                Err(error) => {
+                    if error.is_of_the_account() {
+                        self.refused = Some((Arc::clone(config), last));
+                    }
+                    return Err(chain(&error));
+                }
+            };
+            self.watch = Some((watch, mark, Arc::clone(config)));
             if self.said.take().is_some() {
                 info!("changes of the directory are followed again");
             }
         }
         match &mut self.watch {
-            Some((watch, _)) => watch.look().await.map(Some),
+            Some((watch, ..)) => watch.look().await.map(Some),
             None => Ok(None),
         }
     }

@@ -141,6 +141,7 @@ impl Worker {
                 self.facts.not_before = None;
                 // It may be what the last run failed for.
                 self.facts.failed |= self.waits_for_config;
+                self.facts.barred = false;
                 self.broken = None;
                 self.looked = None;
                 self.board.set_config(Arc::new(config));
@@ -366,6 +367,7 @@ impl Worker {
         };
         self.facts.failed = retry;
         self.waits_for_config = error.is_some() && !retry;
+        self.facts.barred = self.waits_for_config;
         if retry {
             self.failures += 1;
             let pause = backoff(self.failures);

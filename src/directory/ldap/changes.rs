@@ -139,7 +139,7 @@ impl LdapReader {
                 None => Err("the server passed over the synchronisation".to_owned()),
             },
             Ok(Some(result)) => Err(format!("the server's change log ended with result code {}", result.rc)),
-            Ok(None) => Err("the server's change log is too long, or not understood".to_owned()),
+            Ok(None) => Err("so much has changed that everything may as well be read, or the server's change log is not understood".to_owned()),
         }
     }
 
@@ -187,9 +187,14 @@ pub(super) struct Log {
     pub deleted: BTreeSet<Anchor>,
     pub present: Option<HashSet<Anchor>>,
     malformed: bool,
+    most: usize,
 }
 
 impl Log {
+    pub fn of_at_most(most: usize) -> Self {
+        Self { most, ..Self::default() }
+    }
+
     fn take(&mut self, session: &Session, item: ResultEntry) -> bool {
         if item.is_intermediate() {
             match info(item) {
@@ -213,7 +218,7 @@ impl Log {
                 None => self.malformed = true,
             }
         }
-        !self.malformed && self.changed.len() < MOST_ENTRIES as usize
+        !self.malformed && self.changed.len() <= self.most
     }
 }
 

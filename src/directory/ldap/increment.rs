@@ -18,6 +18,7 @@ const USN_CLASSES: &str = "(!(objectClass=computer))(|(objectClass=user)(objectC
     (objectClass=organizationalUnit)(objectClass=container)(objectClass=builtinDomain)(objectClass=domainDNS)\
     (objectClass=organization)(objectClass=locality)(objectClass=country)(objectClass=lostAndFound))";
 
+const MANY: &str = "so many objects have changed that everything may as well be read";
 const SILENT: &str = "the server does not say how far its changes go";
 
 fn usn_filter(after: u64) -> String {
@@ -47,6 +48,7 @@ impl LdapReader {
         &self,
         from: &Position,
         attributes: &Selection,
+        most: usize,
     ) -> Result<(Feed, Position), String> {
         match from {
             Position::Usn { invocation, usn } => {
@@ -60,11 +62,12 @@ impl LdapReader {
                 let feed = if commits.usn == *usn {
                     Feed::default()
                 } else {
-                    self.changed_usns(*usn, attributes, None).await?
+                    self.changed_usns(*usn, attributes, Some((most / self.facts.page.max(1) + 1) as u64))
+                        .await?
                 };
                 Ok((feed, Position::Usn { invocation: *invocation, usn: commits.usn }))
             }
-            Position::Sync { cookie } => self.synchronised(cookie, attributes).await,
+            Position::Sync { cookie } => self.synchronised(cookie, attributes, most).await,
         }
     }
 
@@ -81,8 +84,13 @@ impl LdapReader {
                     return Ok((true, to));
                 }
                 let anchor: Selection = ["objectGUID".to_owned()].into();
-                let feed = self.changed_usns(*usn, &anchor, Some(1)).await?;
-                Ok((!feed.changed.is_empty() || !feed.deleted.is_empty(), to))
+                // Too many to be told at once are changes too.
+                let feed = self.changed_usns(*usn, &anchor, Some(1)).await;
+                let some = feed.map_or_else(
+                    |why| if why == MANY { Ok(true) } else { Err(why) },
+                    |feed| Ok(!feed.changed.is_empty() || !feed.deleted.is_empty()),
+                )?;
+                Ok((some, to))
             }
             Position::Sync { cookie } => {
                 let now = self.first_cookie().await.ok_or("the server's change log cannot be read")?.bytes;
@@ -127,12 +135,18 @@ impl LdapReader {
         }
         match ending.fault {
             Some(fault) => Err(fault.detail),
+            None if ending.given_up => Err(MANY.to_owned()),
             None => Ok(feed),
         }
     }
 
-    async fn synchronised(&self, cookie: &[u8], attributes: &Selection) -> Result<(Feed, Position), String> {
-        let mut log = Log::default();
+    async fn synchronised(
+        &self,
+        cookie: &[u8],
+        attributes: &Selection,
+        most: usize,
+    ) -> Result<(Feed, Position), String> {
+        let mut log = Log::of_at_most(most);
         let next = self.synchronise(cookie, &self.facts.base, attributes, &mut log).await?;
         let Log { changed, deleted, present, .. } = log;
         let touched = !changed.is_empty() || !deleted.is_empty() || present.is_some();

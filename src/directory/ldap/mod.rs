@@ -120,7 +120,7 @@ impl Directory for LdapDirectory {
 
 impl LdapDirectory {
     fn digest(&self, request: &ReadRequest) -> Option<String> {
-        mirror::digest(self.settings.kind, &self.settings.base_dn, &request.wanted)
+        mirror::digest(&self.settings, &request.wanted)
     }
 
     /// `keep`: so that the next read can start from it.
@@ -167,14 +167,16 @@ impl LdapDirectory {
         let attributes = walk::of_all(self.settings.kind, &request.wanted.attributes);
         let mark = mirror.mark.clone();
         let asked = mirror::telling(&attributes);
-        let (feed, position) = reader.feed(&mark.position, &asked).await.map_err(doubt)?;
-        let (mirroring, changed) = Mirroring::after(&reader, mirror, feed, &asked).await.map_err(doubt)?;
+        let most = mirror::most_changes(&mirror);
+        let (feed, position) = reader.feed(&mark.position, &asked, most).await.map_err(doubt)?;
+        let (mirroring, changed) =
+            Mirroring::after(&reader, mirror, feed, &attributes).await.map_err(doubt)?;
         let snapshot = Box::pin(walk::read(&mirroring, request)).await;
         if let Some(fault) = reader.lost_before_anything_came() {
             return Err(doubt(fault.detail));
         }
         let mark = Mark { position, reads: mark.reads.saturating_add(1), ..mark };
-        let mirror = mirroring.finish_part(mark).unwrap_or(MirrorChange::Drop);
+        let mirror = mirroring.finish_part(mark, &snapshot).unwrap_or(MirrorChange::Drop);
         reader.close().await;
         debug!(server = url, changed, "read by changes");
         Ok(ReadOn { snapshot, by_changes: Some(changed), mirror })

@@ -46,25 +46,30 @@ impl<'l> Mirroring<'l> {
         live: &'l dyn Reader,
         mirror: Mirror,
         feed: Feed,
-        attributes: &Selection,
+        attributes: &BTreeSet<String>,
     ) -> Result<(Self, usize), String> {
         let mark = mirror.mark.clone();
         let mut held = Held::over(mirror).ok_or("what was kept of the last read is damaged")?;
         let facts = live.facts();
         let count = feed.changed.len() + feed.deleted.len();
-        if count > FEW.max(held.len() / MOST_CHANGED) {
-            return Err(format!("{count} objects have changed"));
-        }
         let changes = whole(live, feed.changed).await?;
         for (anchor, raw) in &changes {
             doubt_of(facts, &held, &mark, *anchor, raw)?;
+            let other =
+                Dn::parse(&raw.dn).ok().and_then(|dn| held.anchor_of(&dn)).filter(|other| other != anchor);
+            if other.is_some_and(|other| !changes.contains_key(&other) && !feed.deleted.contains(&other)) {
+                return Err(format!(
+                    "{} is the name of another object now, of which nothing was said",
+                    raw.dn
+                ));
+            }
         }
         let mut gone = feed.deleted;
         if let Some(present) = feed.present {
             let missing = |anchor: &Anchor| !present.contains(anchor) && !changes.contains_key(anchor);
             gone.extend(held.anchors().filter(missing));
         }
-        work_in(facts, &mut held, &changes, gone);
+        work_in(facts, &mut held, &changes, gone, attributes);
         again(live, &mut held, &changes, attributes).await?;
         Ok((Self::over(live, held), count))
     }
@@ -134,7 +139,13 @@ fn is_new(kind: DirectoryKind, mark: &Mark, raw: &RawEntry) -> bool {
     }
 }
 
-fn work_in(facts: &Facts, held: &mut Held, changes: &BTreeMap<Anchor, RawEntry>, gone: BTreeSet<Anchor>) {
+fn work_in(
+    facts: &Facts,
+    held: &mut Held,
+    changes: &BTreeMap<Anchor, RawEntry>,
+    gone: BTreeSet<Anchor>,
+    kept: &BTreeSet<String>,
+) {
     // Elsewhere, members are texts that follow nobody.
     let linked = facts.kind == DirectoryKind::ActiveDirectory;
     let mut renames = Renames::new();
@@ -156,7 +167,7 @@ fn work_in(facts: &Facts, held: &mut Held, changes: &BTreeMap<Anchor, RawEntry>,
     for (anchor, raw) in changes {
         let inside = Dn::parse(&raw.dn).is_ok_and(|dn| dn.is_within(&facts.base));
         if inside {
-            held.replace(*anchor, &without_telling(facts.kind, raw));
+            held.replace(*anchor, &without_telling(kept, raw));
             held.reconsider(facts, *anchor, raw);
         } else {
             held.remove(*anchor);
@@ -164,45 +175,56 @@ fn work_in(facts: &Facts, held: &mut Held, changes: &BTreeMap<Anchor, RawEntry>,
     }
 }
 
-/// Somebody who was restored or moved in says in which groups they are, of which nothing is reported: those that do not
-/// know it are read again.
+/// Somebody who was changed says in which groups they are, of which nothing is reported where they were restored or took
+/// the name of another: groups that say otherwise are read again.
 async fn again(
     live: &dyn Reader,
     held: &mut Held,
     changes: &BTreeMap<Anchor, RawEntry>,
-    attributes: &Selection,
+    attributes: &BTreeSet<String>,
 ) -> Result<(), String> {
-    let mut groups = BTreeMap::new();
-    for raw in changes.values() {
-        let Ok(member) = Dn::parse(&raw.dn) else { continue };
-        for value in raw.values("memberof") {
-            let Some(dn) = std::str::from_utf8(value).ok().and_then(|text| Dn::parse(text).ok()) else {
-                continue;
-            };
-            let Some(group) = held.anchor_of(&dn).filter(|group| !changes.contains_key(group)) else {
-                continue;
-            };
-            if held.has_member(group, &member) == Some(false) {
-                groups.insert(group, dn);
-            }
-        }
+    if live.facts().kind != DirectoryKind::ActiveDirectory || changes.is_empty() {
+        return Ok(());
     }
-    let names: Vec<Dn> = groups.into_values().collect();
+    let names = changes.values().map(|raw| folded(raw.dn.as_bytes())).collect();
+    let holders = held.holders(&names);
+    let mut groups = BTreeSet::new();
+    for raw in changes.values() {
+        let says = raw.values("memberof").iter().filter_map(|value| {
+            let dn = Dn::parse(std::str::from_utf8(value).ok()?).ok()?;
+            held.anchor_of(&dn)
+        });
+        let says: BTreeSet<Anchor> = says.collect();
+        let nothing = BTreeSet::new();
+        let known = holders.get(&folded(raw.dn.as_bytes())).unwrap_or(&nothing);
+        groups.extend(says.symmetric_difference(known));
+    }
+    groups.retain(|group| !changes.contains_key(group));
+    let names: Vec<Dn> = groups.iter().filter_map(|group| Dn::parse(held.dn_of(*group)?).ok()).collect();
+    let selection = telling(attributes);
     for chunk in names.chunks(live.facts().batch.max(1)) {
-        let (entries, ending) = live.lookup(chunk, None, attributes).await;
+        let (entries, ending) = live.lookup(chunk, None, &selection).await;
         if let Some(fault) = live.facts().gap(&ending) {
             return Err(fault.detail);
         }
         let read = whole(live, entries).await?;
-        work_in(live.facts(), held, &read, BTreeSet::new());
+        work_in(live.facts(), held, &read, BTreeSet::new(), attributes);
     }
     Ok(())
 }
 
-fn without_telling(kind: DirectoryKind, raw: &RawEntry) -> RawEntry {
-    let kept = |name: &str| entry::always(kind).contains(&name) || !TELLING.contains(&name);
+fn without_telling(kept: &BTreeSet<String>, raw: &RawEntry) -> RawEntry {
+    let stays = |name: &str| {
+        let base = range::split(name).map_or(name, |(base, _)| base);
+        kept.contains(base) || !TELLING.contains(&base)
+    };
     RawEntry {
         dn: raw.dn.clone(),
-        attributes: raw.attributes.iter().filter(|(name, _)| kept(name)).cloned().collect(),
+        attributes: raw.attributes.iter().filter(|(name, _)| stays(name)).cloned().collect(),
     }
+}
+
+/// More changes than these are as much as everything.
+pub(in crate::directory) fn most_changes(mirror: &Mirror) -> usize {
+    FEW.max(mirror.entries.len() / MOST_CHANGED)
 }

@@ -49,10 +49,6 @@ impl Held {
         Some(Self { entries, by_dn, answers, ..Self::default() })
     }
 
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
     pub fn get(&mut self, anchor: Anchor) -> Option<RawEntry> {
         content::decode(&mut self.names, self.entries.get(&anchor)?)
     }
@@ -175,12 +171,20 @@ impl Held {
         }
     }
 
-    /// Whether the group is known to have a member of this name; `None` where no such group is held.
-    pub fn has_member(&mut self, group: Anchor, dn: &Dn) -> Option<bool> {
-        let raw = self.get(group)?;
-        let is =
-            |value: &Vec<u8>| std::str::from_utf8(value).is_ok_and(|v| Dn::parse(v).is_ok_and(|v| v == *dn));
-        Some(raw.values("member").iter().any(is))
+    /// The groups that are known to have members of these names (as [`folded`]), by name.
+    pub fn holders(&mut self, names: &HashSet<Vec<u8>>) -> HashMap<Vec<u8>, BTreeSet<Anchor>> {
+        let mut holders: HashMap<Vec<u8>, BTreeSet<Anchor>> = HashMap::new();
+        let all: Vec<Anchor> = self.entries.keys().copied().collect();
+        for anchor in all {
+            let Some(raw) = self.get(anchor) else { continue };
+            for value in raw.values("member") {
+                let name = folded(value);
+                if names.contains(&name) {
+                    holders.entry(name).or_default().insert(anchor);
+                }
+            }
+        }
+        holders
     }
 
     /// Active Directory's links follow their objects: a member that was renamed or deleted is so in every group, and no
@@ -251,12 +255,29 @@ fn whole_names(raw: &RawEntry) -> RawEntry {
     whole
 }
 
-/// Whether what the filter says of somebody changes only with their own entry. What a server makes up from other
-/// entries (`memberOf`, …) changes without a word about them.
+/// Whether what the filter says of somebody changes only with their own entry.
 pub(super) fn is_of_the_entry(filter: &str) -> bool {
     let Ok(filter) = Filter::parse(filter) else { return false };
-    let made_up =
-        ["memberof", "ismemberof", "tokengroups", "primarygrouptoken", "distinguishedname", "entrydn"];
-    let derived = |a: &str| made_up.contains(&a) || a.starts_with("msds-");
-    !filter.has_unknown_rule() && !filter.attributes().iter().any(|a| derived(a))
+    !filter.has_unknown_rule() && !filter.attributes().iter().any(|a| is_made_up(a))
+}
+
+/// What a server makes up from other entries, or keeps in step with them, changes without a word about the entry itself.
+pub(super) fn is_made_up(attribute: &str) -> bool {
+    const MADE_UP: [&str; 14] = [
+        "memberof",
+        "ismemberof",
+        "tokengroups",
+        "primarygrouptoken",
+        "distinguishedname",
+        "entrydn",
+        "canonicalname",
+        "manager",
+        "directreports",
+        "managedby",
+        "secretary",
+        "assistant",
+        "owner",
+        "seealso",
+    ];
+    MADE_UP.contains(&attribute) || attribute.starts_with("msds-")
 }

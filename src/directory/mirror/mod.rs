@@ -22,10 +22,11 @@ use self::held::{Held, verdicts};
 use super::entry;
 use super::filter::wrapped;
 use super::reader::{Ending, Facts, Fault, Query, RawEntry, Reader, Referral, Selection, Traffic};
+use super::settings::LdapSettings;
 use crate::ids::{Anchor, Dn};
-use crate::model::{DirectoryKind, Mark, MirrorChange, Position, Snapshot, Wanted};
+use crate::model::{Mark, MirrorChange, Position, Shortfall, ShortfallKind, Snapshot, Wanted};
 
-pub(super) use self::changes::{Feed, telling};
+pub(super) use self::changes::{Feed, most_changes, telling};
 
 /// Of the form in which entries are held, and of what is asked for: a mirror of another one is not used.
 const FORMAT: u32 = 1;
@@ -82,8 +83,7 @@ impl<'l> Mirroring<'l> {
             tracing::debug!(fault.detail, "what was read is not kept");
             return None;
         }
-        // Whoever mends what an entry of the scope lacks is not to wait for the next read of everything.
-        if snapshot.entries.iter().any(|e| !e.outcome.is_complete()) {
+        if !is_worth_keeping(snapshot) {
             return None;
         }
         let mark = Mark { digest, server: self.facts.server, position, full: now, reads: 0 };
@@ -93,9 +93,9 @@ impl<'l> Mirroring<'l> {
     }
 
     /// The same after a read of changes alone.
-    pub fn finish_part(self, mark: Mark) -> Option<MirrorChange> {
+    pub fn finish_part(self, mark: Mark, snapshot: &Snapshot) -> Option<MirrorChange> {
         let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        state.fault.is_none().then(|| state.held.into_part(mark))
+        (state.fault.is_none() && is_worth_keeping(snapshot)).then(|| state.held.into_part(mark))
     }
 
     /// Asks the server by these names, in requests of a size that it takes.
@@ -135,17 +135,31 @@ impl<'l> Mirroring<'l> {
     }
 }
 
-/// Of all that decides what a read asks for, and what the answers mean. `None`: what the user filter says of somebody may
-/// change without a word about them, so that nothing can be kept.
-pub(super) fn digest(kind: DirectoryKind, base: &Dn, wanted: &Wanted) -> Option<String> {
+/// Whoever mends what an entry of the scope lacks, or what of a group did not come, is not to wait for the next read of
+/// everything.
+fn is_worth_keeping(snapshot: &Snapshot) -> bool {
+    let unclear = |s: &Shortfall| s.kind == ShortfallKind::AttributeUnreadable;
+    snapshot.entries.iter().all(|e| e.outcome.is_complete())
+        && snapshot.groups.iter().all(|g| g.members.completeness.shortfalls().iter().all(unclear))
+}
+
+/// Of all that decides what a read asks for and of whom, and what the answers mean. `None`: what the user filter or an
+/// attribute says of somebody may change without a word about them, so that nothing can be kept.
+pub(super) fn digest(settings: &LdapSettings, wanted: &Wanted) -> Option<String> {
     let Wanted { entries, nested, user_filter, primary_group, distribution_groups, attributes } = wanted;
+    if attributes.iter().any(|attribute| held::is_made_up(attribute)) {
+        return None;
+    }
     if user_filter.as_ref().is_some_and(|filter| !held::is_of_the_entry(&wrapped(filter))) {
         return None;
     }
     let names: BTreeSet<_> = entries.iter().map(|e| (e.kind, &e.name)).collect();
     let all = format!(
-        "{FORMAT} {kind:?} {:?} {names:?} {nested} {user_filter:?} {primary_group} {distribution_groups} {attributes:?}",
-        base.key(),
+        "{FORMAT} {:?} {:?} {:?} {:?} {names:?} {nested} {user_filter:?} {primary_group} {distribution_groups} {attributes:?}",
+        settings.kind,
+        settings.base_dn.key(),
+        settings.servers,
+        settings.bind,
     );
     Some(Sha256::digest(all).iter().take(16).fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
