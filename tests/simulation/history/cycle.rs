@@ -26,6 +26,9 @@ impl History {
         self.account.count(&weather);
         let wish = Wish { full: self.chance.one_in(6), ..Wish::default() };
         let foreseen = if clear && self.chance.one_in(5) { self.preview(wish.full) } else { None };
+        // Whoever reads by changes stays with a server, and what that one shows hangs on how far it is behind.
+        let steady = !self.settings.incremental || weather.lag == 0;
+        let foreseen = foreseen.filter(|_| steady);
         if self.chance.one_in(4) {
             self.close();
         }
