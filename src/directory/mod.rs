@@ -20,7 +20,7 @@ mod walk;
 
 use async_trait::async_trait;
 
-use crate::model::{FateRequest, Fates, Mark, Mirror, MirrorChange, ReadRequest, Snapshot};
+use crate::model::{FateRequest, Fates, Mark, Mirror, MirrorChange, ReadRequest, Snapshot, Wanted};
 
 pub use check::check;
 pub use error::{Attempt, BindRefusal, DirectoryError, ServerFailure};
@@ -52,8 +52,8 @@ pub trait Directory: Send + Sync {
         false
     }
 
-    /// Looks out for changes after the mark, on the server that it is of.
-    async fn watch(&self, _: &Mark) -> Result<Box<dyn Watch>, DirectoryError> {
+    /// Looks out for changes of what the mirror holds, on the server that it is of.
+    async fn watch(&self, _: &Wanted, _: &Mirror) -> Result<Box<dyn Watch>, DirectoryError> {
         Err(DirectoryError::NoChangeLog)
     }
 }
@@ -69,8 +69,11 @@ pub struct ReadOn {
 /// Somebody who looks out for changes.
 #[async_trait]
 pub trait Watch: Send {
-    /// Whether anything may have changed since the last time. An error means that a new watch is needed.
+    /// Whether anything that counts may have changed since the last time. An error means that a new watch is needed.
     async fn look(&mut self) -> Result<bool, String>;
+
+    /// A read has been there: what is held now, and where the log has been read to.
+    fn hold(&mut self, mirror: &Mirror);
 }
 
 /// The directory that the settings describe. Nothing is connected or opened yet.

@@ -100,20 +100,28 @@ impl Follower {
             self.watch = None;
             return Ok(None);
         };
-        // A read of everything, or another server: what was seen so far is of no use.
-        let same = |(_, begun, by): &(Box<dyn Watch>, Mark, Arc<Config>)| {
-            begun.server == mark.server && begun.full == mark.full && Arc::ptr_eq(by, config)
-        };
-        if !self.watch.as_ref().is_some_and(same) {
-            self.watch = None;
-            let watch = match open::watch(config, &mark).await {
-                Ok(watch) => watch,
-                Err(error) => {
-                    if error.is_of_the_account() {
-                        self.refused = Some((Arc::clone(config), last));
-                    }
-                    return Err(chain(&error));
+        let known =
+            |(_, begun, by): &(Box<dyn Watch>, Mark, Arc<Config>)| *begun == mark && Arc::ptr_eq(by, config);
+        if !self.watch.as_ref().is_some_and(known) {
+            let Some(mirror) = state.mirror(&mark).await.map_err(|e| chain(&e))? else { return Ok(None) };
+            let kept = self
+                .watch
+                .take()
+                .filter(|(_, begun, by)| begun.server == mark.server && Arc::ptr_eq(by, config));
+            let watch = match kept {
+                Some((mut watch, ..)) => {
+                    watch.hold(&mirror);
+                    watch
                 }
+                None => match open::watch(config, &mirror).await {
+                    Ok(watch) => watch,
+                    Err(error) => {
+                        if error.is_of_the_account() {
+                            self.refused = Some((Arc::clone(config), last));
+                        }
+                        return Err(chain(&error));
+                    }
+                },
             };
             self.watch = Some((watch, mark, Arc::clone(config)));
             if self.said.take().is_some() {

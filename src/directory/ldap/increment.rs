@@ -18,8 +18,17 @@ const USN_CLASSES: &str = "(!(objectClass=computer))(|(objectClass=user)(objectC
     (objectClass=organizationalUnit)(objectClass=container)(objectClass=builtinDomain)(objectClass=domainDNS)\
     (objectClass=organization)(objectClass=locality)(objectClass=country)(objectClass=lostAndFound))";
 
+const HIDDEN: &str = "the bind account may not see deleted objects (any more)";
 const MANY: &str = "so many objects have changed that everything may as well be read";
 const SILENT: &str = "the server does not say how far its changes go";
+
+/// What a look at the log shows.
+pub(super) enum Glance {
+    Nothing,
+    Some(Feed, Position),
+    /// Too much to be told at a glance.
+    Much(Position),
+}
 
 fn usn_filter(after: u64) -> String {
     format!("(&(uSNChanged>={}){USN_CLASSES})", after.saturating_add(1))
@@ -29,12 +38,11 @@ impl LdapReader {
     /// Where the server's log ends now, or ended when the connection was made. `None`: it has none that would do.
     pub(super) async fn position(&self) -> Option<Position> {
         match self.facts.kind {
-            // Whoever is not shown what was deleted would keep it for good.
             DirectoryKind::ActiveDirectory => {
                 let commits = self.commits.as_ref()?;
-                let shown = matches!(self.sight_of_deleted().await, Some(Sight::Objects | Sight::Container));
-                let invocation = commits.invocation(&self.session).await.filter(|_| shown)?;
-                Some(Position::Usn { invocation, usn: commits.usn })
+                let invocation = commits.invocation(&self.session).await?;
+                let shown = self.shows_deleted().await;
+                shown.then_some(Position::Usn { invocation, usn: commits.usn })
             }
             DirectoryKind::Ldap if self.change_log => {
                 Some(Position::Sync { cookie: self.first_cookie().await?.bytes })
@@ -59,6 +67,9 @@ impl LdapReader {
                 if commits.usn < *usn {
                     return Err("the server has fewer changes than before: it was restored".to_owned());
                 }
+                if !self.shows_deleted().await {
+                    return Err(HIDDEN.to_owned());
+                }
                 let feed = if commits.usn == *usn {
                     Feed::default()
                 } else {
@@ -71,30 +82,36 @@ impl LdapReader {
         }
     }
 
-    /// Whether anything of concern has changed since `from`, and where the log ends now.
-    pub(super) async fn has_changed(&self, from: &Position) -> Result<(bool, Position), String> {
+    /// Whether what was deleted is shown to this account: else it would be kept for good.
+    async fn shows_deleted(&self) -> bool {
+        matches!(self.sight_of_deleted().await, Some(Sight::Objects | Sight::Container))
+    }
+
+    /// What has changed since `from`, at a glance, and where the log ends now.
+    pub(super) async fn glance(&self, from: &Position, attributes: &Selection) -> Result<Glance, String> {
         match from {
             Position::Usn { invocation, usn } => {
-                let now = Commits::now(&self.session).await.ok_or(SILENT)?;
-                let to = Position::Usn { invocation: *invocation, usn: now.usn };
-                if now.usn == *usn {
-                    return Ok((false, to));
+                let now = Commits::now(&self.session).await.ok_or(SILENT)?.usn;
+                let to = Position::Usn { invocation: *invocation, usn: now };
+                if now <= *usn {
+                    // Fewer than before: a run finds out why.
+                    return Ok(if now == *usn { Glance::Nothing } else { Glance::Much(to) });
                 }
-                if now.usn < *usn {
-                    return Ok((true, to));
+                match self.changed_usns(*usn, attributes, Some(1)).await {
+                    Ok(feed) => Ok(Glance::Some(feed, to)),
+                    Err(why) if why == MANY => Ok(Glance::Much(to)),
+                    Err(why) => Err(why),
                 }
-                let anchor: Selection = ["objectGUID".to_owned()].into();
-                // Too many to be told at once are changes too.
-                let feed = self.changed_usns(*usn, &anchor, Some(1)).await;
-                let some = feed.map_or_else(
-                    |why| if why == MANY { Ok(true) } else { Err(why) },
-                    |feed| Ok(!feed.changed.is_empty() || !feed.deleted.is_empty()),
-                )?;
-                Ok((some, to))
             }
             Position::Sync { cookie } => {
                 let now = self.first_cookie().await.ok_or("the server's change log cannot be read")?.bytes;
-                Ok((now != *cookie, Position::Sync { cookie: now }))
+                if now == *cookie {
+                    return Ok(Glance::Nothing);
+                }
+                match self.synchronised(cookie, attributes, self.facts.page).await {
+                    Ok((feed, to)) => Ok(Glance::Some(feed, to)),
+                    Err(_) => Ok(Glance::Much(Position::Sync { cookie: now })),
+                }
             }
         }
     }

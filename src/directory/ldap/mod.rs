@@ -25,15 +25,17 @@ use tracing::{debug, info, warn};
 pub use self::connect::Setback;
 pub(super) use self::connect::{Opened, Opener};
 pub(super) use self::deleted::Sight;
+use self::increment::Glance;
 pub(super) use self::search::LdapReader;
 pub use self::wire::{Ask, Broken, Network, Take, Wire};
 use super::error::{Attempt, BindRefusal, ServerFailure};
-use super::mirror::{self, Mirroring};
-use super::reader::Reader as _;
+use super::mirror::{self, Mirroring, News};
+use super::reader::{Reader as _, Selection};
 use super::settings::{LdapSettings, Servers};
 use super::{Directory, DirectoryError, ReadOn, Watch, checked, fates, walk};
 use crate::model::{
     FateRequest, Fates, Mark, Mirror, MirrorChange, NameForm, Position, ReadRequest, ShortfallKind, Snapshot,
+    Wanted,
 };
 
 pub struct LdapDirectory {
@@ -93,11 +95,14 @@ impl Directory for LdapDirectory {
         self.digest(request).is_some_and(|digest| digest == mark.digest)
     }
 
-    async fn watch(&self, mark: &Mark) -> Result<Box<dyn Watch>, DirectoryError> {
+    async fn watch(&self, wanted: &Wanted, mirror: &Mirror) -> Result<Box<dyn Watch>, DirectoryError> {
         self.not_refused_before()?;
         let opener = self.opener()?;
-        let reader = only(&opener, &mark.server).await.map_err(|e| self.note(e))?;
-        Ok(Box::new(Watcher { reader, position: mark.position.clone() }))
+        let reader = only(&opener, &mirror.mark.server).await.map_err(|e| self.note(e))?;
+        let counts = walk::of_people(self.settings.kind, &wanted.attributes);
+        let attributes = counts.iter().cloned().collect();
+        let news = News::of(reader.facts(), mirror, counts);
+        Ok(Box::new(Watcher { reader, position: mirror.mark.position.clone(), news, attributes }))
     }
 
     async fn fates(&self, request: &FateRequest) -> Result<Fates, DirectoryError> {
@@ -204,14 +209,26 @@ async fn whole(reader: &LdapReader, request: &ReadRequest, digest: Option<String
 struct Watcher {
     reader: LdapReader,
     position: Position,
+    news: News,
+    /// Of a person, and to tell what something is.
+    attributes: Selection,
 }
 
 #[async_trait]
 impl Watch for Watcher {
     async fn look(&mut self) -> Result<bool, String> {
-        let (changed, position) = self.reader.has_changed(&self.position).await?;
-        self.position = position;
-        Ok(changed)
+        let (news, to) = match self.reader.glance(&self.position, &self.attributes).await? {
+            Glance::Nothing => return Ok(false),
+            Glance::Much(to) => (true, to),
+            Glance::Some(feed, to) => (self.news.are_in(self.reader.facts(), &feed), to),
+        };
+        self.position = to;
+        Ok(news)
+    }
+
+    fn hold(&mut self, mirror: &Mirror) {
+        self.news = News::of(self.reader.facts(), mirror, self.attributes.iter().cloned().collect());
+        self.position = mirror.mark.position.clone();
     }
 }
 

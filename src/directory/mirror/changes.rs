@@ -22,7 +22,8 @@ pub(in crate::directory) struct Feed {
 }
 
 /// Asked for beside what a read asks for: to judge a change, and not kept.
-const TELLING: [&str; 4] = ["memberof", "usncreated", "modifytimestamp", "createtimestamp"];
+const TELLING: [&str; 5] =
+    ["memberof", "usncreated", "modifytimestamp", "createtimestamp", "hassubordinates"];
 /// More than one in so many: to read everything is cheaper, or something is amiss.
 const MOST_CHANGED: usize = 4;
 /// Up to so many changes are not many.
@@ -121,6 +122,8 @@ fn doubt_of(facts: &Facts, held: &Held, mark: &Mark, anchor: Anchor, raw: &RawEn
         None => {
             matches!(entry::sort(facts.kind, raw), Sort::Other(_) | Sort::Unclear)
                 && !is_new(facts.kind, mark, raw)
+                // X.501; what has nothing below it now took nothing along.
+                && raw.text("hassubordinates") != Some("FALSE")
         }
     };
     if moved {

@@ -8,6 +8,7 @@
 mod changes;
 mod content;
 mod held;
+mod news;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,7 @@ use crate::ids::{Anchor, Dn};
 use crate::model::{Mark, MirrorChange, Position, Shortfall, ShortfallKind, Snapshot, Wanted};
 
 pub(super) use self::changes::{Feed, most_changes, telling};
+pub(super) use self::news::News;
 
 /// Of the form in which entries are held, and of what is asked for: a mirror of another one is not used.
 const FORMAT: u32 = 1;

@@ -138,7 +138,8 @@ struct Ranged {
     progress: Progress,
 }
 
-fn of_people(kind: DirectoryKind, wanted: &BTreeSet<String>) -> BTreeSet<String> {
+/// The attributes that are asked for of a person.
+pub(super) fn of_people(kind: DirectoryKind, wanted: &BTreeSet<String>) -> BTreeSet<String> {
     entry::always(kind).iter().map(|a| (*a).to_owned()).chain(wanted.iter().cloned()).collect()
 }
 
