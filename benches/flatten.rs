@@ -117,6 +117,7 @@ fn snapshot(scattered: bool) -> Snapshot {
         users,
         groups,
         findings: Vec::new(),
+        next_expiry: None,
     }
 }
 

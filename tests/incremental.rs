@@ -13,7 +13,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use idcsync::directory::{Bind, Directory, LdapDirectory, LdapSettings, ReadOn, Servers};
+use idcsync::directory::{Bind, Directory, Kept, LdapDirectory, LdapSettings, ReadOn, Servers};
 use idcsync::ids::Dn;
 use idcsync::model::{
     DirectoryKind, EntryOutcome, Kind, Mirror, MirrorChange, ObjectRef, Pin, ReadRequest, ScopeEntry,
@@ -36,6 +36,8 @@ struct World {
     directory: LdapDirectory,
     request: ReadRequest,
     mirror: Option<Mirror>,
+    /// What the last read has shown.
+    before: Option<String>,
     /// People who are in no group.
     loose: Vec<String>,
     hired: usize,
@@ -90,6 +92,7 @@ impl World {
             directory,
             request: request(&["group0", "group1"]),
             mirror: None,
+            before: None,
             loose: Vec::new(),
             hired: 100,
             tally: BTreeMap::new(),
@@ -106,6 +109,13 @@ impl World {
         let whole = self.directory.read(&self.request).await.unwrap();
         let mirror = self.mirror.take();
         let had = mirror.is_some();
+        if let Some(mirror) = &mirror
+            && self.directory.quiet(&self.request.wanted, &mirror.mark, &Held(mirror)).await.is_some()
+        {
+            assert_eq!(Some(told(&whole)), self.before, "nothing was said to have changed");
+            *self.tally.entry("nothing has changed that counts").or_default() += 1;
+        }
+        self.before = Some(told(&whole));
         let ReadOn { snapshot, by_changes, mirror: change } =
             self.directory.read_on(&self.request, mirror.clone()).await.unwrap();
         assert_eq!(told(&snapshot), told(&whole), "read by changes: {by_changes:?}");
@@ -164,7 +174,7 @@ impl World {
             .collect();
         let nested: Vec<String> =
             inside.members.groups.iter().map(|ix| now.groups[ix as usize].dn.as_str().to_owned()).collect();
-        let what = self.chance.below(16);
+        let what = self.chance.below(18);
         self.hired += 1;
         let number = self.hired;
         match what {
@@ -215,6 +225,8 @@ impl World {
                 }
             }
             12 => self.admin.delete(&person),
+            // Nobody asks for it.
+            16 | 17 => self.admin.replace(&person, "title", &[&format!("No. {number}")]),
             13 => {
                 let text = if self.chance.one_in(2) { "not meant" } else { "meant" };
                 self.admin.replace(&person, "description", &[text]);
@@ -258,7 +270,18 @@ impl World {
         let count = |word: &str| self.tally.get(word).copied().unwrap_or(0);
         assert!(count("reads of changes") > rounds / 8, "{:?}", self.tally);
         assert!(count("reads without changes") > 0, "{:?}", self.tally);
+        let quiet = count("nothing has changed that counts");
+        assert!(quiet > count("reads without changes"), "{:?}", self.tally);
         assert!(count("reads of everything for a doubt") >= 1, "{:?}", self.tally);
+    }
+}
+
+struct Held<'a>(&'a Mirror);
+
+#[async_trait::async_trait]
+impl Kept for Held<'_> {
+    async fn mirror(&self) -> Option<Mirror> {
+        Some(self.0.clone())
     }
 }
 
@@ -328,7 +351,7 @@ fn unit(name: &str) -> String {
     format!("dn: OU={name},{BASE}\nobjectClass: organizationalUnit\nou: {}\n\n", name.replace('\\', ""))
 }
 
-fn of_slapd(log: bool) -> (Slapd, World) {
+fn of_slapd(options: &Options) -> (Slapd, World) {
     let mut ldif =
         format!("dn: {BASE}\nobjectClass: dcObject\nobjectClass: organization\no: Corp\ndc: corp\n\n");
     ldif.extend(UNITS.iter().chain(&["Groups"]).map(|name| unit(name)));
@@ -350,8 +373,7 @@ fn of_slapd(log: bool) -> (Slapd, World) {
         }
         ldif.push('\n');
     }
-    let options = Options { syncprov: true, session_log: log, ..Options::default() };
-    let slapd = Slapd::start_ldif(&ldif, BASE, &options);
+    let slapd = Slapd::start_ldif(&ldif, BASE, options);
     let bind = (slapd.reader_dn(), slapd.password());
     let kind = DirectoryKind::Ldap;
     let mut world = World::new(kind, slapd.ldap_url(), slapd.ca_file(), slapd.admin(), bind, seed(11));
@@ -361,13 +383,37 @@ fn of_slapd(log: bool) -> (Slapd, World) {
 
 #[tokio::test]
 async fn slapd_reads_of_changes_show_what_reads_of_everything_show() {
-    let (_slapd, mut world) = of_slapd(true);
+    let (_slapd, mut world) = of_slapd(&Options { syncprov: true, ..Options::default() });
     world.live(120).await;
 }
 
 /// Without a log of what was deleted the server lists what is there instead.
 #[tokio::test]
 async fn slapd_without_a_session_log_tells_what_is_there_instead() {
-    let (_slapd, mut world) = of_slapd(false);
+    let options = Options { syncprov: true, session_log: false, ..Options::default() };
+    let (_slapd, mut world) = of_slapd(&options);
     world.live(80).await;
+}
+
+/// Where each sign-in is noted with the account, the log is full of what makes no difference.
+#[tokio::test]
+async fn slapd_sign_ins_are_no_news() {
+    let options = Options { syncprov: true, password_policy: true, ..Options::default() };
+    let (slapd, mut world) = of_slapd(&options);
+    world.read().await;
+    let mirror = world.mirror.clone().unwrap();
+    let sign_in = || slapd.client(&slapd.reader_dn()).search(&["-b", BASE, "-s", "base", "1.1"]);
+    let mut watch = world.directory.watch(&world.request.wanted, &mirror).await.unwrap();
+    for _ in 0..3 {
+        // It is noted by the second.
+        std::thread::sleep(Duration::from_millis(1100));
+        sign_in();
+        assert!(!watch.look().await.unwrap());
+    }
+    let quiet = world.directory.quiet(&world.request.wanted, &mirror.mark, &Held(&mirror)).await.unwrap();
+    assert!(quiet.changed > 0 && quiet.position != mirror.mark.position);
+    let person = format!("cn=Person 1,OU={},{BASE}", UNITS[1]);
+    world.admin.replace(&person, "mail", &["other@corp.example.com"]);
+    assert!(watch.look().await.unwrap());
+    assert!(world.directory.quiet(&world.request.wanted, &mirror.mark, &Held(&mirror)).await.is_none());
 }

@@ -256,7 +256,8 @@ fn crew() -> Slapd {
         + &person("ada")
         + &person("bo")
         + "dn: cn=Crew,dc=ex,dc=test\nobjectClass: groupOfNames\ncn: Crew\nmember: uid=ada,dc=ex,dc=test\n";
-    Slapd::start_ldif(&ldif, "dc=ex,dc=test", &Options { syncprov: true, ..Options::default() })
+    let options = Options { syncprov: true, password_policy: true, ..Options::default() };
+    Slapd::start_ldif(&ldif, "dc=ex,dc=test", &options)
 }
 
 fn config_of(bench: &Bench, slapd: &Slapd, urls: &str, more: &str) -> String {
@@ -311,7 +312,8 @@ fn a_change_in_the_directory_is_followed_at_once() {
     crew(&["bo"]);
     let runs = service.wait_for(FINISHED, 3);
     assert_eq!(runs[0]["changed"], Value::Null, "{runs:?}");
-    assert_eq!(runs[1]["changed"], 1, "{runs:?}");
+    // The group; and the account by which it is read, which has signed in.
+    assert_eq!(runs[1]["changed"], 2, "{runs:?}");
     assert_eq!(service.logged("run begins").last().unwrap()["why"], "the directory has changed");
     // What changes while it cannot be followed is not lost.
     slapd.kill();
@@ -319,6 +321,26 @@ fn a_change_in_the_directory_is_followed_at_once() {
     slapd.restart();
     slapd.admin().add_member(CREW, "uid=ada,dc=ex,dc=test");
     crew(&["ada", "bo"]);
+}
+
+/// Wrong passwords lock accounts, idcsync's own among them.
+#[test]
+fn a_refused_account_is_not_tried_at_each_look() {
+    let mut slapd = crew();
+    let bench = Bench::new(&[]);
+    bench.idcsync.write("password", slapd.password());
+    let more = format!("{SELDOM}full-read-every = \"24h\"\nfollow = \"1s\"\n");
+    bench.idcsync.configure(&config_of(&bench, &slapd, &format!("\"{}\"", slapd.ldap_url()), &more));
+    let service = bench.start();
+    service.wait_for(FINISHED, 1);
+    slapd.admin().replace(&slapd.reader_dn(), "userPassword", &["another secret"]);
+    slapd.restart();
+    service.wait_for_start("changes of the directory cannot be followed");
+    // So many looks later.
+    std::thread::sleep(std::time::Duration::from_secs(6));
+    let failures = slapd.admin().search(&["-b", &slapd.reader_dn(), "(objectClass=*)", "pwdFailureTime"]);
+    let failures = failures.matches("pwdFailureTime:").count();
+    assert_eq!(failures, 1, "{:?}", service.logged("cannot be followed"));
 }
 
 #[test]

@@ -333,3 +333,85 @@ fn a_directory_that_dies_in_the_middle_costs_nobody_anything() {
     let findings = bench.idcsync.run_json(&["status"]).json()["findings"].to_string();
     assert!(!findings.contains("DirectoryUnavailable"), "{findings}");
 }
+
+/// A cycle that finds nothing to do is one that the next may rest on, until anything is otherwise that counts.
+#[test]
+fn a_cycle_rests_on_the_one_before_while_nothing_has_changed_that_counts() {
+    let options = Options { syncprov: true, ..Options::default() };
+    let state = format!("{SQLITE}[schedule]\nfull-read-every = \"7d\"\ndrift-check = \"7d\"\n");
+    let bench = Bench::new(Company::new(60, 15), &options, &state);
+    let last = || bench.idcsync.run_json(&["status"]).exits(0).json()["lastCycle"]["counts"].clone();
+    let cycle = |more: &[&str]| {
+        let ran = bench.idcsync.run(&[&["sync"], more].concat()).exits(0);
+        let counts = last();
+        (ran, counts["rested"].as_bool().expect("whether it rested"), counts)
+    };
+    let rests = |shift: &str| {
+        bench.idcsync.run_at(shift, &["sync"]).exits(0);
+        last()["rested"] == true
+    };
+    // The first ones have something to do, or to note.
+    while !cycle(&[]).1 {
+        let id = bench.idcsync.run_json(&["status"]).exits(0).json()["lastCycle"]["cycle"].as_i64();
+        assert!(id < Some(6), "no cycle rests");
+    }
+    bench.assert_target_is_as_expected();
+    let before = bench.idcsync.run_json(&["status"]).exits(0).json();
+    let (ran, _, counts) = cycle(&[]);
+    ran.says("Nothing to do: the target is as the directory has it.");
+    assert_eq!(
+        (&counts["rested"], &counts["planned"], &counts["directoryChanges"]),
+        (&true.into(), &0.into(), &0.into())
+    );
+    assert!(counts["directoryRequests"].as_u64() < Some(12), "{counts}");
+    // What stands goes on standing.
+    let after = bench.idcsync.run_json(&["status"]).exits(0).json();
+    assert_eq!(before["findings"], after["findings"]);
+    assert_ne!(before["findings"], serde_json::json!([]));
+    bench.idcsync.run(&["sync", "--strict"]).exits(3);
+
+    // What nobody asks for does not count; and the log is not read over again.
+    let admins = parse(&bench.slapd.dump());
+    let group = admins.iter().find(|e| e.text("cn") == Some(ADMINS)).expect("the group");
+    let person = group.texts("member").next().expect("a member").to_owned();
+    bench.slapd.admin().replace(&person, "title", &["Chief"]);
+    let (_, rested, counts) = cycle(&[]);
+    assert!(rested && counts["directoryChanges"] == 1, "{counts}");
+    assert_eq!(cycle(&[]).2["directoryChanges"], 0);
+
+    // A person who is wanted, whatever else is asked of the cycle.
+    let (_, rested, _) = cycle(&["--full"]);
+    assert!(!rested && cycle(&[]).1, "the next one rests on it");
+    bench.slapd.admin().replace(&person, "displayName", &["Somebody Else"]);
+    let (ran, rested, _) = cycle(&[]);
+    ran.says("Somebody Else");
+    assert!(!rested && !cycle(&[]).1 && cycle(&[]).1);
+
+    // Somebody who has left: looked up each time, and told of in good time.
+    bench.slapd.admin().remove_member(&group.dn, &person);
+    for dn in parse(&bench.slapd.dump()).iter().filter(|e| e.texts("member").any(|m| m == person)) {
+        bench.slapd.admin().remove_member(&dn.dn, &person);
+    }
+    let (ran, rested, _) = cycle(&[]);
+    ran.says("memberships to remove");
+    assert!(!rested && !cycle(&[]).1 && cycle(&[]).1);
+    assert!(!rests("14d") && rests("14d"), "14 days before the end it is said");
+    assert!(!rests("28d 1h"), "and at the end they are out");
+    let ids = bench.user_ids();
+    bench.idcsync.run_at("28d 1h", &["sync"]).exits(0);
+    bench.idcsync.run_at("28d 1h", &["sync"]).exits(0);
+    assert!(rests("28d 1h"), "they go on being looked up");
+    bench.slapd.admin().delete(&person);
+    assert!(!rests("28d 1h"), "which is how it shows that they are gone for good");
+    assert_eq!(ids, bench.user_ids());
+
+    // Another config, a hand in the state database, a clock that was set back: each time all is looked at.
+    for _ in 0..2 {
+        bench.idcsync.run_at("28d 1h", &["sync"]).exits(0);
+    }
+    assert!(rests("28d 1h"));
+    let config = std::fs::read_to_string(bench.idcsync.path("idcsync.toml")).unwrap();
+    let filter = "[scope]\nuser-filter = \"(!(title=Chief))\"";
+    bench.idcsync.configure(&config.replace("[scope]", filter));
+    assert!(!rests("28d 1h"));
+}

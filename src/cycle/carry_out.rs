@@ -7,7 +7,9 @@ use std::time::Instant;
 use jiff::Timestamp;
 use tracing::{Instrument as _, info_span, warn};
 
-use super::{CycleError, CycleReport, Outcome, Parts, Prepared, Profile, StateJournal, chain, findings};
+use super::{
+    CycleError, CycleReport, Outcome, Parts, Prepared, Profile, StateJournal, chain, findings, rest,
+};
 use crate::apply::{Applied, Journal, JournalError, Links, Pace, apply};
 use crate::ids::{CycleId, Fingerprint};
 use crate::model::{Code, Kind, Link, Pin, Progress};
@@ -43,6 +45,8 @@ pub async fn carry_out(
         read,
         requests,
         recovered,
+        rest,
+        rested,
     } = prepared;
     let cut_short = cut_short.or_else(|| unreadable.as_ref().map(|error| chain(error)));
     findings.extend(profile.notes.iter().cloned());
@@ -108,11 +112,15 @@ pub async fn carry_out(
         again,
         full,
         by_changes,
+        rested,
         cut_short,
         times,
     };
     let finished = CycleOutcome { word: report.outcome.word(), counts: report.counts(), finished: clock() };
     state.finish_cycle(cycle, &finished).await?;
+    if let Some(rest) = rest {
+        rest::note(state, cycle, rest, &report).await?;
+    }
     if let Ok(keep) = jiff::SignedDuration::try_from(profile.keep_history)
         && let Ok(oldest) = clock().checked_sub(keep)
     {

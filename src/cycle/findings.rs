@@ -114,7 +114,7 @@ pub fn of_token(profile: &str, expires: Option<Timestamp>, now: Timestamp) -> Op
 }
 
 /// Time enough to make a new token; `check` warns by the same.
-const TOKEN_NOTICE: SignedDuration = SignedDuration::from_hours(30 * 24);
+pub const TOKEN_NOTICE: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// The directory has not answered for longer than `disable-after`.
 pub fn of_outage(profile: &Profile<'_>, error: &DirectoryError) -> Vec<Finding> {

@@ -14,6 +14,7 @@ mod outcome;
 mod prepare;
 mod read;
 mod record;
+mod rest;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -43,6 +44,7 @@ use crate::scope::NestedGroups;
 use crate::state::{CycleKind, CycleOutcome, FindingChanges, State, StateError};
 use crate::target::{Target, TargetError};
 use record::Record;
+use rest::Rest;
 use unread::ReadIds;
 
 /// What tests of the plan share with a real cycle.
@@ -73,6 +75,8 @@ pub struct Profile<'a> {
     pub rebind: bool,
     /// Run no other steps than these.
     pub only: Option<BTreeSet<Fingerprint>>,
+    /// Where nothing has changed since a cycle that found nothing to do, do not look at everything again.
+    pub rests: bool,
     /// What whoever runs it has found beside: findings of each cycle.
     pub notes: Vec<Finding>,
 }
@@ -196,6 +200,10 @@ pub struct Prepared {
     read: Option<ReadIds>,
     record: Record,
     links: Links,
+    /// What the next cycle may rest on, if this one ends well.
+    rest: Option<Rest>,
+    /// It rests on the one before.
+    rested: bool,
 }
 
 /// Begins the record of a cycle.

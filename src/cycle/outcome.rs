@@ -100,6 +100,8 @@ pub struct CycleReport {
     pub full: bool,
     /// How many objects of the directory had changed, where it was asked for changes alone.
     pub by_changes: Option<usize>,
+    /// It rests on the one before: nothing had changed that counts, so not everything was looked at again.
+    pub rested: bool,
     /// Something of the directory was not read to its end: on which server, and why.
     pub cut_short: Option<String>,
     pub times: Times,
@@ -125,6 +127,7 @@ impl CycleReport {
             "full": self.full,
             "directoryRequests": self.requests,
             "directoryChanges": self.by_changes,
+            "rested": self.rested,
             "plan": self.approved.plan().id,
         })
     }

@@ -10,7 +10,8 @@ use super::confirm::{self, Concerned};
 use super::record::{self, Record, Seen, Suspects};
 use super::unread::ReadIds;
 use super::{
-    CycleError, Parts, Prepared, Profile, Times, assignments, chain, fates, findings, observe, read, sweep,
+    CycleError, Parts, Prepared, Profile, Times, assignments, chain, fates, findings, observe, read, rest,
+    sweep,
 };
 use crate::apply::{Journal, Links, recover};
 use crate::ids::{LinkNo, Sid};
@@ -30,6 +31,9 @@ pub async fn prepare(
     journal: &dyn Journal,
 ) -> Result<Prepared, CycleError> {
     let now = (parts.clock)();
+    if let Some(prepared) = rest::prepare(profile, parts, state, now).await? {
+        return Ok(prepared);
+    }
     let begun = Instant::now();
     let mut known = state.load(now).await?;
     let store = parts.identity_store.as_str();
@@ -177,8 +181,14 @@ pub async fn prepare(
     if rebound {
         record.rebind(&known);
     }
-    let cut_short = record::cut_short(snapshot);
-    let read_ids = cut_short.is_some().then(|| ReadIds::of(snapshot));
+    let short = record::cut_short(snapshot);
+    let cut_short = short.clone().or(second_short).or(asked.cut_short);
+    let certain = cut_short.is_none() && confirmed && distrust.is_none() && recovered == 0;
+    let fates = rest::fates_by_anchor(&asked.of, &known);
+    let found =
+        rest::Found { snapshot, known: &known, fates: &fates, approved: &approved, record: &record, full };
+    let rest = if certain { rest::of(profile, parts, &found, now) } else { None };
+    let read_ids = short.is_some().then(|| ReadIds::of(snapshot));
     let since = known.last_cycle;
     let links = Links::new(known.links);
     Ok(Prepared {
@@ -186,7 +196,7 @@ pub async fn prepare(
         findings,
         recovered,
         requests,
-        cut_short: cut_short.or(second_short).or(asked.cut_short),
+        cut_short,
         unreadable: None,
         full,
         by_changes,
@@ -198,6 +208,8 @@ pub async fn prepare(
         read: read_ids,
         record,
         links,
+        rest,
+        rested: false,
     })
 }
 

@@ -9,8 +9,8 @@ use super::confirm::Doubtful;
 use crate::apply::Links;
 use crate::ids::{CycleId, IdentityStoreId, LinkNo};
 use crate::model::{
-    Binding, ChangeCookie, Deleted, EntryOutcome, Fate, Kind, Known, Link, MirrorChange, ObjectRef, Pin,
-    ShortfallKind, Snapshot,
+    Binding, ChangeCookie, Deleted, EntryOutcome, Fate, Kind, Known, Link, Mark, MirrorChange, ObjectRef,
+    Pin, ShortfallKind, Snapshot,
 };
 use crate::plan::{Action, ApprovedPlan, Elapsed};
 use crate::scope::Scope;
@@ -120,6 +120,30 @@ impl Record {
             record.change(known, group.no, |link| link.applied -= &gone);
         }
         record
+    }
+
+    /// Of a cycle that finds all as it was. `moved`: the mark, where the log has gone on.
+    pub fn of_rest(server: &str, now: Timestamp, cookie: Option<ChangeCookie>, moved: Option<Mark>) -> Self {
+        let part = |mark| MirrorChange::Part {
+            mark,
+            put: BTreeMap::new(),
+            gone: BTreeSet::new(),
+            answers: BTreeMap::new(),
+        };
+        Self {
+            complete_read: Some(now),
+            server: Some(server.to_owned()),
+            read: Some(now),
+            clock: Some(now),
+            cookie,
+            mirror: moved.map(part),
+            ..Self::default()
+        }
+    }
+
+    /// Nothing of it is other than before, but when it was.
+    pub fn is_still(&self) -> bool {
+        self.changed.is_empty() && self.pins.is_empty() && self.binding.is_none() && !self.rebind
     }
 
     /// Everything that was tied is written anew, untied, and the profile bound to what it points to now.

@@ -146,6 +146,8 @@ pub(super) async fn prepare(
         read: Some(ReadIds::of(&snapshot)),
         record,
         links: Links::new(known.links),
+        rest: None,
+        rested: false,
     })
 }
 
@@ -174,6 +176,7 @@ fn nothing_read(profile: &Profile<'_>) -> Snapshot {
         users: Vec::new(),
         groups: Vec::new(),
         findings: Vec::new(),
+        next_expiry: None,
     }
 }
 

@@ -116,6 +116,7 @@ impl Bed {
             full_read_every: None,
             rebind: false,
             only: None,
+            rests: false,
             notes: Vec::new(),
             assignments: false,
         };

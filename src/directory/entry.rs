@@ -201,6 +201,15 @@ pub(super) fn account(kind: DirectoryKind, entry: &RawEntry, now: Timestamp) -> 
     }
 }
 
+/// When the account expires, or expired; `None`: never, or nobody knows.
+pub(super) fn expires(kind: DirectoryKind, entry: &RawEntry) -> Option<Timestamp> {
+    let ticks = match kind {
+        DirectoryKind::ActiveDirectory => entry.number("accountexpires")?,
+        DirectoryKind::Ldap => return None,
+    };
+    if matches!(ticks, 0 | i64::MAX) { None } else { Timestamp::from_second(filetime_seconds(ticks)).ok() }
+}
+
 /// FILETIME (100 ns since 1601, [MS-DTYP] 2.3.3) as seconds since 1970.
 fn filetime_seconds(ticks: i64) -> i64 {
     ticks / 10_000_000 - 11_644_473_600
@@ -345,6 +354,12 @@ pub(super) mod tests {
         assert_eq!(expires("134381808000000000"), AccountState::Expired);
         assert_eq!(expires("134381808010000000"), AccountState::Enabled);
         assert_eq!(expires("soon"), AccountState::Unknown);
+        let when = |at: &str| super::expires(AD, &user(&[("accountExpires", &[at])])).map(|t| t.to_string());
+        assert_eq!(when("134381808000000000").as_deref(), Some("2026-11-03T12:00:00Z"));
+        assert_eq!(
+            ["0", "9223372036854775807", "soon", "-9223372036854775808"].map(when),
+            [None, None, None, None]
+        );
         let lock = |v: &str| {
             let e = raw("uid=a", &[("objectClass", &["person"]), ("nsAccountLock", &[v])]);
             account(DirectoryKind::Ldap, &e, now)

@@ -20,7 +20,7 @@ mod walk;
 
 use async_trait::async_trait;
 
-use crate::model::{FateRequest, Fates, Mark, Mirror, MirrorChange, ReadRequest, Snapshot, Wanted};
+use crate::model::{FateRequest, Fates, Mark, Mirror, MirrorChange, Position, ReadRequest, Snapshot, Wanted};
 
 pub use check::check;
 pub use error::{Attempt, BindRefusal, DirectoryError, ServerFailure};
@@ -52,6 +52,12 @@ pub trait Directory: Send + Sync {
         false
     }
 
+    /// Whether, by the server's log since the mark, a read would find what the last one has found. `None`: it would not, or
+    /// that cannot be told without a read.
+    async fn quiet(&self, _: &Wanted, _: &Mark, _: &dyn Kept) -> Option<Quiet> {
+        None
+    }
+
     /// Looks out for changes of what the mirror holds, on the server that it is of.
     async fn watch(&self, _: &Wanted, _: &Mirror) -> Result<Box<dyn Watch>, DirectoryError> {
         Err(DirectoryError::NoChangeLog)
@@ -64,6 +70,26 @@ pub struct ReadOn {
     /// How many objects had changed, where the server was asked for changes alone.
     pub by_changes: Option<usize>,
     pub mirror: MirrorChange,
+}
+
+/// Who can bring the mirror, if it is needed.
+#[async_trait]
+pub trait Kept: Sync {
+    /// `None`: it is not there any more.
+    async fn mirror(&self) -> Option<Mirror>;
+}
+
+/// Nothing has changed that counts.
+pub struct Quiet {
+    /// As in `SourceInfo`.
+    pub binding: String,
+    /// Until where that is known.
+    pub position: Position,
+    /// Objects that have changed, and do not count.
+    pub changed: usize,
+    pub requests: u64,
+    /// By how many seconds the server's clock is ahead of this machine's.
+    pub clock_ahead: Option<i64>,
 }
 
 /// Somebody who looks out for changes.

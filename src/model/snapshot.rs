@@ -131,6 +131,8 @@ pub struct Snapshot {
     /// Every group reached, containers included; ordered by anchor, each once.
     pub groups: Vec<DirectoryGroup>,
     pub findings: Vec<Finding>,
+    /// When the next account expires that has not expired yet.
+    pub next_expiry: Option<Timestamp>,
 }
 
 impl Snapshot {

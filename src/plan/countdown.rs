@@ -34,6 +34,8 @@ impl Coming {
     }
 }
 
+/// So many days before something is due it is told.
+const TOLD: [u8; 4] = [1, 3, 7, 14];
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 /// All that is coming, the first first.
@@ -52,6 +54,23 @@ pub fn countdowns<'a>(
         .collect();
     all.sort_by_key(|c| (c.at, c.link));
     all
+}
+
+/// The next moment at which time alone changes what is said or done: something is due, or one of the days before it that
+/// are told comes. `now` where something is due already.
+pub fn next_moment<'a>(
+    links: impl IntoIterator<Item = &'a Link>,
+    lifecycle: &Lifecycle,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let marks = |due: Timestamp| {
+        TOLD.map(|days| due.checked_sub(DAY * i32::from(days)).unwrap_or(Timestamp::MIN))
+            .into_iter()
+            .filter(move |mark| *mark > now)
+            .chain([due.max(now)])
+    };
+    let links = links.into_iter().filter(|link| link.target_id.is_some());
+    links.filter_map(|link| coming(link, lifecycle)).flat_map(|(_, at)| marks(at)).min()
 }
 
 fn coming(link: &Link, lifecycle: &Lifecycle) -> Option<(Coming, Timestamp)> {
@@ -78,8 +97,7 @@ pub fn pause_disables_at(
 
 /// The smallest of 14, 7, 3 and 1 days before `due` that came to pass after `before` and no later than `now`.
 pub fn crossed(before: Timestamp, now: Timestamp, due: Timestamp) -> Option<u8> {
-    [1_u8, 3, 7, 14]
-        .into_iter()
+    TOLD.into_iter()
         .find(|days| due.checked_sub(DAY * i32::from(*days)).is_ok_and(|mark| before < mark && mark <= now))
 }
 
@@ -186,6 +204,22 @@ mod tests {
         assert_eq!(pause_disables_at(at("01T00"), None, &policy), Some(at("03T00")));
         assert_eq!(pause_disables_at(at("01T00"), Some(at("04T00")), &policy), Some(at("03T00")));
         assert_eq!(pause_disables_at(at("01T00"), Some(at("03T00")), &policy), None);
+    }
+
+    #[test]
+    fn the_next_moment_is_a_mark_or_what_is_due() {
+        let mut out = link(1, Kind::User);
+        out.out_since = Some(at("01T00"));
+        let next = |now: &str, link: &Link| next_moment([link], &lifecycle(28 * 24, 24), at(now));
+        // Due on the 29th.
+        assert_eq!(next("01T00", &out), Some(at("15T00")));
+        assert_eq!(next("15T00", &out), Some(at("22T00")));
+        assert_eq!(next("27T00", &out), Some(at("28T00")));
+        assert_eq!(next("28T00", &out), Some(at("29T00")));
+        assert_eq!(next("30T00", &out), Some(at("30T00")));
+        assert_eq!(next("01T00", &link(2, Kind::User)), None);
+        out.target_id = None;
+        assert_eq!(next("01T00", &out), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! The order: what takes away first, one person's removal and addition side by side; then updates, adoptions and
 //! creates, then additions. A step that needs another is preceded by it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use roaring::RoaringBitmap;
 
@@ -56,6 +56,27 @@ pub fn plan(inputs: &Inputs<'_>, entries: &[EntryRead]) -> Plan {
         base: base(inputs),
         assigned: Assigned::default(),
         findings,
+    };
+    plan.id = plan.id_of();
+    plan
+}
+
+/// A plan without a step, where it is known that there is nothing to do.
+pub fn nothing(profile: &str, base: Base) -> Plan {
+    let mut plan = Plan {
+        profile: profile.to_owned(),
+        id: PlanId::new(""),
+        objects: BTreeMap::new(),
+        steps: Vec::new(),
+        withheld: Vec::new(),
+        confirmed: BTreeMap::new(),
+        read_back: BTreeMap::new(),
+        found_again: BTreeMap::new(),
+        vanished: BTreeSet::new(),
+        full: false,
+        base,
+        assigned: Assigned::default(),
+        findings: Vec::new(),
     };
     plan.id = plan.id_of();
     plan

@@ -61,6 +61,7 @@ pub fn profile(config: &Config) -> Profile<'_> {
         full_read_every: config.full_read_every,
         rebind: false,
         only: None,
+        rests: false,
         notes: Vec::new(),
     }
 }

@@ -34,6 +34,8 @@ pub struct Wish {
     /// Read the target back too.
     pub full: bool,
     pub rebind: bool,
+    /// Whoever asks knows that the directory has changed: no time is spent on finding out.
+    pub changed: bool,
     /// Run no other steps than these.
     pub only: Option<BTreeSet<Fingerprint>>,
     /// Findings of whoever asks, which each cycle records.
@@ -265,6 +267,7 @@ async fn cycles(
         rebind: wish.rebind,
         only: wish.only.clone(),
         notes: wish.notes.clone(),
+        rests: !wish.changed,
         ..open::profile(config)
     };
     let mut rounds = 0;
@@ -382,6 +385,7 @@ fn log(cycle: CycleId, report: &CycleReport, stats: &CycleStats) {
         left = report.applied.left,
         findings = report.outcome.findings,
         changed = report.by_changes,
+        rested = report.rested,
         requests = stats.usage.requests,
         throttled = stats.usage.throttled,
         slowed = stats.usage.slowed,

@@ -96,6 +96,7 @@ impl World {
             users,
             groups,
             findings: Vec::new(),
+            next_expiry: None,
         }
     }
 

@@ -1,7 +1,5 @@
 //! Everything that a cycle needs to know, in five queries however many objects there are.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 
 use super::open::Reader;
@@ -12,7 +10,6 @@ impl Reader {
     /// What is known at `now`; all of it as of one moment.
     pub async fn load(&self, now: Timestamp) -> Result<Known> {
         let mut tx = self.db.begin_read().await?;
-        let profile = profile::load(&mut tx, self.profile_id).await?;
         let known = Known {
             links: links::load(&mut tx, self.profile_id).await?,
             pins: profile::load_pins(&mut tx, self.profile_id).await?,
@@ -22,17 +19,31 @@ impl Reader {
                 .into_iter()
                 .map(|standing| standing.finding)
                 .collect(),
-            binding: profile.binding,
-            last_complete_read: profile.last_complete_read,
-            last_cycle: profile.last_cycle,
-            rename_support: profile.rename_support,
-            last_server: profile.last_server,
-            last_read: profile.last_read,
-            last_full: profile.last_full,
-            cookie: profile.cookie,
-            elsewhere: BTreeMap::new(),
+            ..without_objects(profile::load(&mut tx, self.profile_id).await?)
         };
         tx.commit().await?;
         Ok(known)
+    }
+
+    /// The same of the profile alone: no object, entry or approval of it.
+    pub async fn load_profile(&self) -> Result<Known> {
+        let mut tx = self.db.begin_read().await?;
+        let profile = profile::load(&mut tx, self.profile_id).await?;
+        tx.commit().await?;
+        Ok(without_objects(profile))
+    }
+}
+
+fn without_objects(profile: profile::Profile) -> Known {
+    Known {
+        binding: profile.binding,
+        last_complete_read: profile.last_complete_read,
+        last_cycle: profile.last_cycle,
+        rename_support: profile.rename_support,
+        last_server: profile.last_server,
+        last_read: profile.last_read,
+        last_full: profile.last_full,
+        cookie: profile.cookie,
+        ..Known::default()
     }
 }

@@ -28,6 +28,8 @@ const LAST_READ: &str = "UPDATE profiles SET last_read_at = $2 WHERE id = $1";
 const LAST_FULL: &str = "UPDATE profiles SET last_full_at = $2 WHERE id = $1";
 const COOKIE: &str = "UPDATE profiles SET change_server = $2, change_cookie = $3 WHERE id = $1";
 const RENAME_SUPPORT: &str = "UPDATE profiles SET rename_support = $2 WHERE id = $1";
+const REST: &str = "SELECT rest FROM profiles WHERE id = $1";
+const SET_REST: &str = "UPDATE profiles SET rest = $2 WHERE id = $1";
 const PINS: &str = "SELECT kind, entry, anchor, object_name FROM pins WHERE profile_id = $1";
 const SET_PINS: &str = "INSERT INTO pins (profile_id, kind, entry, anchor, object_name, pinned_at)
     VALUES {rows}
@@ -185,6 +187,14 @@ impl State {
         tx.commit().await
     }
 
+    /// What the next cycle may go by instead of looking at everything; only `cycle` reads it.
+    pub async fn set_rest(&self, rest: &str) -> Result<()> {
+        let mut tx = self.db.begin().await?;
+        self.fence(&mut tx).await?;
+        tx.run(SET_REST, args![self.profile_id, rest]).await?;
+        tx.commit().await
+    }
+
     pub async fn set_rename_support(&self, support: RenameSupport) -> Result<()> {
         self.db.run(RENAME_SUPPORT, args![self.profile_id, support.word()]).await?;
         Ok(())
@@ -225,6 +235,12 @@ impl Reader {
 }
 
 impl Reader {
+    /// What a cycle has left with `set_rest`.
+    pub async fn rest(&self) -> Result<Option<String>> {
+        let read = |row: &mut Row| row.next::<Option<String>>();
+        Ok(self.db.fetch_one(REST, args![self.profile_id], read).await?.flatten())
+    }
+
     /// By how many seconds the database's clock is ahead of this machine's; `None` where it has none of its own.
     pub async fn clock_ahead(&self) -> Result<Option<i64>> {
         if matches!(self.db.pool, Pool::Sqlite(_)) {

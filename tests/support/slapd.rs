@@ -27,6 +27,8 @@ pub struct Options {
     pub syncprov: bool,
     /// Keeps what was deleted, to tell it then; else it lists what is there.
     pub session_log: bool,
+    /// Notes each sign-in with the account, and each wrong password.
+    pub password_policy: bool,
     /// Entries that one search may return, for all but the reader.
     pub sizelimit: u32,
     /// Lines for the `access to` part of the database, most specific first; everybody may read the rest.
@@ -43,6 +45,7 @@ impl Default for Options {
             memberof: false,
             syncprov: false,
             session_log: true,
+            password_policy: false,
             sizelimit: 500,
             access: Vec::new(),
             limits: Vec::new(),
@@ -96,6 +99,10 @@ impl Slapd {
                     + &format!("cn: {name}\nuserPassword: {PASSWORD}\n\n")
             })
             .concat();
+        let policy = line("dn", &format!("cn=policy,{base}"))
+            + "objectClass: device\nobjectClass: pwdPolicy\ncn: policy\npwdAttribute: userPassword\n\
+               pwdLockout: TRUE\npwdMaxFailure: 50\n\n";
+        let accounts = if options.password_policy { accounts + &policy } else { accounts };
         fs::write(dir.join("accounts.ldif"), accounts).expect("write the accounts");
         load(dir, &dir.join("accounts.ldif"));
         let server = spawn(dir, &address);
@@ -208,6 +215,9 @@ fn configuration(dir: &Path, base: &str, options: &Options) -> String {
     if options.syncprov {
         say("moduleload syncprov".to_owned());
     }
+    if options.password_policy {
+        say("moduleload ppolicy".to_owned());
+    }
     say(format!("pidfile {home}/slapd.pid\nargsfile {home}/slapd.args"));
     say(format!("TLSCACertificateFile {home}/ca.pem"));
     say(format!("TLSCertificateFile {home}/cert.pem\nTLSCertificateKeyFile {home}/key.pem"));
@@ -217,6 +227,9 @@ fn configuration(dir: &Path, base: &str, options: &Options) -> String {
     say(format!("limits dn.exact=\"cn=reader,{base}\" size=unlimited time=unlimited"));
     for line in &options.limits {
         say(line.clone());
+    }
+    if options.password_policy {
+        say("lastbind on".to_owned());
     }
     say("index objectClass,entryUUID,entryCSN,member eq\nindex uid,cn,mail eq".to_owned());
     for line in &options.access {
@@ -228,6 +241,9 @@ fn configuration(dir: &Path, base: &str, options: &Options) -> String {
         if options.session_log {
             say("syncprov-sessionlog 50000".to_owned());
         }
+    }
+    if options.password_policy {
+        say(format!("overlay ppolicy\nppolicy_default \"cn=policy,{base}\""));
     }
     if options.memberof {
         say("overlay memberof\nmemberof-group-oc groupOfNames\nmemberof-refint TRUE".to_owned());

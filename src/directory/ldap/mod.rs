@@ -32,7 +32,7 @@ use super::error::{Attempt, BindRefusal, ServerFailure};
 use super::mirror::{self, Mirroring, News};
 use super::reader::{Reader as _, Selection};
 use super::settings::{LdapSettings, Servers};
-use super::{Directory, DirectoryError, ReadOn, Watch, checked, fates, walk};
+use super::{Directory, DirectoryError, Kept, Quiet, ReadOn, Watch, checked, fates, walk};
 use crate::model::{
     FateRequest, Fates, Mark, Mirror, MirrorChange, NameForm, Position, ReadRequest, ShortfallKind, Snapshot,
     Wanted,
@@ -95,14 +95,24 @@ impl Directory for LdapDirectory {
         self.digest(request).is_some_and(|digest| digest == mark.digest)
     }
 
+    async fn quiet(&self, wanted: &Wanted, mark: &Mark, kept: &dyn Kept) -> Option<Quiet> {
+        // Whatever is wrong, the read that follows finds out and says.
+        self.not_refused_before().ok()?;
+        let opener = self.opener().ok()?;
+        let reader = only(&opener, &mark.server).await.map_err(|e| self.note(e)).ok()?;
+        let quiet = quiet(&reader, wanted, mark, kept).await;
+        reader.close().await;
+        quiet
+    }
+
     async fn watch(&self, wanted: &Wanted, mirror: &Mirror) -> Result<Box<dyn Watch>, DirectoryError> {
         self.not_refused_before()?;
         let opener = self.opener()?;
         let reader = only(&opener, &mirror.mark.server).await.map_err(|e| self.note(e))?;
-        let counts = walk::of_people(self.settings.kind, &wanted.attributes);
-        let attributes = counts.iter().cloned().collect();
-        let news = News::of(reader.facts(), mirror, counts);
-        Ok(Box::new(Watcher { reader, position: mirror.mark.position.clone(), news, attributes }))
+        let news = News::of(reader.facts(), mirror, wanted);
+        let attributes = mirror::to_judge(self.settings.kind, wanted);
+        let position = mirror.mark.position.clone();
+        Ok(Box::new(Watcher { reader, position, news, wanted: wanted.clone(), attributes }))
     }
 
     async fn fates(&self, request: &FateRequest) -> Result<Fates, DirectoryError> {
@@ -205,12 +215,32 @@ async fn whole(reader: &LdapReader, request: &ReadRequest, digest: Option<String
     ReadOn { snapshot, by_changes: None, mirror: kept.unwrap_or(MirrorChange::Drop) }
 }
 
+async fn quiet(reader: &LdapReader, wanted: &Wanted, mark: &Mark, kept: &dyn Kept) -> Option<Quiet> {
+    let facts = reader.facts();
+    let attributes = mirror::to_judge(facts.kind, wanted);
+    let (feed, position) = reader.feed(&mark.position, &attributes, facts.page).await.ok()?;
+    let changed = feed.changed.len() + feed.deleted.len();
+    if changed > 0 || feed.present.is_some() {
+        let mirror = kept.mirror().await?;
+        if News::of(facts, &mirror, wanted).are_in(facts, &feed) {
+            return None;
+        }
+    }
+    Some(Quiet {
+        binding: facts.binding.clone(),
+        position,
+        changed,
+        requests: reader.traffic().requests,
+        clock_ahead: facts.clock_ahead,
+    })
+}
+
 /// Looks out for changes over a connection of its own.
 struct Watcher {
     reader: LdapReader,
     position: Position,
     news: News,
-    /// Of a person, and to tell what something is.
+    wanted: Wanted,
     attributes: Selection,
 }
 
@@ -227,7 +257,7 @@ impl Watch for Watcher {
     }
 
     fn hold(&mut self, mirror: &Mirror) {
-        self.news = News::of(self.reader.facts(), mirror, self.attributes.iter().cloned().collect());
+        self.news = News::of(self.reader.facts(), mirror, &self.wanted);
         self.position = mirror.mark.position.clone();
     }
 }

@@ -28,7 +28,7 @@ use crate::ids::{Anchor, Dn};
 use crate::model::{Mark, MirrorChange, Position, Shortfall, ShortfallKind, Snapshot, Wanted};
 
 pub(super) use self::changes::{Feed, most_changes, telling};
-pub(super) use self::news::News;
+pub(super) use self::news::{News, to_judge};
 
 /// Of the form in which entries are held, and of what is asked for: a mirror of another one is not used.
 const FORMAT: u32 = 1;

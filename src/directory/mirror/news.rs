@@ -3,22 +3,30 @@
 //! in, idcsync among them).
 
 use std::collections::hash_map::DefaultHasher;
-use std::collections::{BTreeSet, HashMap};
-use std::hash::{Hash as _, Hasher as _};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::hash::Hasher as _;
 
-use super::changes::Feed;
+use super::changes::{Feed, telling};
 use super::content::{self, Interner};
+use super::held::folded;
 use crate::directory::entry::{self, Sort};
-use crate::directory::filter::Filter;
+use crate::directory::filter::{Filter, wrapped};
 use crate::directory::range;
-use crate::directory::reader::{Facts, RawEntry};
+use crate::directory::reader::{Facts, RawEntry, Selection};
+use crate::directory::walk;
 use crate::ids::{Anchor, Dn};
-use crate::model::Mirror;
+use crate::model::{DirectoryKind, Mirror, Wanted};
 
 pub(in crate::directory) struct News {
     /// The attributes of a person that count.
     counts: BTreeSet<String>,
     held: HashMap<Anchor, What>,
+    groups: HashMap<Dn, Anchor>,
+    /// Of people and groups: a digest of the held groups that have them as members. Active Directory tells nothing of a
+    /// group whose member was deleted or restored.
+    within: HashMap<Anchor, u64>,
+    /// Members of held groups that are not held: whoever gets such a name is a member at once.
+    dangling: HashSet<Dn>,
     /// What the scope is found by: who answers it concerns us, held or not.
     questions: Vec<Filter>,
     /// Neither people nor groups, by what they were when they were seen last.
@@ -33,19 +41,38 @@ enum What {
     Group,
 }
 
+/// What is to be asked for of what has changed, so that [`News`] can judge it.
+pub(in crate::directory) fn to_judge(kind: DirectoryKind, wanted: &Wanted) -> Selection {
+    let of_filter = wanted.user_filter.iter().flat_map(|text| of_filter(text));
+    let all = walk::of_all(kind, &wanted.attributes).into_iter().chain(of_filter).collect();
+    telling(&all)
+}
+
+/// A filter that cannot be understood keeps reads full, so that there is no mirror.
+fn of_filter(text: &str) -> BTreeSet<String> {
+    let filter = Filter::parse(&wrapped(text));
+    filter.map(|f| f.attributes().into_iter().map(str::to_owned).collect()).unwrap_or_default()
+}
+
 impl News {
-    /// `counts`: the attributes that are asked for of a person.
-    pub fn of(facts: &Facts, mirror: &Mirror, counts: BTreeSet<String>) -> Self {
+    pub fn of(facts: &Facts, mirror: &Mirror, wanted: &Wanted) -> Self {
+        let counts = walk::of_people(facts.kind, &wanted.attributes);
         let mut news = Self {
             counts,
             held: HashMap::with_capacity(mirror.entries.len()),
+            groups: HashMap::new(),
+            within: HashMap::new(),
+            dangling: HashSet::new(),
             questions: mirror.answers.keys().filter_map(|question| Filter::parse(question).ok()).collect(),
             others: HashMap::new(),
         };
         let mut names = Interner::default();
+        let mut places = HashMap::with_capacity(mirror.entries.len());
+        let mut groups = Vec::new();
         for (anchor, bytes) in &mirror.entries {
             // What cannot be decoded is not held: the next read sees to it.
             let Some(raw) = content::decode(&mut names, bytes) else { continue };
+            places.insert(digest_of(&folded(raw.dn.as_bytes())), *anchor);
             match entry::sort(facts.kind, &raw) {
                 Sort::Person => {
                     let digest = news.digest(&raw);
@@ -53,6 +80,7 @@ impl News {
                 }
                 Sort::Group(_) => {
                     news.held.insert(*anchor, What::Group);
+                    groups.push((*anchor, raw));
                 }
                 Sort::Other(_) | Sort::Unclear => {
                     let digest = news.digest(&raw);
@@ -60,7 +88,30 @@ impl News {
                 }
             }
         }
+        for (group, raw) in groups {
+            news.take_members(facts, group, &raw, &places);
+        }
+        // The filter is judged by the server alone: what it looks at is not held, so that each change of it counts.
+        news.counts.extend(wanted.user_filter.iter().flat_map(|text| of_filter(text)));
         news
+    }
+
+    fn take_members(&mut self, facts: &Facts, group: Anchor, raw: &RawEntry, places: &HashMap<u64, Anchor>) {
+        let lists = raw.attributes.iter().filter(|(name, _)| entry::is_member_attribute(name));
+        for value in lists.flat_map(|(_, values)| values) {
+            if let Some(member) = places.get(&digest_of(&folded(value))) {
+                if facts.kind == DirectoryKind::ActiveDirectory {
+                    *self.within.entry(*member).or_default() ^= digest_of(&group);
+                }
+            } else if let Ok(text) = std::str::from_utf8(value)
+                && let Ok(dn) = Dn::parse(entry::without_unique_id(text))
+            {
+                self.dangling.insert(dn);
+            }
+        }
+        if let Ok(dn) = Dn::parse(&raw.dn) {
+            self.groups.insert(dn, group);
+        }
     }
 
     /// Whether any of it is to be acted on.
@@ -80,16 +131,36 @@ impl News {
 
     fn is(&mut self, facts: &Facts, anchor: Anchor, raw: &RawEntry) -> bool {
         if let Sort::Other(_) | Sort::Unclear = entry::sort(facts.kind, raw) {
-            // It may be what others lie below, under another name.
+            // It may be what others lie below, under another name; unless nothing does (X.501).
             let digest = self.digest(raw);
-            return self.others.insert(anchor, digest) != Some(digest);
+            let before = self.others.insert(anchor, digest);
+            let alone = before.is_none() && raw.text("hassubordinates") == Some("FALSE");
+            return !alone && before != Some(digest);
         }
-        match self.held.get(&anchor) {
+        let Ok(dn) = Dn::parse(&raw.dn) else { return true };
+        let differs = match self.held.get(&anchor) {
             Some(What::Group) => true,
             Some(What::Person(known)) => *known != self.digest(raw),
-            None => Dn::parse(&raw.dn)
-                .map_or(true, |dn| self.questions.iter().any(|q| q.evaluate(raw, &dn) == Some(true))),
-        }
+            None => {
+                self.dangling.contains(&dn)
+                    || self.questions.iter().any(|question| question.evaluate(raw, &dn) == Some(true))
+            }
+        };
+        differs
+            || facts.kind == DirectoryKind::ActiveDirectory
+                && self.says_to_be_in(raw) != self.within.get(&anchor).copied().unwrap_or_default()
+    }
+
+    /// As in `within`, by what the object itself says.
+    fn says_to_be_in(&self, raw: &RawEntry) -> u64 {
+        let lists = raw
+            .attributes
+            .iter()
+            .filter(|(name, _)| range::split(name).map_or(&**name, |(base, _)| base) == "memberof");
+        let names = lists
+            .flat_map(|(_, values)| values)
+            .filter_map(|value| Dn::parse(std::str::from_utf8(value).ok()?).ok());
+        names.filter_map(|dn| self.groups.get(&dn)).fold(0, |all, group| all ^ digest_of(group))
     }
 
     fn digest(&self, raw: &RawEntry) -> u64 {
@@ -105,8 +176,12 @@ impl News {
             })
             .collect();
         list.sort();
-        let mut hasher = DefaultHasher::new();
-        (&raw.dn, list).hash(&mut hasher);
-        hasher.finish()
+        digest_of(&(&raw.dn, list))
     }
+}
+
+fn digest_of(what: &impl std::hash::Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    what.hash(&mut hasher);
+    hasher.finish()
 }

@@ -326,10 +326,36 @@ fn a_digest_is_of_all_that_decides_what_is_read() {
 }
 
 #[tokio::test]
+async fn whoever_gets_the_name_of_a_missing_member_is_news() {
+    let server = two_in_a_team();
+    server.put(100, team(&[&person_dn(1), &person_dn(9)]));
+    let mirror = whole(&server).await.unwrap();
+    let mut news = News::of(&server.facts, &mirror, &request().wanted);
+    let new = |dn: &str| changed([person(9, dn, &[])]);
+    assert!(!news.are_in(&server.facts, &new(&person_dn(8))));
+    assert!(news.are_in(&server.facts, &new("cn=P9, dc=CORP,dc=example")));
+}
+
+#[tokio::test]
+async fn what_the_user_filter_looks_at_counts() {
+    let server = two_in_a_team();
+    let mirror = whole(&server).await.unwrap();
+    let filter = Some("employeeType=staff".to_owned());
+    let wanted = Wanted { user_filter: filter, ..request().wanted };
+    assert!(to_judge(AD, &wanted).contains(&"employeetype".to_owned()));
+    let mut of_staff = person(1, &person_dn(1), &[TEAM]);
+    of_staff.attributes.push(("employeetype".into(), vec![b"staff".to_vec()]));
+    let is = |wanted: &Wanted| {
+        News::of(&server.facts, &mirror, wanted).are_in(&server.facts, &changed([of_staff.clone()]))
+    };
+    assert!(is(&wanted) && !is(&request().wanted));
+}
+
+#[tokio::test]
 async fn news_is_what_makes_a_difference() {
     let server = two_in_a_team();
     let mirror = whole(&server).await.unwrap();
-    let fresh = || News::of(&server.facts, &mirror, walk::of_people(AD, &BTreeSet::new()));
+    let fresh = || News::of(&server.facts, &mirror, &request().wanted);
     let is = |feed: Feed| fresh().are_in(&server.facts, &feed);
     assert!(!is(Feed::default()));
     // Signed in: nothing that is asked for is another.
@@ -346,6 +372,10 @@ async fn news_is_what_makes_a_difference() {
     namesake.dn = "CN=elsewhere,DC=corp,DC=example".to_owned();
     namesake.attributes.last_mut().unwrap().1 = vec![anchor(8).to_object_guid().to_vec()];
     assert!(is(changed([namesake])));
+    // Restored: held, and without the groups that it had, of which nothing is said; or the other way round.
+    assert!(is(changed([person(1, &person_dn(1), &[])])));
+    assert!(is(changed([person(3, &person_dn(3), &[TEAM])])));
+    assert!(!is(changed([person(3, &person_dn(3), &["CN=Other,DC=corp,DC=example"])])));
     assert!(is(Feed { deleted: [anchor(2)].into(), ..Feed::default() }));
     assert!(!is(Feed { deleted: [anchor(3)].into(), ..Feed::default() }));
     let present =

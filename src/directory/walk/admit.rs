@@ -53,6 +53,8 @@ impl Walk<'_> {
         let owner = Owner { slot, anchor, name };
         if sort == Sort::Person {
             let account = entry::account(self.kind, &raw, self.request.now);
+            let expiry = entry::expires(self.kind, &raw).filter(|at| *at > self.request.now);
+            self.next_expiry = self.next_expiry.into_iter().chain(expiry).min();
             let (attributes, fault) = self.keep(raw.attributes, owner);
             // An attribute that is known to be a part only is no attribute: the person counts as not read.
             let matches = fault.map_or(Verdict::Matches, |fault| Verdict::Failed(self.fault(fault)));

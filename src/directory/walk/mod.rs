@@ -63,6 +63,7 @@ struct Walk<'r> {
     faults: Vec<Fault>,
     referrals: Vec<Referral>,
     findings: Vec<Finding>,
+    next_expiry: Option<Timestamp>,
     /// Entries that the last sweep brought.
     swept: Option<u64>,
 }
@@ -186,6 +187,7 @@ impl<'r> Walk<'r> {
             faults: Vec::new(),
             referrals: Vec::new(),
             findings: Vec::new(),
+            next_expiry: None,
             swept: None,
         }
     }

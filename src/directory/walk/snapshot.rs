@@ -86,7 +86,7 @@ impl Walk<'_> {
             groups = groups.len(),
             "read the directory"
         );
-        Snapshot { source, entries, users, groups, findings: self.findings }
+        Snapshot { source, entries, users, groups, findings: self.findings, next_expiry: self.next_expiry }
     }
 
     fn members_of(

@@ -371,7 +371,7 @@ impl World {
             requests: 0,
             received: 0,
         };
-        Snapshot { source, entries, users, groups: read, findings: Vec::new() }
+        Snapshot { source, entries, users, groups: read, findings: Vec::new(), next_expiry: None }
     }
 
     fn user(&self, handle: &str) -> DirectoryUser {
