@@ -10,8 +10,21 @@ use uuid::Uuid;
 
 /// The immutable id of a directory object: `objectGUID` (Active Directory), `entryUUID` (RFC 4530) or
 /// `nsUniqueId` (389 DS). All three are 128 bits wide.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Anchor(Uuid);
+
+/// As the bytes would be compared, by two registers instead of a call: everything is looked up by anchors.
+impl Ord for Anchor {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.0.as_u128().cmp(&other.0.as_u128())
+    }
+}
+
+impl PartialOrd for Anchor {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl Anchor {
     /// From the 16 bytes of `objectGUID`, whose first three fields are little-endian ([MS-DTYP] 2.3.4.2).

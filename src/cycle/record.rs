@@ -90,6 +90,10 @@ impl Record {
         for (no, user) in
             scope.users().iter().filter(|(no, _)| met.contains(no.0) || known.links.contains_key(no))
         {
+            let same = |link: &Link| link.dn == user.dn.as_str() && link.sid == user.sid;
+            if known.links.get(no).is_some_and(same) {
+                continue;
+            }
             let mut link = link_of(known, *no, Kind::User, user.anchor, user.dn.as_str());
             link.sid.clone_from(&user.sid);
             record.keep_if_changed(known, link);
@@ -168,6 +172,10 @@ impl Record {
         let Seen { scope, known, fates, doubtful, elapsed, trusted, .. } = *seen;
         for old in known.links.values().filter(|l| l.target_id.is_some()) {
             let read = scope.users().contains_key(&old.no) || scope.groups().contains_key(&old.no);
+            let noted = old.deleted.is_some() || old.absent_since.is_some();
+            if read && old.kind == Kind::User && !noted {
+                continue;
+            }
             let fate = fates.get(&old.no);
             self.change(known, old.no, |link| {
                 match fate {

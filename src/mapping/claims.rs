@@ -6,7 +6,7 @@
 //! else may take those.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 
@@ -60,7 +60,8 @@ pub fn resolve_claims(
             .filter(|no| !claimants.contains_key(no))
             .filter_map(|no| known.links.get(no))
             .filter(|link| link.kind == kind);
-        let settled = settle(&claimants, held);
+        let held = held_by(held);
+        let settled = settle(&claimants, &held);
         for (no, claimant) in &claimants {
             if settled.winners.contains(no) {
                 continue;
@@ -93,7 +94,7 @@ pub fn resolve_claims(
 }
 
 /// What must be unique.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Slot {
     UserName,
     Email,
@@ -147,52 +148,55 @@ fn held_keys(link: &Link) -> Vec<Key> {
     name.into_iter().chain(email).collect()
 }
 
-struct Settled {
+struct Settled<'k> {
     winners: BTreeSet<LinkNo>,
-    /// Who has each name in the end: a winner, or someone who keeps what it has.
-    holders: BTreeMap<Key, LinkNo>,
+    /// Who has each name in the end: a winner, or someone who keeps what it has. Only looked up, so that no order shows.
+    holders: HashMap<&'k Key, LinkNo>,
+}
+
+/// What these links hold, in the order in which they are heard.
+fn held_by<'l>(links: impl Iterator<Item = &'l Link>) -> Vec<(Key, LinkNo)> {
+    let mut links: Vec<&Link> = links.collect();
+    links.sort_by_key(|link| link.anchor);
+    links.into_iter().flat_map(|link| held_keys(link).into_iter().map(|key| (key, link.no))).collect()
 }
 
 /// Three steps. (1) Whoever wants a name that it holds now has it, come what may: if it loses over another
 /// name it keeps this one all the same. (2) The others choose by rank; a linked one that loses holds on to what
 /// it has, which may cost an earlier winner its name: then all choose again with that name taken, until no
 /// more lose so. (3) Who has lost to someone who has lost since gets its names where they are free now.
-fn settle<'k>(claimants: &BTreeMap<LinkNo, Claimant>, kept: impl Iterator<Item = &'k Link>) -> Settled {
-    let mut by_rank: Vec<(&LinkNo, &Claimant)> = claimants.iter().collect();
+fn settle<'k>(claimants: &'k BTreeMap<LinkNo, Claimant>, kept: &'k [(Key, LinkNo)]) -> Settled<'k> {
+    let mut by_rank: Vec<(&LinkNo, &'k Claimant)> = claimants.iter().collect();
     by_rank.sort_by_key(|(_, claimant)| claimant.rank);
 
-    let mut fixed: BTreeMap<Key, LinkNo> = BTreeMap::new();
-    let mut kept: Vec<&Link> = kept.collect();
-    kept.sort_by_key(|link| link.anchor);
-    for link in kept {
-        for key in held_keys(link) {
-            fixed.entry(key).or_insert(link.no);
-        }
+    let mut fixed: HashMap<&'k Key, LinkNo> = HashMap::with_capacity(2 * claimants.len());
+    for (key, no) in kept {
+        fixed.entry(key).or_insert(*no);
     }
-    for (no, claimant) in &by_rank {
+    for &(no, claimant) in &by_rank {
         for key in claimant.wants.iter().filter(|key| claimant.holds.contains(key)) {
-            fixed.entry(key.clone()).or_insert(**no);
+            fixed.entry(key).or_insert(*no);
         }
     }
 
     let mut staying: BTreeSet<LinkNo> = BTreeSet::new();
     let (mut winners, mut holders) = loop {
         let mut holders = fixed.clone();
-        for (no, claimant) in by_rank.iter().filter(|(no, _)| staying.contains(no)) {
+        for &(no, claimant) in by_rank.iter().filter(|(no, _)| staying.contains(no)) {
             for key in &claimant.holds {
-                holders.entry(key.clone()).or_insert(**no);
+                holders.entry(key).or_insert(*no);
             }
         }
         let mut winners = BTreeSet::new();
         let before = staying.len();
-        for (no, claimant) in &by_rank {
+        for &(no, claimant) in &by_rank {
             if staying.contains(no) {
                 continue;
             }
-            if takes(**no, claimant, &mut holders) {
-                winners.insert(**no);
+            if takes(*no, claimant, &mut holders) {
+                winners.insert(*no);
             } else if claimant.linked {
-                staying.insert(**no);
+                staying.insert(*no);
             }
         }
         if staying.len() == before {
@@ -202,21 +206,21 @@ fn settle<'k>(claimants: &BTreeMap<LinkNo, Claimant>, kept: impl Iterator<Item =
 
     let losers: Vec<_> = by_rank.into_iter().filter(|(no, _)| !winners.contains(no)).collect();
     // From the top again after each, so that a name that has become free goes to the strongest.
-    while let Some((no, claimant)) =
-        losers.iter().find(|(no, claimant)| !winners.contains(no) && takes(**no, claimant, &mut holders))
+    while let Some(&(no, claimant)) =
+        losers.iter().find(|&&(no, claimant)| !winners.contains(no) && takes(*no, claimant, &mut holders))
     {
-        winners.insert(**no);
+        winners.insert(*no);
         // It lets go of what it held and does not want any more.
-        holders.retain(|key, holder| holder != *no || claimant.wants.contains(key));
+        holders.retain(|key, holder| holder != no || claimant.wants.contains(*key));
     }
     Settled { winners, holders }
 }
 
 /// Takes all the names that it wants, if nobody else has one of them.
-fn takes(no: LinkNo, claimant: &Claimant, holders: &mut BTreeMap<Key, LinkNo>) -> bool {
+fn takes<'k>(no: LinkNo, claimant: &'k Claimant, holders: &mut HashMap<&'k Key, LinkNo>) -> bool {
     let free = claimant.wants.iter().all(|key| holders.get(key).is_none_or(|holder| *holder == no));
     if free {
-        holders.extend(claimant.wants.iter().map(|key| (key.clone(), no)));
+        holders.extend(claimant.wants.iter().map(|key| (key, no)));
     }
     free
 }

@@ -1,6 +1,7 @@
 //! Scope and mapping together: what the target should hold, and what to ask it before planning.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::LazyCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use roaring::RoaringBitmap;
 
@@ -135,9 +136,10 @@ pub fn wants(desire: &Desire, known: &Known, target: Capabilities) -> Wants {
             Kind::Group => wants.groups.insert(id),
         };
     }
-    let by_name = holders(known, Kind::User, |l| l.name.as_deref());
-    let by_email = holders(known, Kind::User, |l| l.email.as_deref());
-    let by_group_name = holders(known, Kind::Group, |l| l.name.as_deref());
+    // Mostly nobody asks.
+    let by_name = LazyCell::new(|| holders(known, Kind::User, |l| l.name.as_deref()));
+    let by_email = LazyCell::new(|| holders(known, Kind::User, |l| l.email.as_deref()));
+    let by_group_name = LazyCell::new(|| holders(known, Kind::Group, |l| l.name.as_deref()));
     for (no, user) in &desire.desired.users {
         let link = known.links.get(no);
         let id = link.and_then(|l| l.target_id.clone());
@@ -148,14 +150,15 @@ pub fn wants(desire: &Desire, known: &Known, target: Capabilities) -> Wants {
             wants.user_external_ids.insert(user.anchor.to_string());
         }
         wants.users.extend(id.clone());
-        for (attribute, now, by, asked) in [
-            (UserAttribute::UserName, link.and_then(|l| l.name.as_ref()), &by_name, &mut wants.user_names),
-            (UserAttribute::Email, link.and_then(|l| l.email.as_ref()), &by_email, &mut wants.emails),
+        for (attribute, now, asked) in [
+            (UserAttribute::UserName, link.and_then(|l| l.name.as_ref()), &mut wants.user_names),
+            (UserAttribute::Email, link.and_then(|l| l.email.as_ref()), &mut wants.emails),
         ] {
             let Some(value) = user.attributes.get(&attribute) else { continue };
             if id.is_none() || !now.is_some_and(|now| same(now, value)) {
                 asked.insert(value.clone());
                 // Whoever of ours holds it may have to give it up.
+                let by = if attribute == UserAttribute::UserName { &*by_name } else { &*by_email };
                 wants.users.extend(by.get(&fold(value)).into_iter().flatten().cloned());
             }
         }
@@ -184,8 +187,8 @@ fn holders(
     known: &Known,
     kind: Kind,
     value: impl Fn(&Link) -> Option<&str>,
-) -> BTreeMap<String, Vec<TargetId>> {
-    let mut holders: BTreeMap<String, Vec<TargetId>> = BTreeMap::new();
+) -> HashMap<String, Vec<TargetId>> {
+    let mut holders: HashMap<String, Vec<TargetId>> = HashMap::new();
     for link in known.links.values().filter(|l| l.kind == kind) {
         if let (Some(id), Some(value)) = (&link.target_id, value(link)) {
             holders.entry(fold(value)).or_default().push(id.clone());

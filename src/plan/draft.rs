@@ -1,6 +1,6 @@
 //! What each object needs, before names are sorted out: one draft for each user or group to be written.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::desire::fold;
@@ -145,7 +145,7 @@ fn anchors(external_ids: &[(String, String)]) -> impl Iterator<Item = Anchor> {
 
 impl<'a> Strangers<'a> {
     fn of(inputs: &'a Inputs<'_>) -> Self {
-        let ours: BTreeSet<&TargetId> =
+        let ours: HashSet<&TargetId> =
             inputs.known.links.values().filter_map(|l| l.target_id.as_ref()).collect();
         let users = inputs.observed.users.iter().filter(|(id, _)| !ours.contains(id));
         let groups = inputs.observed.groups.iter().filter(|(id, _)| !ours.contains(id));

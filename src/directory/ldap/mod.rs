@@ -158,7 +158,12 @@ impl LdapDirectory {
                 }
                 Err(Setback::Final(error)) => return Err(self.note(error)),
             };
-            let read = Box::pin(whole(&reader, request, self.digest(request).filter(|_| keep))).await;
+            let read = if keep {
+                Box::pin(kept(&reader, request, self.digest(request))).await
+            } else {
+                let snapshot = Box::pin(walk::read(&reader, request)).await;
+                ReadOn { snapshot, by_changes: None, mirror: MirrorChange::Drop }
+            };
             // One snapshot comes from one server: once it has shown anything, another one would be a second opinion.
             if let Some(fault) = reader.lost_before_anything_came() {
                 warn!(server = url, fault.detail, "the server was lost before it showed anything");
@@ -198,21 +203,35 @@ impl LdapDirectory {
     }
 }
 
-/// Everything from this server; with a digest, it is kept under that.
-async fn whole(reader: &LdapReader, request: &ReadRequest, digest: Option<String>) -> ReadOn {
-    let position = match &digest {
-        // Before anything is read: what changes meanwhile is asked for again.
-        Some(_) => reader.position().await,
-        None => None,
-    };
-    let Some((digest, position)) = digest.zip(position) else {
-        let snapshot = walk::read(reader, request).await;
-        return ReadOn { snapshot, by_changes: None, mirror: MirrorChange::Drop };
+const MADE_UP: &str = "an attribute that servers make up is used in the mapping or the user filter";
+const NO_LOG: &str = "the server shows no log of changes that tells deletions too";
+const CUT_SHORT: &str = "the read did not bring everything";
+
+/// Everything from this server, kept under the digest.
+async fn kept(reader: &LdapReader, request: &ReadRequest, digest: Option<String>) -> ReadOn {
+    let (snapshot, mirror) = try_keep(reader, request, digest).await;
+    let mirror = mirror.unwrap_or_else(|why| {
+        info!(why, "nothing is kept of this read, so the next one is of everything too");
+        MirrorChange::Drop
+    });
+    ReadOn { snapshot, by_changes: None, mirror }
+}
+
+/// With the reason where nothing can be kept of it.
+async fn try_keep(
+    reader: &LdapReader,
+    request: &ReadRequest,
+    digest: Option<String>,
+) -> (Snapshot, Result<MirrorChange, &'static str>) {
+    let Some(digest) = digest else { return (walk::read(reader, request).await, Err(MADE_UP)) };
+    // Before anything is read: what changes meanwhile is asked for again.
+    let Some(position) = reader.position().await else {
+        return (walk::read(reader, request).await, Err(NO_LOG));
     };
     let mirroring = Mirroring::anew(reader);
     let snapshot = walk::read(&mirroring, request).await;
-    let kept = mirroring.finish(digest, position, &snapshot, request.now);
-    ReadOn { snapshot, by_changes: None, mirror: kept.unwrap_or(MirrorChange::Drop) }
+    let kept = mirroring.finish(digest, position, &snapshot, request.now).ok_or(CUT_SHORT);
+    (snapshot, kept)
 }
 
 async fn quiet(reader: &LdapReader, wanted: &Wanted, mark: &Mark, kept: &dyn Kept) -> Option<Quiet> {
