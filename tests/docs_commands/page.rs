@@ -131,3 +131,23 @@ impl Block {
         commands
     }
 }
+
+#[test]
+fn a_block_says_how_it_is_run() {
+    let parse =
+        |comment: &str| Page::parse(&format!("text\n\n{comment}\n```console\n$ a \\\n  b\nc\n$ d\n```\n"));
+    for good in [
+        "<!-- run: quickstart -->",
+        "<!-- not run: needs a cluster -->",
+        "<!-- run: quickstart, background -->",
+    ] {
+        let page = parse(good);
+        assert_eq!((page.blocks.len(), page.wrong.len()), (1, 0), "{good}");
+        let commands = page.blocks[0].commands();
+        assert_eq!(commands.iter().map(|c| c.text.as_str()).collect::<Vec<_>>(), ["a \\\n  b", "d"]);
+        assert_eq!((commands[0].output.as_slice(), commands[1].line), (&["c".to_owned()][..], 8));
+    }
+    for bad in ["", "<!-- not run: -->", "<!-- run: elsewhere -->", "<!-- run: quickstart -->\ntext"] {
+        assert_eq!(parse(bad).wrong.len(), 1, "{bad}");
+    }
+}

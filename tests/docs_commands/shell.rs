@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -17,6 +17,14 @@ use super::ports::{self, Loopback};
 /// For one command. Generous: test machines are shared.
 const LIMIT: Duration = Duration::from_secs(120);
 
+/// Stands for the real one: what it would build is there already.
+const CARGO: &str = "#!/bin/sh
+[ \"$1\" = build ] && exit
+while [ \"$1\" != -- ]; do shift; done
+shift
+exec idcsync \"$@\"
+";
+
 /// Comes before the exit code of each command.
 const MARK: char = '\u{1e}';
 
@@ -26,6 +34,8 @@ pub struct Shell {
     bash: Child,
     input: ChildStdin,
     printed: Receiver<String>,
+    /// That was printed last. Plans of a store with ids of its own have another id each time.
+    plan: Option<String>,
     /// How much of what the command in the background prints has been looked at.
     seen: usize,
 }
@@ -34,26 +44,14 @@ impl Shell {
     /// In a directory that looks like the root of the tree. `cargo run … -- ARGUMENTS` runs the program that is tested,
     /// and `cargo build` does nothing.
     pub fn start(root: &Path) -> Self {
-        let home = tempfile::Builder::new().prefix("idcsync-docs-").tempdir().unwrap();
-        for dir in ["config", "testdata"] {
-            copy(&root.join(dir), &home.path().join(dir));
-        }
-        fs::create_dir_all(home.path().join("target/release")).unwrap();
-        fs::create_dir(home.path().join("bin")).unwrap();
-        for place in ["bin/idcsync", "target/release/idcsync"] {
-            symlink(env!("CARGO_BIN_EXE_idcsync"), home.path().join(place)).unwrap();
-        }
-        let cargo = home.path().join("bin/cargo");
-        fs::write(&cargo, "#!/bin/sh\n[ \"$1\" = build ] && exit\nwhile [ \"$1\" != -- ]; do shift; done\nshift\nexec idcsync \"$@\"\n").unwrap();
-        let mut mode = fs::metadata(&cargo).unwrap().permissions();
-        std::os::unix::fs::PermissionsExt::set_mode(&mut mode, 0o755);
-        fs::set_permissions(&cargo, mode).unwrap();
-
+        let home = lay_out(root);
         let path = format!("{}:{}", home.path().join("bin").display(), std::env::var("PATH").unwrap());
         let mut command = Command::new("bash");
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy();
-            if ["AWS_", "IDCSYNC_", "RUST_LOG", "COLUMNS"].iter().any(|start| name.starts_with(start)) {
+            let meant =
+                ["AWS_", "IDCSYNC_", "RUST_LOG", "COLUMNS"].iter().any(|start| name.starts_with(start));
+            if meant || name.to_ascii_lowercase().ends_with("_proxy") {
                 command.env_remove(&*name);
             }
         }
@@ -78,13 +76,13 @@ impl Shell {
                 }
             }
         });
-        Self { home, address: Loopback::claim(), bash, input, printed, seen: 0 }
+        Self { home, address: Loopback::claim(), bash, input, printed, plan: None, seen: 0 }
     }
 
     /// Its exit code and what it prints, to stdout and stderr. A command that ends in `&` has its port open afterwards,
     /// if it names one.
     pub fn run(&mut self, command: &str) -> (i32, String) {
-        let command = self.ours(command);
+        let command = self.ours(&self.with_plan(command));
         writeln!(self.input, "{command}\nprintf '{MARK}%s\\n' $?").unwrap();
         let mut printed = String::new();
         let since = Instant::now();
@@ -95,6 +93,8 @@ impl Shell {
             };
             if let Some((rest, code)) = line.split_once(MARK) {
                 printed.push_str(rest);
+                let plan = printed.lines().find_map(|line| line.strip_prefix("Plan ")?.get(..12));
+                self.plan = plan.map(str::to_owned).or(self.plan.take());
                 if command.ends_with('&') {
                     self.await_port(&command);
                 }
@@ -162,6 +162,16 @@ impl Shell {
         self.home.path().join(name)
     }
 
+    /// The pasted id after `approve` stands for the one that was printed.
+    fn with_plan(&self, command: &str) -> String {
+        match (command.split_once("idcsync approve "), &self.plan) {
+            (Some((before, rest)), Some(plan)) if rest.len() >= 12 => {
+                format!("{before}idcsync approve {plan}{}", &rest[12..])
+            }
+            _ => command.to_owned(),
+        }
+    }
+
     /// Servers of the page listen at an address where nobody else does.
     fn ours(&self, text: &str) -> String {
         let ip = self.address.ip().to_string();
@@ -190,6 +200,23 @@ impl Drop for Shell {
         let _ = Command::new("kill").args(["-KILL", "--", &format!("-{}", self.bash.id())]).output();
         let _ = self.bash.wait();
     }
+}
+
+/// What the commands find where they are run.
+fn lay_out(root: &Path) -> TempDir {
+    let home = tempfile::Builder::new().prefix("idcsync-docs-").tempdir().unwrap();
+    for dir in ["config", "testdata"] {
+        copy(&root.join(dir), &home.path().join(dir));
+    }
+    fs::create_dir_all(home.path().join("target/release")).unwrap();
+    fs::create_dir(home.path().join("bin")).unwrap();
+    for place in ["bin/idcsync", "target/release/idcsync"] {
+        symlink(env!("CARGO_BIN_EXE_idcsync"), home.path().join(place)).unwrap();
+    }
+    let cargo = home.path().join("bin/cargo");
+    fs::write(&cargo, CARGO).unwrap();
+    fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).unwrap();
+    home
 }
 
 fn copy(from: &Path, to: &Path) {
