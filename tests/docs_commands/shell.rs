@@ -17,6 +17,9 @@ use super::ports::{self, Loopback};
 /// For one command. Generous: test machines are shared.
 const LIMIT: Duration = Duration::from_secs(120);
 
+/// For what a command in the background prints.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Stands for the real one: what it would build is there already.
 const CARGO: &str = "#!/bin/sh
 [ \"$1\" = build ] && exit
@@ -118,7 +121,7 @@ impl Shell {
     /// Waits until what it has printed since [`Self::background_seen`] is `enough`; `false` where that takes too long.
     pub fn await_background(&self, enough: impl Fn(&str) -> bool) -> bool {
         let since = Instant::now();
-        while since.elapsed() < LIMIT {
+        while since.elapsed() < PATIENCE {
             if enough(&self.background_rest()) {
                 return true;
             }
