@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "docs/configuration.rs"]
+mod configuration;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -27,32 +30,63 @@ fn every_code_has_its_cause_and_remedy_and_no_other_has() {
     assert_eq!(told, known);
 }
 
-/// Links between documents, and to files of the tree, lead somewhere.
+fn pages() -> Vec<String> {
+    let docs = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs")).unwrap();
+    let docs = docs.map(|entry| format!("docs/{}", entry.unwrap().file_name().to_str().unwrap()));
+    let others = ["README.md", "CHANGELOG.md", "deploy/README.md"].map(str::to_owned);
+    docs.chain(others).filter(|name| name.ends_with(".md")).collect()
+}
+
+/// What a heading is called in a link.
+fn anchor(heading: &str) -> String {
+    let kept = heading.to_lowercase();
+    let kept = kept.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+fn anchors(text: &str) -> BTreeSet<String> {
+    let mut in_block = false;
+    let mut found = BTreeSet::new();
+    for line in text.lines() {
+        in_block ^= line.trim_start().starts_with("```");
+        if !in_block && line.starts_with('#') {
+            found.insert(anchor(line.trim_start_matches('#').trim()));
+        }
+    }
+    found
+}
+
+/// Links between documents, and to files of the tree, lead somewhere; those to a section, to one that is there.
 #[test]
 fn links_lead_somewhere() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for name in [
-        "README.md",
-        "CHANGELOG.md",
-        "docs/ARCHITECTURE.md",
-        "docs/errors.md",
-        "docs/getting-started.md",
-        "docs/metrics.md",
-        "docs/output.md",
-        "docs/operations.md",
-        "docs/reliability.md",
-        "docs/threat-model.md",
-        "deploy/README.md",
-    ] {
-        let text = read(name);
-        let here = root.join(name).parent().unwrap().to_owned();
+    let mut links = 0;
+    for name in pages() {
+        let text = read(&name);
+        let here = root.join(&name).parent().unwrap().to_owned();
         for (at, _) in text.match_indices("](") {
             let link = text[at + 2..].split(')').next().unwrap();
-            if !link.contains("://") && !link.starts_with('#') {
-                let file = link.split('#').next().unwrap();
-                assert!(here.join(file).exists(), "{name}: {link}");
+            if link.contains("://") {
+                continue;
             }
+            let (file, section) = link.split_once('#').unwrap_or((link, ""));
+            let path = if file.is_empty() { root.join(&name) } else { here.join(file) };
+            assert!(path.exists(), "{name}: {link}");
+            if !section.is_empty() {
+                assert!(anchors(&fs::read_to_string(path).unwrap()).contains(section), "{name}: {link}");
+            }
+            links += 1;
         }
+    }
+    assert!(links > 100, "{links}");
+}
+
+/// Every page is found from the README.
+#[test]
+fn the_readme_names_every_page() {
+    let readme = read("README.md");
+    for name in pages().iter().filter(|name| name.starts_with("docs/")) {
+        assert!(readme.contains(&format!("]({name})")), "{name}");
     }
 }
 

@@ -1,5 +1,9 @@
 //! Every key of the file, and which table it belongs to.
 
+use std::collections::BTreeSet;
+
+use crate::model::{GroupAttribute, UserAttribute};
+
 /// The keys of one table.
 pub(super) struct Shape {
     /// Dotted, without what is an element of an array; empty for the file itself.
@@ -175,6 +179,15 @@ pub(super) const ALL: &[&Shape] = &[
     &METRICS,
     &LOG,
 ];
+
+/// Dotted paths of all keys that a config file may have; the names of attributes in quotes, as they stand there.
+pub fn all_keys() -> BTreeSet<String> {
+    let shapes = ALL.iter().filter(|shape| shape.path != EXPRESSION.path);
+    let fixed = shapes.flat_map(|shape| shape.names().map(|key| format!("{}.{key}", shape.path)));
+    let users = UserAttribute::ALL.iter().map(|a| format!("mapping.user.\"{a}\""));
+    let groups = GroupAttribute::ALL.iter().map(|a| format!("mapping.group.\"{a}\""));
+    fixed.chain(users).chain(groups).map(|path| path.trim_start_matches('.').to_owned()).collect()
+}
 
 /// The known name that was most likely meant: the nearest one, when it is near at all.
 pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {

@@ -20,6 +20,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use keys::all_keys;
 pub use settings::{Config, LogFormat, LogSettings, ScopeSettings, ServiceSettings, StateSettings};
 
 /// More than a scope of 100,000 names comes to.
