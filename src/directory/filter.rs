@@ -80,8 +80,8 @@ impl Filter {
         }
     }
 
-    /// `None` is Undefined (RFC 4511 section 4.5.1.7): an absent attribute, an unknown rule. Only `Some(true)` is a
-    /// match.
+    /// `None` is Undefined (RFC 4511 section 4.5.1.7): an unknown rule. Only `Some(true)` is a match. An attribute that is
+    /// absent matches nothing, so that its negation matches: as slapd and Active Directory have it.
     pub fn evaluate(&self, entry: &RawEntry, dn: &Dn) -> Option<bool> {
         match self {
             Self::And(list) => combine(list, entry, dn, false),
@@ -91,16 +91,22 @@ impl Filter {
             Self::Equal(attribute, wanted) if is_dn_attribute(attribute) => {
                 Some(std::str::from_utf8(wanted).ok().and_then(|w| Dn::parse(w).ok()).as_ref() == Some(dn))
             }
-            Self::Equal(attribute, wanted) => each(entry, attribute, |value| equal(attribute, value, wanted)),
-            Self::Substring { attribute, initial, any, last } => {
-                each(entry, attribute, |value| has_parts(value, initial, any, last))
+            Self::Equal(attribute, wanted) => {
+                Some(any_of(entry, attribute, |value| equal(attribute, value, wanted)))
             }
-            Self::AtLeast(attribute, bound) => each(entry, attribute, |value| order(value, bound).is_ge()),
-            Self::AtMost(attribute, bound) => each(entry, attribute, |value| order(value, bound).is_le()),
-            Self::Bits { attribute, mask, all } => each(entry, attribute, |value| {
+            Self::Substring { attribute, initial, any, last } => {
+                Some(any_of(entry, attribute, |value| has_parts(value, initial, any, last)))
+            }
+            Self::AtLeast(attribute, bound) => {
+                Some(any_of(entry, attribute, |value| order(value, bound).is_ge()))
+            }
+            Self::AtMost(attribute, bound) => {
+                Some(any_of(entry, attribute, |value| order(value, bound).is_le()))
+            }
+            Self::Bits { attribute, mask, all } => Some(any_of(entry, attribute, |value| {
                 let bits = number(value).unwrap_or(0);
                 if *all { bits & mask == *mask } else { bits & mask != 0 }
-            }),
+            })),
             Self::Unknown => None,
         }
     }
@@ -119,9 +125,8 @@ fn combine(list: &[Filter], entry: &RawEntry, dn: &Dn, decisive: bool) -> Option
     outcome
 }
 
-fn each(entry: &RawEntry, attribute: &str, test: impl Fn(&[u8]) -> bool) -> Option<bool> {
-    let values = entry.values(attribute);
-    if values.is_empty() { None } else { Some(values.iter().any(|v| test(v))) }
+fn any_of(entry: &RawEntry, attribute: &str, test: impl Fn(&[u8]) -> bool) -> bool {
+    entry.values(attribute).iter().any(|v| test(v))
 }
 
 fn is_dn_attribute(attribute: &str) -> bool {
@@ -346,15 +351,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_absent_is_undefined_and_never_a_match() {
-        assert_eq!(matches("(mail=x)"), None);
-        assert_eq!(matches("(!(mail=x))"), None);
+    fn what_is_absent_matches_nothing_and_an_unknown_rule_is_undefined() {
+        assert_eq!(matches("(mail=x)"), Some(false));
+        assert_eq!(matches("(!(mail=x))"), Some(true));
+        assert_eq!(matches("(!(mail>=x))"), Some(true));
         assert_eq!(matches("(mail=*)"), Some(false));
         assert_eq!(matches("(!(mail=*))"), Some(true));
         assert_eq!(matches("(|(mail=x)(objectClass=user))"), Some(true));
-        assert_eq!(matches("(&(mail=x)(objectClass=user))"), None);
+        assert_eq!(matches("(&(mail=x)(objectClass=user))"), Some(false));
         assert_eq!(matches("(&(mail=x)(objectClass=group))"), Some(false));
         assert_eq!(matches("(memberOf:1.2.840.113556.1.4.1941:=cn=g)"), None);
+        assert_eq!(matches("(!(memberOf:1.2.840.113556.1.4.1941:=cn=g))"), None);
     }
 
     #[test]
