@@ -99,6 +99,25 @@ impl Sid {
         Some(Self(text))
     }
 
+    /// The binary form of `objectSid`.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut parts = self.0.split('-').skip(2).map(|part| part.parse::<u64>().unwrap_or_default());
+        let authority = parts.next().unwrap_or_default();
+        let subs: Vec<u64> = parts.collect();
+        let mut bytes = vec![1, u8::try_from(subs.len()).unwrap_or_default()];
+        bytes.extend_from_slice(&authority.to_be_bytes()[2..]);
+        for sub in subs {
+            bytes.extend_from_slice(&u32::try_from(sub).unwrap_or_default().to_le_bytes());
+        }
+        bytes
+    }
+
+    /// Another object of the same domain.
+    #[must_use]
+    pub fn sibling(&self, rid: u32) -> Option<Self> {
+        self.domain().map(|domain| Self(format!("{domain}-{rid}")))
+    }
+
     pub fn parse(text: &str) -> Option<Self> {
         let rest = text.strip_prefix("S-1-")?;
         let ok = !rest.is_empty() && rest.split('-').all(|p| !p.is_empty() && p.parse::<u64>().is_ok());
@@ -459,6 +478,14 @@ mod tests {
 
     fn dn(text: &str) -> Dn {
         Dn::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_sid_goes_there_and_back() {
+        let sid = Sid::parse("S-1-5-21-1003221212-1177285379-682003330-1105").unwrap();
+        assert_eq!(Sid::from_bytes(&sid.to_bytes()), Some(sid.clone()));
+        let other = sid.sibling(513).unwrap();
+        assert_eq!(other.as_str(), "S-1-5-21-1003221212-1177285379-682003330-513");
     }
 
     #[test]

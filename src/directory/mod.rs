@@ -20,7 +20,10 @@ mod walk;
 
 use async_trait::async_trait;
 
-use crate::model::{FateRequest, Fates, Mark, Mirror, MirrorChange, Position, ReadRequest, Snapshot, Wanted};
+use crate::model::{
+    Above, AboveRequest, FateRequest, Fates, Mark, Mirror, MirrorChange, Position, ReadRequest, Snapshot,
+    Wanted,
+};
 
 pub use check::check;
 pub use error::{Attempt, BindRefusal, DirectoryError, ServerFailure};
@@ -39,6 +42,18 @@ pub trait Directory: Send + Sync {
     /// Looks objects up by their anchors, deleted ones included, on the server that the request names. What could
     /// not be asked is marked; an error means that this server could not be asked at all.
     async fn fates(&self, request: &FateRequest) -> Result<Fates, DirectoryError>;
+
+    /// The objects that the request's entries name, without the members of groups, for whoever asks about one of them:
+    /// also where a read of the scope would not bring it.
+    async fn look(&self, request: &ReadRequest) -> Result<Snapshot, DirectoryError> {
+        self.read(request).await
+    }
+
+    /// The groups above objects, as far as they can be found in reasonable time; that there may be more is marked.
+    async fn above(&self, request: &AboveRequest) -> Result<Above, DirectoryError> {
+        let cut_short = Some("this directory cannot be asked for the groups above an object".to_owned());
+        Ok(Above { of: vec![Vec::new(); request.objects.len()], cut_short })
+    }
 
     /// The same as [`Directory::read`], by way of what an earlier read has left behind: the server is asked for what has
     /// changed since then. Without a mirror, or where there is any doubt about it, everything is read. Leaves behind what

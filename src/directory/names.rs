@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use ldap3::ldap_escape;
 
 use super::reader::{Facts, RawEntry};
-use crate::ids::{Anchor, Dn};
+use crate::ids::{Anchor, Dn, Sid};
 use crate::model::{DirectoryKind, Kind, NameForm};
 
 /// The attribute in which an entry carries its own name, and which can be searched.
@@ -87,6 +87,15 @@ pub(super) fn matches(facts: &Facts, kind: Kind, form: &NameForm, entry: &RawEnt
                 }
         }
     }
+}
+
+/// By `objectSid`, in the binary form that exports and servers hold.
+pub(super) fn by_sid(sid: &Sid) -> String {
+    let mut filter = "(objectSid=".to_owned();
+    for byte in sid.to_bytes() {
+        let _ = write!(filter, "\\{byte:02x}");
+    }
+    filter + ")"
 }
 
 fn account_attribute(directory: DirectoryKind, kind: Kind) -> &'static str {

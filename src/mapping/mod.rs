@@ -10,6 +10,7 @@ mod limits;
 mod mapped;
 mod subject;
 mod template;
+mod trace;
 mod view;
 
 pub use claims::{Claimed, resolve_claims};
@@ -18,4 +19,5 @@ pub use limits::{
     Breach, MAX_EXTERNAL_ID, MAX_TEXT, MAX_USER_NAME, Problem, RESERVED, check_group, check_user, is_address,
 };
 pub use mapped::{MappedGroup, MappedUser, Mapping};
+pub use trace::Traced;
 pub use view::View;

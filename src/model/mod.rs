@@ -11,9 +11,11 @@ mod fate;
 mod finding;
 mod journal;
 mod known;
+mod look;
 mod mirror;
 mod observed;
 mod progress;
+mod remedy;
 mod snapshot;
 
 pub use assignment::Assignment;
@@ -28,6 +30,7 @@ pub use known::{
     Binding, Deleted, Digest, DisableCause, DisableHow, Disabled, Known, Link, Origin, Pin, RenameSupport,
     Retry,
 };
+pub use look::{Above, AboveRequest, Below, GroupAbove};
 pub use mirror::{Entries, Mark, Mirror, MirrorChange, Position};
 pub use observed::{Capabilities, Observed, ObservedGroup, ObservedUser, Wants};
 pub use progress::Progress;

@@ -5,6 +5,7 @@ mod approve;
 mod assigned;
 mod batch;
 mod clock;
+mod concern;
 mod countdown;
 mod desire;
 mod diff;

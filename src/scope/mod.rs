@@ -3,6 +3,7 @@
 //! Pure. Works over the profile's own numbers ([`LinkNo`]), so that what was read, what was recorded and what was
 //! applied are bitmaps that can be held against each other.
 
+mod below;
 mod flatten;
 mod graph;
 mod path;
@@ -11,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use roaring::RoaringBitmap;
 
+pub use below::Below;
 pub use path::Path;
 
 use crate::ids::{Anchor, LinkNo};

@@ -492,3 +492,26 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn who_is_below_a_group_and_by_what_alone() {
+    // g0 holds u0 and the groups g1 (u1, u2) and g2 (u2, u3, and back to g0).
+    let world = World {
+        users: 4,
+        groups: vec![(vec![0], vec![1, 2]), (vec![1, 2], vec![]), (vec![2, 3], vec![0])],
+        entries: vec![(0, true)],
+        ..World::default()
+    };
+    let snapshot = world.snapshot();
+    let scope = Scope::resolve(&snapshot, &Known::default(), NestedGroups::Flatten);
+    let group = |n| scope.number(group_anchor(n)).unwrap();
+    let people = |list: &[u32]| -> RoaringBitmap {
+        list.iter().map(|n| scope.number(user_anchor(*n)).unwrap().0).collect()
+    };
+    let below = scope.below(group(0)).unwrap();
+    assert_eq!((below.direct, below.all), (people(&[0]), people(&[0, 1, 2, 3])));
+    let expected = [(group(1), people(&[1, 2]), people(&[1])), (group(2), people(&[2, 3]), people(&[3]))];
+    assert_eq!(below.through, expected);
+    assert_eq!(scope.groups_below(group(1)).len(), 0);
+    assert_eq!(scope.groups_below(group(2)).len(), 3, "by the ring");
+}

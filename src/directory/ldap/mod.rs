@@ -34,8 +34,8 @@ use super::reader::{Reader as _, Selection};
 use super::settings::{LdapSettings, Servers};
 use super::{Directory, DirectoryError, Kept, Quiet, ReadOn, Watch, checked, fates, walk};
 use crate::model::{
-    FateRequest, Fates, Mark, Mirror, MirrorChange, NameForm, Position, ReadRequest, ShortfallKind, Snapshot,
-    Wanted,
+    Above, AboveRequest, FateRequest, Fates, Mark, Mirror, MirrorChange, NameForm, Position, ReadRequest,
+    ShortfallKind, Snapshot, Wanted,
 };
 
 pub struct LdapDirectory {
@@ -113,6 +113,34 @@ impl Directory for LdapDirectory {
         let attributes = mirror::to_judge(self.settings.kind, wanted);
         let position = mirror.mark.position.clone();
         Ok(Box::new(Watcher { reader, position, news, wanted: wanted.clone(), attributes }))
+    }
+
+    async fn look(&self, request: &ReadRequest) -> Result<Snapshot, DirectoryError> {
+        checked(request)?;
+        let mut attempts = Vec::new();
+        self.not_refused_before()?;
+        let opener = self.opener()?;
+        for url in servers(&self.settings).await? {
+            match opener.open(&url, names_a_domain(request)).await {
+                Ok(Opened { reader, .. }) => {
+                    let found = Box::pin(walk::look(&reader, request)).await;
+                    reader.close().await;
+                    return Ok(found);
+                }
+                Err(Setback::Next(why)) => attempts.push(Attempt { server: url, why }),
+                Err(Setback::Final(error)) => return Err(self.note(error)),
+            }
+        }
+        Err(DirectoryError::NoServer(attempts))
+    }
+
+    async fn above(&self, request: &AboveRequest) -> Result<Above, DirectoryError> {
+        self.not_refused_before()?;
+        let opener = self.opener()?;
+        let reader = only(&opener, &request.server).await.map_err(|e| self.note(e))?;
+        let found = Box::pin(walk::above(&reader, request)).await;
+        reader.close().await;
+        Ok(found)
     }
 
     async fn fates(&self, request: &FateRequest) -> Result<Fates, DirectoryError> {

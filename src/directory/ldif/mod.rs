@@ -20,7 +20,9 @@ use super::reader::{Ending, Facts, Fault, Query, RawEntry, Reader, Referral, Sel
 use super::settings::LdifSettings;
 use super::{Directory, DirectoryError, checked, fates, walk};
 use crate::ids::{Anchor, Dn, Sid};
-use crate::model::{DirectoryKind, FateRequest, Fates, ReadRequest, ShortfallKind, Snapshot, Wanted};
+use crate::model::{
+    Above, AboveRequest, DirectoryKind, FateRequest, Fates, ReadRequest, ShortfallKind, Snapshot, Wanted,
+};
 
 #[derive(Debug, thiserror::Error)]
 pub enum LdifError {
@@ -52,17 +54,31 @@ impl Directory for LdifDirectory {
         Ok(Box::pin(walk::read(&reader, request)).await)
     }
 
+    async fn look(&self, request: &ReadRequest) -> Result<Snapshot, DirectoryError> {
+        checked(request)?;
+        let reader = open(&self.settings, &request.wanted).await?;
+        Ok(Box::pin(walk::look(&reader, request)).await)
+    }
+
+    async fn above(&self, request: &AboveRequest) -> Result<Above, DirectoryError> {
+        let reader = open(&self.settings, &nothing()).await?;
+        Ok(Box::pin(walk::above(&reader, request)).await)
+    }
+
     async fn fates(&self, request: &FateRequest) -> Result<Fates, DirectoryError> {
-        let nothing = Wanted {
-            entries: Vec::new(),
-            nested: false,
-            user_filter: None,
-            primary_group: false,
-            distribution_groups: false,
-            attributes: BTreeSet::new(),
-        };
-        let reader = open(&self.settings, &nothing).await?;
+        let reader = open(&self.settings, &nothing()).await?;
         Ok(fates::fates(&reader, request, BTreeSet::new()).await)
+    }
+}
+
+fn nothing() -> Wanted {
+    Wanted {
+        entries: Vec::new(),
+        nested: false,
+        user_filter: None,
+        primary_group: false,
+        distribution_groups: false,
+        attributes: BTreeSet::new(),
     }
 }
 

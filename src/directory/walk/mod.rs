@@ -6,6 +6,7 @@
 
 mod admit;
 mod fetch;
+mod look;
 mod pins;
 mod resolve;
 mod snapshot;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 pub(super) use self::fetch::{groups_filter, people_filter};
+pub(super) use self::look::{above, look};
 use self::table::{NameId, Names};
 use super::entry;
 use super::range::Progress;

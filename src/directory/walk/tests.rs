@@ -402,3 +402,42 @@ async fn other_servers_have_other_classes_and_anchors() {
     assert!(!posix.members.completeness.is_complete());
     assert_eq!(snapshot.source.binding, "dc=corp,dc=example");
 }
+
+#[tokio::test]
+async fn one_object_is_looked_up_without_its_members_and_the_groups_above_it_are_found() {
+    use crate::ids::Sid;
+    use crate::model::{AboveRequest, Below};
+
+    let me = person("anna");
+    let ad = Ad::new()
+        .user_with("anna", "userAccountControl: 514\nprimaryGroupID: 1005\n")
+        .group("team", &[&me])
+        .group_of_type("mail", "2", &["CN=team,OU=Groups"])
+        .group("top", &["CN=mail,OU=Groups", "CN=top,OU=Groups"])
+        .group("primary", &[]);
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("export.ldif");
+    std::fs::write(&file, format!("{}{END}", ad.0)).unwrap();
+    let base_dn = Dn::parse(BASE).unwrap();
+    let directory = LdifDirectory::new(LdifSettings { file, base_dn, kind: DirectoryKind::ActiveDirectory });
+
+    let found = directory.look(&request(&[(Kind::User, "anna")])).await.unwrap();
+    assert_eq!(found.users[0].account, AccountState::Disabled);
+    let found = directory.look(&request(&[(Kind::Group, "team")])).await.unwrap();
+    assert_eq!((found.groups.len(), found.users.len()), (1, 0), "nobody asked for members");
+
+    let dn = Dn::parse(&format!("{me},{BASE}")).unwrap();
+    let sid = Sid::parse("S-1-5-21-1-2-3-1001").unwrap();
+    let objects = vec![Below { dn, primary_group: sid.sibling(1005) }];
+    let request = AboveRequest { objects, distribution: false, server: String::new() };
+    let above = directory.above(&request).await.unwrap();
+    assert_eq!(above.cut_short, None);
+    let list: Vec<_> = above.of[0].iter().map(|g| (g.dn.leaf(), g.level, g.below, g.counts)).collect();
+    let expected = [
+        ("team".to_owned(), 1, None, true),
+        ("primary".to_owned(), 1, None, true),
+        ("mail".to_owned(), 2, Some(0), false),
+        ("top".to_owned(), 3, Some(2), true),
+    ];
+    assert_eq!(list, expected);
+}

@@ -143,3 +143,60 @@ fn whatever_is_left_out_nothing_that_is_done_lacks_what_it_needs() {
         assert!(parked == 0 || renamed == 3, "somebody stays parked without {left_out:?}");
     }
 }
+
+#[test]
+fn one_person_alone_with_what_that_needs() {
+    let mut w = World::new();
+    w.group("devs", &["a", "b", "c"]);
+    w.group("all", &["a", "d"]);
+    w.enter("devs");
+    w.enter("all");
+    let prepared = w.prepare();
+    let a = prepared.approved.clone().only_about(w.anchor_of("a"));
+    let mut done = runnable(&a);
+    done.sort();
+    assert_eq!(
+        done,
+        [
+            "add-member all a@x.example",
+            "add-member devs a@x.example",
+            "create-group all",
+            "create-group devs",
+            "create-user a@x.example"
+        ]
+    );
+    assert_eq!(a.left_out().len(), prepared.approved.plan().steps.len() - 5);
+    // A group takes its members along.
+    let all = prepared.approved.clone().only_about(w.anchor_of("all"));
+    let mut done = runnable(&all);
+    done.sort();
+    assert_eq!(
+        done,
+        [
+            "add-member all a@x.example",
+            "add-member all d@x.example",
+            "create-group all",
+            "create-user a@x.example",
+            "create-user d@x.example"
+        ]
+    );
+    let nobody = prepared.approved.clone().only_about(crate::ids::Anchor::from_u128(0xdead));
+    assert_eq!(nobody.runnable().count(), 0);
+}
+
+#[test]
+fn a_swap_of_names_is_done_for_both_or_for_neither() {
+    let mut w = World::synced(&[("devs", &["a", "b", "c"])]);
+    w.book.set_rename_support(RenameSupport::Accepted);
+    let (a, b) = (w.person("a").upn.clone(), w.person("b").upn.clone());
+    w.person("a").set("userprincipalname", &b);
+    w.person("b").set("userprincipalname", &a);
+    w.person("c").set("displayname", "Other");
+    let prepared = w.prepare();
+    for handle in ["a", "b"] {
+        let one = prepared.approved.clone().only_about(w.anchor_of(handle));
+        assert_eq!((one.runnable().count(), one.left_out().len()), (3, 1), "{}", prepared.text());
+    }
+    let c = prepared.approved.clone().only_about(w.anchor_of("c"));
+    assert_eq!(runnable(&c), ["update-user c@x.example"]);
+}
