@@ -10,7 +10,7 @@
 //!   └────────────────────── outcome of each step, as it happens ───────────────────────┘
 //! ```
 //!
-//! `ids`, `model`, `scope`, `mapping`, `plan` and `schedule` (when cycles run) are pure: no async, no clock, no I/O.
+//! `ids`, `model`, `scope`, `mapping`, `plan`, `explain` (why one object is as it is) and `schedule` (when cycles run) are pure: no async, no clock, no I/O.
 //! `directory`, `target` and `state` know `model` and never each other (`deadline` is what they share of a lease);
 //! `apply` knows `plan` and the traits; only `cycle` knows the order. `run` is what `cli` and `service` do with a
 //! profile. `printable` is for all of them: what of other people's text may be printed. `process` and `private_file` keep
@@ -22,6 +22,7 @@ pub mod config;
 pub mod cycle;
 pub mod deadline;
 pub mod directory;
+pub mod explain;
 pub mod ids;
 pub mod mapping;
 pub mod model;

@@ -18,6 +18,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("scope", &["ids", "model"]),
     ("mapping", &["ids", "model"]),
     ("plan", &["ids", "model", "scope", "mapping"]),
+    ("explain", &["ids", "model", "scope", "mapping", "plan"]),
     ("schedule", &[]),
     ("directory", &["ids", "model", "secret"]),
     ("target", &["ids", "model", "secret", "deadline", "sandbox"]),
@@ -25,7 +26,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("sandbox", &["secret", "private_file"]),
     ("apply", &["ids", "model", "plan", "target"]),
     ("config", &["ids", "model", "secret", "directory", "mapping", "plan", "schedule", "state", "target"]),
-    ("cycle", &["ids", "model", "scope", "mapping", "plan", "directory", "target", "state", "apply"]),
+    (
+        "cycle",
+        &["ids", "model", "scope", "mapping", "plan", "explain", "directory", "target", "state", "apply"],
+    ),
     ("telemetry", &["ids", "model", "plan", "directory", "state", "config", "private_file"]),
     (
         "service",
@@ -33,7 +37,19 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     (
         "run",
-        &["ids", "model", "scope", "plan", "directory", "target", "state", "config", "cycle", "telemetry"],
+        &[
+            "ids",
+            "model",
+            "scope",
+            "plan",
+            "explain",
+            "directory",
+            "target",
+            "state",
+            "config",
+            "cycle",
+            "telemetry",
+        ],
     ),
     (
         "cli",
@@ -43,6 +59,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "scope",
             "mapping",
             "plan",
+            "explain",
             "schedule",
             "directory",
             "target",
@@ -66,7 +83,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 const EVERYWHERE: &str = "printable";
 
 /// No I/O, no clock, no randomness, no async.
-const PURE: &[&str] = &["printable", "ids", "model", "scope", "mapping", "plan", "schedule"];
+const PURE: &[&str] = &["printable", "ids", "model", "scope", "mapping", "plan", "explain", "schedule"];
 const IMPURE: &[&str] = &[
     "ldap3",
     "aws_",

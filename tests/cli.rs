@@ -7,6 +7,8 @@ mod support;
 mod approvals;
 #[path = "cli/assignments.rs"]
 mod assignments;
+#[path = "cli/explain.rs"]
+mod explain;
 #[path = "cli/life.rs"]
 mod life;
 #[path = "cli/output.rs"]

@@ -30,6 +30,17 @@ fn every_code_has_its_cause_and_remedy_and_no_other_has() {
     assert_eq!(told, known);
 }
 
+/// `explain` says what to do in the words of the document.
+#[test]
+fn the_remedies_are_those_of_the_document() {
+    let text = read("docs/errors.md");
+    for row in text.lines().filter(|l| l.starts_with("| `")) {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let code = Code::parse(cells[0].trim_matches('`')).unwrap();
+        assert_eq!(code.remedy(), cells[2], "{code}");
+    }
+}
+
 fn pages() -> Vec<String> {
     let docs = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs")).unwrap();
     let docs = docs.map(|entry| format!("docs/{}", entry.unwrap().file_name().to_str().unwrap()));

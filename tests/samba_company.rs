@@ -137,3 +137,80 @@ fn samba_company_reaches_moto_exactly() {
     question.answer(&samba.dump()).assert_same(&found.contents());
     idcsync.run(&["sync"]).exits(0).says("Nothing to do");
 }
+
+/// `explain` says of each person and group what the independent reading of the directory says, by every name.
+#[test]
+fn samba_company_is_explained_as_it_is() {
+    let company = Company { memberships: 80, large_group: 60, ..Company::new(150, 40) };
+    let samba = Samba::start(&company);
+    let sandbox = Sandbox::start();
+    let idcsync = bench(&samba, &company.scope(), &sandbox.target());
+    let expected = Question::new(Kind::ActiveDirectory, company.scope()).answer(&samba.dump());
+    let (before, asked) = (idcsync.files(), |kind: &str, name: &str| {
+        idcsync.run_json(&["explain", kind, name]).exits(0).json()
+    });
+
+    let admins = &expected.members["AWS-Admins@corp.example.com"];
+    let direct: Vec<usize> = company
+        .members(company.special(company::ADMINS))
+        .filter_map(|member| match member {
+            company::Member::Person(index) => Some(index),
+            _ => None,
+        })
+        .collect();
+    let people: Vec<_> = (0..company.people).map(|index| company.person(index)).collect();
+    let named = |p: &company::Person| p.principal_name.clone().unwrap_or_default();
+    let nested = (people.iter())
+        .find(|p| admins.contains(&named(p)) && !direct.contains(&p.index))
+        .expect("an administrator by a nested group");
+    let explained = asked("user", &named(nested));
+    assert_eq!(explained["scope"]["verdict"], "in-scope", "{explained}");
+    let group = explained["memberships"].as_array().expect("memberships").iter();
+    let in_admins = group.clone().find(|m| m["group"] == "AWS-Admins@corp.example.com").expect("the group");
+    assert!(in_admins["through"].is_string() && in_admins["wanted"] == true, "{in_admins}");
+    assert_eq!(
+        group.filter(|m| m["wanted"] == true).count(),
+        expected.members.values().filter(|members| members.contains(&named(nested))).count()
+    );
+    let dn = samba.dn_of(&nested.account);
+    assert_eq!(explained["object"]["dn"], dn.as_str());
+    for name in [nested.account.clone(), format!("CORP\\{}", nested.account), dn] {
+        assert_eq!(asked("user", &name), explained, "{name}");
+    }
+
+    // Somebody whom no path leads to: the directory is asked for the groups above.
+    let far = (people.iter())
+        .filter(|p| p.principal_name.is_some() && !expected.users.contains(&named(p)))
+        .map(|p| asked("user", &named(p)))
+        .find(|explained| explained["scope"]["verdict"] == "out-of-scope")
+        .expect("somebody outside the scope");
+    assert_eq!(far["scope"]["lacks"][0]["code"], "not-a-member", "{far}");
+    assert_eq!(far["scope"]["nearestUnsure"], Value::Null, "{far}");
+    assert!(
+        !far["scope"]["nearest"].as_array().expect("a list").is_empty(),
+        "everybody is in a group: {far}"
+    );
+
+    for person in people.iter().filter(|p| p.principal_name.is_some()).step_by(12) {
+        let explained = asked("user", &named(person));
+        let in_scope = explained["scope"]["verdict"] == "in-scope";
+        assert_eq!(in_scope, expected.users.contains(&named(person)), "{explained}");
+        let says = if in_scope { &explained["scope"]["paths"] } else { &explained["scope"]["lacks"] };
+        assert!(!says.as_array().expect("a list").is_empty(), "{explained}");
+    }
+
+    let explained = asked("group", "AWS-Admins");
+    let members = &explained["members"];
+    assert_eq!(members["synced"].as_u64(), Some(admins.len() as u64), "{members}");
+    assert_eq!(members["incomplete"], serde_json::json!([]));
+    let outside = idcsync.run(&["explain", "group", "Domain Users"]).exits(0);
+    outside.says("The group Domain Users@corp.example.com is not in scope:\n");
+    assert!(idcsync.files() == before, "explaining writes nothing");
+
+    // One of them now, and the others with the next cycle.
+    idcsync.run(&["sync", "--only", "user", &nested.account]).exits(0).says("1 user to create");
+    assert_eq!(sandbox.store().users().len(), 1);
+    idcsync.run(&["sync"]).exits(0);
+    expected.assert_same(&sandbox.store().contents());
+    idcsync.run(&["explain", "user", &nested.account]).exits(0).says("Nothing to do to it: the target is as");
+}

@@ -4,7 +4,9 @@ mod apply;
 mod approve;
 mod check;
 mod exit;
+mod explain;
 mod health;
+mod only;
 mod output;
 mod pause;
 mod planfile;
@@ -95,6 +97,8 @@ enum Command {
     Apply(apply::ApplyArgs),
     /// Approve the held steps of a plan for 72 hours
     Approve(approve::ApproveArgs),
+    /// Say why a user or group is (not) in scope, where its values come from, and what the next cycle does to it
+    Explain(explain::ExplainArgs),
     /// Run as a service: cycles on the schedule, health, metrics
     Run,
     /// Show the profile: paused or not, last cycle, held steps, findings, who is disabled when
@@ -279,6 +283,7 @@ async fn run(context: &Context, command: Command) -> Exit {
         Command::Sync(args) => Box::pin(sync::run(context, &args)).await,
         Command::Apply(args) => Box::pin(apply::run(context, &args)).await,
         Command::Approve(args) => Box::pin(approve::run(context, &args)).await,
+        Command::Explain(args) => Box::pin(explain::run(context, &args)).await,
         Command::Run => Box::pin(run::run(context)).await,
         Command::Status => status::run(context).await,
         Command::Pause(args) => pause::pause(context, &args).await,

@@ -11,12 +11,13 @@ use serde_json::json;
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
+use super::only::OnlyOne;
 use super::planfile::{self, PlanFile};
 use super::progress::Progress;
 use super::{Context, Exit};
 use crate::apply::Stop;
 use crate::config::Config;
-use crate::cycle::{CycleReport, Outcome, Prepared, Profile, chain};
+use crate::cycle::{CycleReport, Only, Outcome, Prepared, Profile, chain};
 use crate::model::{self, Code, Finding, Severity};
 use crate::plan::{Action, IN_STEP, PlanView, render, render_to, shown};
 use crate::run::{
@@ -52,9 +53,13 @@ pub struct SyncArgs {
     #[arg(long)]
     strict: bool,
 
+    /// Do nothing but what concerns this one user or group, and what that needs; the rest is left for the next cycle
+    #[arg(long, num_args = 2, value_names = ["user|group", "NAME"], conflicts_with = "out")]
+    only: Option<Vec<String>>,
+
     /// Of `apply`: nothing is done but what this has.
     #[arg(skip)]
-    only: Option<PlanFile>,
+    file: Option<PlanFile>,
 }
 
 impl SyncArgs {
@@ -67,7 +72,8 @@ impl SyncArgs {
             full: file.full,
             rebind: false,
             strict,
-            only: Some(file),
+            only: None,
+            file: Some(file),
         }
     }
 }
@@ -92,10 +98,12 @@ pub fn explain(context: &Context, error: impl Into<RunError>) -> Exit {
 }
 
 async fn dry_run(context: &Context, args: &SyncArgs, config: &Config) -> Result<Exit, Exit> {
-    let profile = Profile { full: args.full, rebind: args.rebind, ..open::profile(config) };
+    let one = OnlyOne::of(context, args.only.as_deref(), args.rebind, config).await?;
+    let only = one.as_ref().map(OnlyOne::only);
+    let profile = Profile { full: args.full, rebind: args.rebind, only, ..open::profile(config) };
     let prepared = plan(context, config, &profile).await?;
     let outcome = Outcome {
-        steps: prepared.approved.plan().steps.len() as u64,
+        steps: prepared.approved.chosen().count() as u64,
         held: prepared.approved.held().len() as u64,
         cut_short: prepared.cut_short.is_some(),
         findings: prepared.findings.len() as u64,
@@ -109,13 +117,16 @@ async fn dry_run(context: &Context, args: &SyncArgs, config: &Config) -> Result<
         context.print_json(&view)
     } else {
         context.print_with(|out| {
-            plan_text(context, config, &prepared, false, out)?;
+            plan_text(context, config, &prepared, (false, one.as_ref()), out)?;
             out.write_str(&findings_text(&prepared.findings))
         })
     };
     print.map_err(|error| write_failed(context, &error))?;
     if let Some(why) = &prepared.cut_short {
         context.complain(&not_to_its_end(why));
+    }
+    if let Some(one) = &one {
+        one.tell(context, &prepared.approved);
     }
     match &args.out {
         None => context.say("Dry run: nothing was written."),
@@ -138,16 +149,14 @@ pub async fn plan(context: &Context, config: &Config, profile: &Profile<'_>) -> 
 }
 
 pub async fn real(context: &Context, args: &SyncArgs, config: &Config) -> Result<Exit, Exit> {
+    let one = OnlyOne::of(context, args.only.as_deref(), args.rebind, config).await?;
     let state = open::state(config).await.map_err(|error| explain(context, error))?;
     let (stop, asked) = watch::channel(false);
     let signals = tokio::spawn(stop_on_signal(stop));
-    let watcher = Watcher::new(context, config, args.only.clone());
-    let wish = Wish {
-        full: args.full,
-        rebind: args.rebind,
-        only: args.only.as_ref().map(PlanFile::fingerprints),
-        ..Wish::default()
-    };
+    let chosen = args.file.as_ref().map(|file| Only::Steps(file.fingerprints()));
+    let only = one.as_ref().map(OnlyOne::only).or(chosen);
+    let watcher = Watcher { one, ..Watcher::new(context, config, args.file.clone()) };
+    let wish = Wish { full: args.full, rebind: args.rebind, only, ..Wish::default() };
     let around: Arc<dyn run::Surroundings> = Arc::new(run::Actual);
     let result = Box::pin(run::perform(&around, config, &state, &wish, &asked, &watcher)).await;
     signals.abort();
@@ -225,13 +234,14 @@ struct Watcher<'a> {
     /// The steps by which scope entries were rebound in a cycle before the last one.
     followed: Mutex<Vec<serde_json::Value>>,
     file: Mutex<Option<PlanFile>>,
+    one: Option<OnlyOne>,
     cycles: Mutex<Vec<CycleStats>>,
 }
 
 impl<'a> Watcher<'a> {
     fn new(context: &'a Context, config: &'a Config, file: Option<PlanFile>) -> Self {
         let (bar, followed, cycles) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { context, config, bar, followed, file: Mutex::new(file), cycles }
+        Self { context, config, bar, followed, file: Mutex::new(file), one: None, cycles }
     }
 
     /// Of this run, for node-exporter.
@@ -251,7 +261,11 @@ impl<'a> Watcher<'a> {
     }
 
     fn tell_last(&self, report: &CycleReport) -> Result<(), Exit> {
-        tell(self.context, self.config, report, &lock(&self.followed), lock(&self.file).as_ref())
+        tell(self.context, self.config, report, &lock(&self.followed), lock(&self.file).as_ref())?;
+        if let Some(one) = &self.one {
+            one.tell(self.context, &report.approved);
+        }
+        Ok(())
     }
 }
 
@@ -278,7 +292,8 @@ impl Observer for Watcher<'_> {
             return;
         }
         let (context, config) = (self.context, self.config);
-        let print = || context.print_with(|out| plan_text(context, config, prepared, swept, out));
+        let one = (swept, self.one.as_ref());
+        let print = || context.print_with(|out| plan_text(context, config, prepared, one, out));
         let printed = lock(&self.bar).as_ref().map_or_else(print, |bar| bar.aside(print));
         if let Err(error) = printed {
             debug!("the plan could not be printed: {error}");
@@ -384,11 +399,14 @@ fn plan_text(
     context: &Context,
     config: &Config,
     prepared: &Prepared,
-    swept: bool,
+    (swept, one): (bool, Option<&OnlyOne>),
     out: &mut dyn Write,
 ) -> fmt::Result {
     let unread = swept || prepared.unreadable.is_some();
     let approved = &prepared.approved;
+    if let Some(one) = one.filter(|_| approved.chosen().next().is_none()) {
+        return writeln!(out, "Nothing to do for the {0} (why: idcsync explain {0}).", one.label);
+    }
     if !approved.plan().steps.is_empty() {
         return render_to(approved, context.colors, out);
     }

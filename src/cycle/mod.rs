@@ -6,8 +6,10 @@
 mod assignments;
 mod carry_out;
 mod confirm;
+mod explain;
 mod fates;
 mod findings;
+mod identify;
 mod journal;
 mod observe;
 mod outcome;
@@ -27,7 +29,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 pub use carry_out::carry_out;
+pub use explain::explain;
 pub use findings::of_broken_config as config_broken;
+pub use identify::{Named, identify};
 pub use journal::{NoJournal, StateJournal};
 pub use outcome::{CycleReport, Outcome, failed_word};
 pub use prepare::{prepare, prepare_sweep};
@@ -35,7 +39,7 @@ pub use sweep::{PauseDue, pause_due, warn_of_pause};
 
 use crate::apply::{JournalError, Links, RecoverError};
 use crate::directory::{Directory, DirectoryError};
-use crate::ids::{CycleId, Fingerprint, IdentityStoreId};
+use crate::ids::{Anchor, CycleId, Fingerprint, IdentityStoreId};
 use crate::mapping::Mapping;
 use crate::model::{Code, Finding, Known, Wanted};
 use crate::plan::{ApprovedPlan, Elapsed, Policy};
@@ -74,11 +78,28 @@ pub struct Profile<'a> {
     /// Let go of what the profile is bound to, if the config points elsewhere now.
     pub rebind: bool,
     /// Run no other steps than these.
-    pub only: Option<BTreeSet<Fingerprint>>,
+    pub only: Option<Only>,
     /// Where nothing has changed since a cycle that found nothing to do, do not look at everything again.
     pub rests: bool,
     /// What whoever runs it has found beside: findings of each cycle.
     pub notes: Vec<Finding>,
+}
+
+/// What of its plan a cycle does; the rest is left for the next one.
+#[derive(Clone, Debug)]
+pub enum Only {
+    Steps(BTreeSet<Fingerprint>),
+    /// The steps that concern the object with this anchor.
+    About(Anchor),
+}
+
+impl Only {
+    fn of(&self, approved: ApprovedPlan) -> ApprovedPlan {
+        match self {
+            Self::Steps(steps) => approved.only(steps),
+            Self::About(anchor) => approved.only_about(*anchor),
+        }
+    }
 }
 
 impl Profile<'_> {

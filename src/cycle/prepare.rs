@@ -14,12 +14,13 @@ use super::{
     sweep,
 };
 use crate::apply::{Journal, Links, recover};
+use crate::explain::Sight;
 use crate::ids::{LinkNo, Sid};
 use crate::model::{
     Absence, AccountState, Binding, DirectoryUser, Fate, Known, Link, MirrorChange, Observed, ReadRequest,
 };
 use crate::plan::{Distrust, Given, Inputs, OnDisable, Plan, Sweep, desire, guard, plan, wants};
-use crate::scope::Scope;
+use crate::scope::{NestedGroups, Scope};
 use crate::state::Reader;
 
 /// Everything up to the first write. `journal` takes the outcomes of unfinished steps that had to be looked up;
@@ -30,10 +31,22 @@ pub async fn prepare(
     state: &Reader,
     journal: &dyn Journal,
 ) -> Result<Prepared, CycleError> {
-    let now = (parts.clock)();
-    if let Some(prepared) = rest::prepare(profile, parts, state, now).await? {
+    if let Some(prepared) = rest::prepare(profile, parts, state, (parts.clock)()).await? {
         return Ok(prepared);
     }
+    prepare_seen(profile, parts, state, journal, &mut |_| {}).await
+}
+
+/// The same without resting on the cycle before, shown to somebody once it is all at hand: what was read, what follows from
+/// it, and the plan.
+pub(super) async fn prepare_seen(
+    profile: &Profile<'_>,
+    parts: &Parts<'_>,
+    state: &Reader,
+    journal: &dyn Journal,
+    witness: &mut (dyn FnMut(&Sight<'_>) + Send),
+) -> Result<Prepared, CycleError> {
+    let now = (parts.clock)();
     let begun = Instant::now();
     let mut known = state.load(now).await?;
     let store = parts.identity_store.as_str();
@@ -150,7 +163,7 @@ pub async fn prepare(
     let given = Given { approvals: &known.approvals, renames: known.rename_support, distrust };
     let mut approved = guard(plan, profile.policy, &given);
     if let Some(only) = &profile.only {
-        approved = approved.only(only);
+        approved = only.of(approved);
     }
     let approved = assignments::annotated(profile, parts.target.as_ref(), &known, approved).await;
     debug!(plan = %approved.plan().id, steps = approved.plan().steps.len(), held = approved.held().len(), "planned");
@@ -159,6 +172,20 @@ pub async fn prepare(
 
     let suspects = Suspects::of(&scope, &known, &approved);
     findings.extend(findings::of_suspects(&scope, &known, &suspects));
+    witness(&Sight {
+        snapshot,
+        scope: &scope,
+        nested: profile.nested == NestedGroups::Flatten,
+        filter: profile.wanted.user_filter.as_deref(),
+        known: &known,
+        desire: &desire,
+        mapping: profile.mapping,
+        target: capabilities,
+        lifecycle: &profile.policy.lifecycle,
+        approved: &approved,
+        findings: &findings,
+        now,
+    });
     let unseen = findings::unseen_in_target(&desire.desired, &known, &observed);
     let seen = Seen {
         snapshot,
@@ -287,7 +314,7 @@ fn bind(
     }
 }
 
-fn check_binding(
+pub(super) fn check_binding(
     profile: &Profile<'_>,
     known: &Known,
     what: &'static str,

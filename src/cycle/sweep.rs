@@ -121,7 +121,7 @@ pub(super) async fn prepare(
     let given = Given { approvals: &known.approvals, renames: known.rename_support, distrust };
     let mut approved = guard(plan, profile.policy, &given);
     if let Some(only) = &profile.only {
-        approved = approved.only(only);
+        approved = only.of(approved);
     }
     let approved = assignments::annotated(profile, parts.target.as_ref(), &known, approved).await;
     debug!(plan = %approved.plan().id, steps = approved.plan().steps.len(), "planned without a read");

@@ -5,6 +5,7 @@
 
 pub mod clock;
 mod error;
+mod explain;
 mod lease;
 mod metrics;
 pub mod open;
@@ -15,6 +16,7 @@ mod textfile;
 
 pub use crate::directory::Watch;
 pub use error::RunError;
+pub use explain::{Answer, explain, identify};
 pub use lease::{Leased, under_lease};
 pub use metrics::{Metrics, MetricsError, ServiceState, TEXT_FORMAT};
 pub use open::{Actual, Surroundings};

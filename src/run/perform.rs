@@ -1,6 +1,6 @@
 //! One run: nothing while the profile is paused, the lease, and as many cycles as it takes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use tracing::{debug, info, warn};
 use super::{Leased, RunError, Surroundings, open, put_out, under_lease};
 use crate::config::Config;
 use crate::cycle::{
-    self, CycleError, CycleReport, NoJournal, Parts, PauseDue, Prepared, Profile, StateJournal, Times,
+    self, CycleError, CycleReport, NoJournal, Only, Parts, PauseDue, Prepared, Profile, StateJournal, Times,
     carry_out, chain, pause_due, prepare, prepare_sweep, warn_of_pause,
 };
-use crate::ids::{CycleId, Fingerprint, IdentityStoreId};
+use crate::ids::{CycleId, IdentityStoreId};
 use crate::model::{Finding, Progress};
 use crate::plan::{Sort, Sweep};
 use crate::state::{CycleKind, CycleOutcome, CycleWord, Holder, Pause, State, StateError};
@@ -37,7 +37,7 @@ pub struct Wish {
     /// Whoever asks knows that the directory has changed: no time is spent on finding out.
     pub changed: bool,
     /// Run no other steps than these.
-    pub only: Option<BTreeSet<Fingerprint>>,
+    pub only: Option<Only>,
     /// Findings of whoever asks, which each cycle records.
     pub notes: Vec<Finding>,
 }

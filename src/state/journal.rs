@@ -26,6 +26,10 @@ const STEPS: &str = "SELECT seq, cycle_id, step, action, link_no, member_no, det
         result, code, message, recorded_at
     FROM journal WHERE profile_id = $1 AND cycle_id = $2 ORDER BY seq";
 
+const ABOUT: &str = "SELECT seq, cycle_id, step, action, link_no, member_no, detail, intended_at,
+        result, code, message, recorded_at
+    FROM journal WHERE profile_id = $1 AND (link_no = $2 OR member_no = $2) ORDER BY seq DESC LIMIT $3";
+
 /// One step of a past cycle.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JournalEntry {
@@ -135,6 +139,16 @@ impl Reader {
     pub async fn steps(&self, cycle: CycleId) -> Result<Vec<JournalEntry>> {
         self.db
             .fetch(STEPS, args![self.profile_id, cycle], |row| {
+                let (seq, cycle, intent) = read_intent(row)?;
+                Ok(JournalEntry { seq, cycle, intent, result: read_result(row)? })
+            })
+            .await
+    }
+
+    /// The last steps on this object, or with it as a member; the newest first.
+    pub async fn writes_about(&self, object: LinkNo, limit: u32) -> Result<Vec<JournalEntry>> {
+        self.db
+            .fetch(ABOUT, args![self.profile_id, object, limit], |row| {
                 let (seq, cycle, intent) = read_intent(row)?;
                 Ok(JournalEntry { seq, cycle, intent, result: read_result(row)? })
             })
