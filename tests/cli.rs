@@ -9,6 +9,8 @@ mod approvals;
 mod assignments;
 #[path = "cli/explain.rs"]
 mod explain;
+#[path = "cli/history.rs"]
+mod history;
 #[path = "cli/life.rs"]
 mod life;
 #[path = "cli/output.rs"]

@@ -119,6 +119,7 @@ pub fn intent(plan: &Plan, no: StepNo, links: &Links, at: Timestamp) -> Intent {
             "userName": attributes.get(&UserAttribute::UserName),
             "attributes": attributes.keys().collect::<Vec<_>>(),
             "digest": hex(Digest::of_user(attributes)),
+            "reason": plan.reason(step),
         }),
         Action::UpdateUser { changes, after, purpose, .. } => {
             let changed = changes.iter().map(|c| c.attribute).collect::<Vec<_>>();
@@ -141,7 +142,8 @@ pub fn intent(plan: &Plan, no: StepNo, links: &Links, at: Timestamp) -> Intent {
         }),
         Action::AdoptUser { id, .. } | Action::AdoptGroup { id, .. } => json!({ "targetId": id }),
         Action::RemoveMember { proof, .. } => {
-            json!({ "proof": proof.word(), "groupId": links.target_id(object) })
+            let reason = plan.reason(step);
+            json!({ "proof": proof.word(), "groupId": links.target_id(object), "reason": reason })
         }
         Action::RemoveStranger { user, proof, .. } => json!({ "proof": proof.word(), "userId": user }),
         Action::AddMember { .. } => json!({ "reason": plan.reason(step) }),

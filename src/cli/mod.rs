@@ -6,6 +6,7 @@ mod check;
 mod exit;
 mod explain;
 mod health;
+mod history;
 mod only;
 mod output;
 mod pause;
@@ -103,6 +104,8 @@ enum Command {
     Run,
     /// Show the profile: paused or not, last cycle, held steps, findings, who is disabled when
     Status,
+    /// Show past cycles, the steps of one, and who was a member of what when
+    History(history::HistoryArgs),
     /// Stop all cycles of the profile (a dry run still works)
     Pause(pause::PauseArgs),
     /// Let the cycles of the profile run again
@@ -286,6 +289,7 @@ async fn run(context: &Context, command: Command) -> Exit {
         Command::Explain(args) => Box::pin(explain::run(context, &args)).await,
         Command::Run => Box::pin(run::run(context)).await,
         Command::Status => status::run(context).await,
+        Command::History(args) => history::run(context, &args).await,
         Command::Pause(args) => pause::pause(context, &args).await,
         Command::Resume => pause::resume(context).await,
         Command::Link(args) => repair::link(context, &args).await,

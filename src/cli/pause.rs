@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::sync::explain;
 use super::{Context, Exit};
 use crate::config::Config;
-use crate::run::{PauseEnd, begin_pause, clock, consequence, describe, end_pause, open, pause_json};
+use crate::run::{Moment, begin_pause, clock, consequence, describe, end_pause, open, pause_json};
 use crate::state::Pause;
 
 #[derive(Debug, Args)]
@@ -18,8 +18,8 @@ pub struct PauseArgs {
     reason: Option<String>,
 
     /// When it ends by itself: 2026-12-24T08:00:00Z, 2026-12-24 (its first moment here), or from now on, as in 4h or 2d
-    #[arg(long, value_name = "TIME", value_parser = PauseEnd::parse)]
-    until: Option<PauseEnd>,
+    #[arg(long, value_name = "TIME", value_parser = Moment::parse)]
+    until: Option<Moment>,
 
     /// Who pauses, if not the user that is logged in
     #[arg(long, value_name = "NAME")]

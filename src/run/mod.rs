@@ -6,6 +6,7 @@
 pub mod clock;
 mod error;
 mod explain;
+pub mod history;
 mod lease;
 mod metrics;
 pub mod open;
@@ -20,7 +21,7 @@ pub use explain::{Answer, explain, identify};
 pub use lease::{Leased, under_lease};
 pub use metrics::{Metrics, MetricsError, ServiceState, TEXT_FORMAT};
 pub use open::{Actual, Surroundings};
-pub use pauses::{PauseEnd, begin_pause, consequence, describe, end_pause, pause_json, pause_view, put_out};
+pub use pauses::{Moment, begin_pause, consequence, describe, end_pause, pause_json, pause_view, put_out};
 pub use perform::{CycleStats, Done, Ending, Observer, Silent, Wish, perform, preview};
 pub use status::{Status, object_name};
 pub use textfile::{TextfileError, write_textfile};

@@ -11,14 +11,14 @@ use crate::config::{Config, parse_duration};
 use crate::plan::{DisableMethod, pause_disables_at, shown};
 use crate::state::{Pause, State, StateError};
 
-/// When a pause ends by itself, as people say it.
+/// A moment, as people say it: itself, or how far it is from now.
 #[derive(Clone, Copy, Debug)]
-pub enum PauseEnd {
+pub enum Moment {
     At(Timestamp),
     In(SignedDuration),
 }
 
-impl PauseEnd {
+impl Moment {
     pub fn parse(text: &str) -> Result<Self, String> {
         if let Ok(at) = text.parse::<Timestamp>() {
             return Ok(Self::At(at));
@@ -33,6 +33,15 @@ impl PauseEnd {
         SignedDuration::try_from(time).map(Self::In).map_err(|_| "this is too long".to_owned())
     }
 
+    /// `2d` is two days ago.
+    pub fn before(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::At(at) => at,
+            Self::In(time) => now.checked_sub(time).unwrap_or(Timestamp::MIN),
+        }
+    }
+
+    /// `2d` is in two days.
     pub fn after(self, now: Timestamp) -> Result<Timestamp, String> {
         let at = match self {
             Self::At(at) => at,
@@ -131,7 +140,7 @@ mod tests {
     #[test]
     fn a_time_a_date_or_a_span() {
         let now: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
-        let at = |text: &str| PauseEnd::parse(text).and_then(|end| end.after(now));
+        let at = |text: &str| Moment::parse(text).and_then(|end| end.after(now));
         assert_eq!(at("2026-03-01T14:00:00+01:00").unwrap().to_string(), "2026-03-01T13:00:00Z");
         assert_eq!(at("4h").unwrap().to_string(), "2026-03-01T16:00:00Z");
         assert_eq!(at("2d").unwrap().to_string(), "2026-03-03T12:00:00Z");
@@ -145,7 +154,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_makes_the_end_of_a_pause_panic(text in "([0-9]{1,22} ?[dhmsw]? ?){0,4}|[0-9TZ:+-]{0,30}|\\PC*") {
-            if let Ok(end) = PauseEnd::parse(&text) {
+            if let Ok(end) = Moment::parse(&text) {
                 let _ = end.after(Timestamp::MAX);
                 let _ = end.after(Timestamp::UNIX_EPOCH);
             }

@@ -17,6 +17,10 @@ const NOTE: &str = "UPDATE cycles SET counts = $3 WHERE id = $2 AND profile_id =
 const RUNNING: &str = "SELECT id FROM cycles WHERE id = $2 AND profile_id = $1 AND finished_at IS NULL";
 const LIST: &str = "SELECT id, kind, started_at, finished_at, word, counts FROM cycles
     WHERE profile_id = $1 ORDER BY id DESC LIMIT $2";
+const BETWEEN: &str = "SELECT id, kind, started_at, finished_at, word, counts FROM cycles
+    WHERE profile_id = $1 AND started_at >= $2 AND started_at < $3 ORDER BY id DESC LIMIT $4";
+const ONE: &str = "SELECT id, kind, started_at, finished_at, word, counts FROM cycles
+    WHERE profile_id = $1 AND id = $2";
 /// The words are those of `CycleWord::is_well`. By the hand of a person is no cycle.
 const LAST_WELL: &str = "SELECT finished_at FROM cycles WHERE profile_id = $1 AND kind <> 'repair'
     AND word IN ('nothing', 'done', 'held') ORDER BY id DESC LIMIT 1";
@@ -181,6 +185,15 @@ impl Reader {
     /// The last cycles, newest first.
     pub async fn cycles(&self, limit: u32) -> Result<Vec<Cycle>> {
         self.db.fetch(LIST, args![self.profile_id, limit], read).await
+    }
+
+    /// Those that began from `since` on and before `until`, newest first.
+    pub async fn cycles_between(&self, since: Timestamp, until: Timestamp, limit: u32) -> Result<Vec<Cycle>> {
+        self.db.fetch(BETWEEN, args![self.profile_id, since, until, limit], read).await
+    }
+
+    pub async fn cycle(&self, cycle: CycleId) -> Result<Option<Cycle>> {
+        self.db.fetch_one(ONE, args![self.profile_id, cycle], read).await
     }
 
     /// When the last cycle ended that ended well.

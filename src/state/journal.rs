@@ -30,6 +30,12 @@ const ABOUT: &str = "SELECT seq, cycle_id, step, action, link_no, member_no, det
         result, code, message, recorded_at
     FROM journal WHERE profile_id = $1 AND (link_no = $2 OR member_no = $2) ORDER BY seq DESC LIMIT $3";
 
+/// What leaves somebody in nothing, whatever they were in.
+const USERS_DELETED: &str = "SELECT seq, cycle_id, step, action, link_no, member_no, detail, intended_at,
+        result, code, message, recorded_at
+    FROM journal WHERE profile_id = $1 AND action = 'delete-user' ORDER BY seq";
+const FIRST: &str = "SELECT intended_at FROM journal WHERE profile_id = $1 ORDER BY seq LIMIT 1";
+
 /// One step of a past cycle.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JournalEntry {
@@ -137,23 +143,28 @@ impl Reader {
 
     /// The steps of one cycle in the order in which they were sent.
     pub async fn steps(&self, cycle: CycleId) -> Result<Vec<JournalEntry>> {
-        self.db
-            .fetch(STEPS, args![self.profile_id, cycle], |row| {
-                let (seq, cycle, intent) = read_intent(row)?;
-                Ok(JournalEntry { seq, cycle, intent, result: read_result(row)? })
-            })
-            .await
+        self.db.fetch(STEPS, args![self.profile_id, cycle], read_entry).await
+    }
+
+    /// Deletions of users, the oldest first.
+    pub async fn deletions_of_users(&self) -> Result<Vec<JournalEntry>> {
+        self.db.fetch(USERS_DELETED, args![self.profile_id], read_entry).await
+    }
+
+    /// The time of the oldest step that is still kept.
+    pub async fn first_step(&self) -> Result<Option<Timestamp>> {
+        self.db.fetch_one(FIRST, args![self.profile_id], |row| row.time("journal.intended_at")).await
     }
 
     /// The last steps on this object, or with it as a member; the newest first.
     pub async fn writes_about(&self, object: LinkNo, limit: u32) -> Result<Vec<JournalEntry>> {
-        self.db
-            .fetch(ABOUT, args![self.profile_id, object, limit], |row| {
-                let (seq, cycle, intent) = read_intent(row)?;
-                Ok(JournalEntry { seq, cycle, intent, result: read_result(row)? })
-            })
-            .await
+        self.db.fetch(ABOUT, args![self.profile_id, object, limit], read_entry).await
     }
+}
+
+fn read_entry(row: &mut Row) -> Result<JournalEntry> {
+    let (seq, cycle, intent) = read_intent(row)?;
+    Ok(JournalEntry { seq, cycle, intent, result: read_result(row)? })
 }
 
 fn read_intent(row: &mut Row) -> Result<(i64, CycleId, Intent)> {

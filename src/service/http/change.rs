@@ -11,7 +11,7 @@ use serde_json::json;
 use tracing::info;
 
 use super::{BODY_LIMIT, FromWeb, Refusal, Web, answer, refuse, unreadable};
-use crate::run::{PauseEnd, begin_pause, clock, describe, end_pause, pause_json};
+use crate::run::{Moment, begin_pause, clock, describe, end_pause, pause_json};
 use crate::service::Ask;
 
 /// All may be left out.
@@ -28,7 +28,7 @@ pub async fn pause(Shared(web): FromWeb, body: Result<Bytes, BytesRejection>) ->
     let wish = wish(body)?;
     // To the second, as people say it.
     let now = Timestamp::from_second(clock::now().as_second()).unwrap_or_else(|_| clock::now());
-    let until = given(wish.until).map(|text| PauseEnd::parse(&text).and_then(|end| end.after(now)));
+    let until = given(wish.until).map(|text| Moment::parse(&text).and_then(|end| end.after(now)));
     let until = until.transpose().map_err(|why| {
         Refusal(StatusCode::BAD_REQUEST, format!("until: {why}; leave it out to pause until it is resumed"))
     })?;
