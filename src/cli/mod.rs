@@ -5,6 +5,7 @@ mod approve;
 mod check;
 mod exit;
 mod explain;
+mod findings;
 mod health;
 mod only;
 mod output;
@@ -25,7 +26,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 pub use exit::Exit;
 
 use crate::config::{Config, ConfigError};
-use crate::plan::Colors;
+use crate::plan::{Colors, Look};
 use crate::printable;
 use crate::run::clock;
 use crate::telemetry;
@@ -134,6 +135,11 @@ struct Context {
 }
 
 impl Context {
+    /// How a plan is shown: on a terminal folded, unless all of it is wanted.
+    fn look(&self, all: bool) -> Look {
+        Look { colors: self.colors, folded: !all && std::io::stdout().is_terminal() }
+    }
+
     /// Writes data.
     fn print(&self, text: &str) -> std::io::Result<()> {
         self.print_with(|out| out.write_str(text))
