@@ -100,7 +100,7 @@ enum Command {
     Approve(approve::ApproveArgs),
     /// Say why a user or group is (not) in scope, where its values come from, and what the next cycle does to it
     Explain(explain::ExplainArgs),
-    /// Run as a service: cycles on the schedule, health, metrics
+    /// Run as a service: cycles on the schedule, health, metrics, status page
     Run,
     /// Show the profile: paused or not, last cycle, held steps, findings, who is disabled when
     Status,

@@ -32,7 +32,7 @@ pub enum PlanFileError {
     Read { path: PathBuf, source: io::Error },
     #[error("{} is no plan file: it has more than {LONGEST} bytes", path.display())]
     TooLong { path: PathBuf },
-    #[error("{} is a page for people to read, and cannot be applied: make a plan file with `idcsync sync --dry-run --out plan.json`, and see that its first line names the plan that was approved", path.display())]
+    #[error("{} is a page for people to read, and cannot be applied: make a plan file with `idcsync sync --dry-run --out plan.json`, and see that it has the same plan id", path.display())]
     Page { path: PathBuf },
     #[error("{} is no plan file: make one with `idcsync sync --dry-run --out FILE`", path.display())]
     Shape { path: PathBuf, source: serde_json::Error },
