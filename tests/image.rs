@@ -128,7 +128,6 @@ fn the_context_holds_what_the_build_needs_and_no_more() {
         "askama.toml",
         "src",
         "templates",
-        "docs/errors.md",
         "migrations",
         "LICENSE-APACHE",
         "LICENSE-MIT",

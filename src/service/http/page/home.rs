@@ -10,8 +10,7 @@ use axum::response::Response;
 use super::chart::{Bar, Chart, chart};
 use super::lists::HeldView;
 use super::objects::Search;
-use super::remedy::remedy;
-use super::{Frame, When, html, waits};
+use super::{Frame, When, html, remedy, waits};
 use crate::config::Config;
 use crate::model::{Code, Severity};
 use crate::plan::{Coming, counted, grouped};
@@ -68,7 +67,7 @@ struct FindingKind {
     class: &'static str,
     count: String,
     who: String,
-    remedy: &'static str,
+    remedy: String,
 }
 
 pub async fn home(Shared(web): FromWeb) -> Response {

@@ -8,8 +8,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::Value;
 
-use super::remedy::remedy;
-use super::{Frame, Paging, When, html, waits};
+use super::{Frame, Paging, When, html, remedy, waits};
 use crate::model::{Code, DisableCause, DisableHow, Finding, Kind};
 use crate::plan::{Coming, Hold, counted, grouped};
 use crate::run::{Leaver, Overview};
@@ -217,7 +216,7 @@ struct FindingRow {
     code: &'static str,
     message: String,
     since: When,
-    remedy: &'static str,
+    remedy: String,
 }
 
 pub async fn findings(Shared(web): FromWeb, Query(asked): Asked) -> Response {

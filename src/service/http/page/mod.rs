@@ -5,7 +5,6 @@ mod chart;
 mod home;
 mod lists;
 mod objects;
-mod remedy;
 
 use std::fmt;
 
@@ -20,6 +19,7 @@ pub use lists::{findings, held, leaving};
 pub use objects::objects;
 
 use super::{Refusal, Web};
+use crate::model::Code;
 use crate::plan::grouped;
 use crate::run::clock;
 
@@ -137,6 +137,11 @@ impl Paging {
 
 fn number(asked: Option<&str>) -> u64 {
     asked.and_then(|text| text.trim().parse().ok()).unwrap_or(1)
+}
+
+/// Without the marks for code.
+fn remedy(code: Code) -> String {
+    code.remedy().replace('`', "")
 }
 
 #[derive(Template)]
