@@ -29,7 +29,7 @@ FIRST ?= 1000000
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(SETUP) ## Install what the tests need: Samba, OpenLDAP, PostgreSQL, Python packages
+setup: $(SETUP) ## Install what the tests need: Samba, OpenLDAP, PostgreSQL, Chromium, Python packages
 
 $(SETUP): scripts/install.sh scripts/requirements.txt
 	scripts/install.sh

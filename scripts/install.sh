@@ -7,6 +7,7 @@ cd "$(dirname "$0")/.."
 packages=(
     openssl ca-certificates python3-venv
     curl jq
+    chromium
     slapd ldap-utils
     samba samba-dsdb-modules samba-ad-provision ldb-tools python3-samba
     systemd

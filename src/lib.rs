@@ -13,7 +13,8 @@
 //! `ids`, `model`, `scope`, `mapping`, `plan`, `explain` (why one object is as it is) and `schedule` (when cycles run) are pure: no async, no clock, no I/O.
 //! `directory`, `target` and `state` know `model` and never each other (`deadline` is what they share of a lease);
 //! `apply` knows `plan` and the traits; only `cycle` knows the order. `run` is what `cli` and `service` do with a
-//! profile. `printable` is for all of them: what of other people's text may be printed. `process` and `private_file` keep
+//! profile. `printable` is for all of them: what of other people's text may be printed, and `markup` what of it
+//! may stand in a page. `process` and `private_file` keep
 //! what is in memory and on disk from others of the same machine.
 
 pub mod apply;
@@ -25,6 +26,7 @@ pub mod directory;
 pub mod explain;
 pub mod ids;
 pub mod mapping;
+pub mod markup;
 pub mod model;
 pub mod plan;
 pub mod printable;

@@ -122,7 +122,16 @@ fn the_context_holds_what_the_build_needs_and_no_more() {
     for path in &allowed {
         assert!(root().join(path).exists(), "{}", path.display());
     }
-    for needed in ["Cargo.toml", "Cargo.lock", "src", "migrations", "LICENSE-APACHE", "LICENSE-MIT"] {
+    for needed in [
+        "Cargo.toml",
+        "Cargo.lock",
+        "askama.toml",
+        "src",
+        "templates",
+        "migrations",
+        "LICENSE-APACHE",
+        "LICENSE-MIT",
+    ] {
         assert!(allowed.contains(&PathBuf::from(needed)), "{needed}");
     }
     let build = &stages()[0];

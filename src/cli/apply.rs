@@ -15,6 +15,10 @@ pub struct ApplyArgs {
     /// Findings give exit code 3, paused gives 5, the lease elsewhere gives 7
     #[arg(long)]
     strict: bool,
+
+    /// On a terminal: show the plan to its last line, and fold nothing
+    #[arg(long)]
+    full_plan: bool,
 }
 
 pub async fn run(context: &Context, args: &ApplyArgs) -> Exit {
@@ -27,5 +31,5 @@ async fn apply(context: &Context, args: &ApplyArgs) -> Result<Exit, Exit> {
     let config = context.load_config()?;
     context.start_log(&config);
     let file = PlanFile::read(&args.file, &config.profile).map_err(|e| planfile::explain(context, &e))?;
-    sync::real(context, &sync::SyncArgs::of_file(file, args.strict), &config).await
+    sync::real(context, &sync::SyncArgs::of_file(file, args.strict, args.full_plan), &config).await
 }

@@ -1,19 +1,18 @@
 //! `idcsync approve`: lets held steps through.
 
 use clap::Args;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::Deserialize as _;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::pause::login;
 use super::sync::explain;
 use super::{Context, Exit, sync};
-use crate::cycle;
 use crate::ids::{Fingerprint, PlanId};
 use crate::model::Assignment;
 use crate::plan::{shown, summary};
-use crate::run::{clock, open};
-use crate::state::{CycleKind, CycleWord, StateError};
+use crate::run::{HeldSteps, clock, open};
+use crate::state::StateError;
 
 #[derive(Debug, Args)]
 pub struct ApproveArgs {
@@ -24,9 +23,6 @@ pub struct ApproveArgs {
     #[arg(long)]
     show: bool,
 }
-
-/// How long an approval counts.
-const VALID: SignedDuration = SignedDuration::from_hours(72);
 
 pub async fn run(context: &Context, args: &ApproveArgs) -> Exit {
     match approve(context, args).await {
@@ -40,10 +36,9 @@ async fn approve(context: &Context, args: &ApproveArgs) -> Result<(), Exit> {
     context.start_log(&config);
     let failed = |error: StateError| explain(context, error);
     let id = PlanId::new(args.plan_id.trim());
-    let recorded =
-        open::state_copy(&config).await.map_err(|e| explain(context, e))?.held(&id).await.map_err(failed)?;
-    let steps = match recorded {
-        Some(held) => held.steps,
+    let copy = open::state_copy(&config).await.map_err(|e| explain(context, e))?;
+    let held = match HeldSteps::on_record(copy.reader(), &id).await.map_err(failed)? {
+        Some(held) => held,
         // Shown by a dry run, which records nothing: the plan is made again, and must be the same.
         None => {
             let prepared = Box::pin(sync::plan(context, &config, &open::profile(&config))).await?;
@@ -59,59 +54,22 @@ async fn approve(context: &Context, args: &ApproveArgs) -> Result<(), Exit> {
                 });
                 return Err(Exit::Usage);
             }
-            let approved = &prepared.approved;
-            approved.held_fingerprints().into_iter().map(|(no, f)| (f, approved.step_json(no))).collect()
+            HeldSteps::of(&prepared.approved)
         }
     };
-    if steps.is_empty() {
+    if held.steps.is_empty() {
         context.complain(&format!("error: plan {id} holds no steps, so there is nothing to approve"));
         return Err(Exit::Usage);
     }
-    let expires = if args.show { None } else { Some(Box::pin(record(context, &config, &id, &steps)).await?) };
-    let print = if context.is_json() {
-        context.print_json(&json!({
-            "schema": "idcsync/approval/v1",
-            "plan": id,
-            "approvedUntil": expires,
-            "steps": steps.iter().map(|(_, step)| step).collect::<Vec<_>>(),
-        }))
+    let expires = if args.show {
+        None
     } else {
-        context.print(&text(&id, &steps, expires))
+        let state = open::state(&config).await.map_err(|e| explain(context, e))?;
+        let result = held.approve(&state, &who(), clock::now()).await;
+        state.close().await;
+        Some(result.map_err(failed)?)
     };
-    print.map_err(|error| {
-        context.complain(&format!("error: stdout cannot be written: {error}"));
-        Exit::Unexpected
-    })
-}
-
-async fn record(
-    context: &Context,
-    config: &crate::config::Config,
-    id: &PlanId,
-    steps: &[(Fingerprint, Value)],
-) -> Result<Timestamp, Exit> {
-    let now = clock::now();
-    let expires = now.saturating_add(VALID).unwrap_or(now);
-    let state = open::state(config).await.map_err(|e| explain(context, e))?;
-    let write = async {
-        if state.held(id).await?.is_none() {
-            // An approval belongs to a plan on record.
-            let cycle = cycle::begin(&state, CycleKind::Normal, now).await?;
-            state.save_held(id, cycle, steps, now).await?;
-            let outcome = crate::state::CycleOutcome {
-                word: CycleWord::Held,
-                counts: json!({ "planned": steps.len(), "held": steps.len(), "approvedFromDryRun": true }),
-                finished: now,
-            };
-            state.finish_cycle(cycle, &outcome).await?;
-        }
-        let fingerprints: Vec<Fingerprint> = steps.iter().map(|(f, _)| f.clone()).collect();
-        state.approve(id, &fingerprints, &who(), now, expires).await
-    };
-    let result = write.await;
-    state.close().await;
-    result.map_err(|error| explain(context, error))?;
-    Ok(expires)
+    context.give(|| held.json(expires), || text(&id, &held.steps, expires))
 }
 
 /// Whom the approval is recorded for.

@@ -5,6 +5,7 @@ mod approve;
 mod check;
 mod exit;
 mod explain;
+mod findings;
 mod health;
 mod history;
 mod only;
@@ -26,7 +27,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 pub use exit::Exit;
 
 use crate::config::{Config, ConfigError};
-use crate::plan::Colors;
+use crate::plan::{Colors, Look};
 use crate::printable;
 use crate::run::clock;
 use crate::telemetry;
@@ -100,7 +101,7 @@ enum Command {
     Approve(approve::ApproveArgs),
     /// Say why a user or group is (not) in scope, where its values come from, and what the next cycle does to it
     Explain(explain::ExplainArgs),
-    /// Run as a service: cycles on the schedule, health, metrics
+    /// Run as a service: cycles on the schedule, health, metrics, status page
     Run,
     /// Show the profile: paused or not, last cycle, held steps, findings, who is disabled when
     Status,
@@ -137,6 +138,11 @@ struct Context {
 }
 
 impl Context {
+    /// How a plan is shown: on a terminal folded, unless all of it is wanted.
+    fn look(&self, all: bool) -> Look {
+        Look { colors: self.colors, folded: !all && std::io::stdout().is_terminal() }
+    }
+
     /// Writes data.
     fn print(&self, text: &str) -> std::io::Result<()> {
         self.print_with(|out| out.write_str(text))

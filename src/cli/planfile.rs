@@ -1,4 +1,5 @@
-//! Plan files: what `sync --dry-run --out` writes for someone to review, and what `apply` lets a cycle do of it.
+//! Plan files: what `sync --dry-run --out` writes for someone to review, as JSON or as a page, and what `apply` lets a
+//! cycle do of the first.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{Context, Exit};
 use crate::ids::Fingerprint;
-use crate::plan::{ApprovedPlan, PlanView, SCHEMA, StepNo, shown};
+use crate::plan::{ApprovedPlan, PlanPage, PlanView, SCHEMA, StepNo, shown};
 use crate::printable::JsonWriter;
 use crate::private_file;
 
@@ -31,6 +32,8 @@ pub enum PlanFileError {
     Read { path: PathBuf, source: io::Error },
     #[error("{} is no plan file: it has more than {LONGEST} bytes", path.display())]
     TooLong { path: PathBuf },
+    #[error("{} is a page for people to read, and cannot be applied: make a plan file with `idcsync sync --dry-run --out plan.json`, and see that it has the same plan id", path.display())]
+    Page { path: PathBuf },
     #[error("{} is no plan file: make one with `idcsync sync --dry-run --out FILE`", path.display())]
     Shape { path: PathBuf, source: serde_json::Error },
     #[error("{} holds {found}, and this version applies {SCHEMA}: make one with `idcsync sync --dry-run --out FILE`", path.display())]
@@ -39,8 +42,30 @@ pub enum PlanFileError {
     OtherProfile { path: PathBuf, found: String, profile: String },
 }
 
-/// Writes the plan to `path` at once or not at all; nobody else may read it.
-pub fn write(path: &Path, view: &PlanView<'_>) -> Result<(), PlanFileError> {
+/// Whether the file is to be a page: by the ending of its name.
+pub fn is_page(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|ending| ending.eq_ignore_ascii_case("html") || ending.eq_ignore_ascii_case("htm"))
+}
+
+/// Writes the plan to each of the files, in the form that its name asks for.
+pub fn write_all(paths: &[PathBuf], view: &PlanView<'_>) -> Result<(), PlanFileError> {
+    let json = paths.iter().find(|path| !is_page(path));
+    // As it is to be typed, where it is fit for that.
+    let json = json.map(|path| path.display().to_string()).filter(|name| !name.contains(char::is_whitespace));
+    for path in paths {
+        write(path, &|out| match is_page(path) {
+            true => write_page(out, &PlanPage { view, json: json.as_deref() }),
+            false => write_json(out, view),
+        })?;
+    }
+    Ok(())
+}
+
+type Fill<'a> = &'a dyn Fn(&mut dyn Write) -> io::Result<()>;
+
+/// At once or not at all; nobody else may read it.
+fn write(path: &Path, content: Fill<'_>) -> Result<(), PlanFileError> {
     let failed = |source| PlanFileError::Write { path: path.to_owned(), source };
     private_file::refuse_foreign_link(path).map_err(failed)?;
     let path = match fs::metadata(path) {
@@ -54,7 +79,7 @@ pub fn write(path: &Path, view: &PlanView<'_>) -> Result<(), PlanFileError> {
     beside.push(name);
     beside.push(format!(".{}.tmp", std::process::id()));
     let beside = path.with_file_name(beside);
-    let written = fill(&beside, view).and_then(|()| fs::rename(&beside, &path));
+    let written = fill(&beside, content).and_then(|()| fs::rename(&beside, &path));
     if written.is_err() {
         // The first error is the one to tell of.
         let _ = fs::remove_file(&beside);
@@ -62,11 +87,22 @@ pub fn write(path: &Path, view: &PlanView<'_>) -> Result<(), PlanFileError> {
     written.map_err(|source| PlanFileError::Write { path, source })
 }
 
-fn fill(path: &Path, view: &PlanView<'_>) -> io::Result<()> {
+fn fill(path: &Path, content: Fill<'_>) -> io::Result<()> {
     let mut file = BufWriter::new(OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?);
-    serde_json::to_writer_pretty(JsonWriter(&mut file), view).map_err(io::Error::from)?;
-    file.write_all(b"\n")?;
+    content(&mut file)?;
     file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
+}
+
+fn write_json(mut out: &mut dyn Write, view: &PlanView<'_>) -> io::Result<()> {
+    serde_json::to_writer_pretty(JsonWriter(&mut out), view).map_err(io::Error::from)?;
+    out.write_all(b"\n")
+}
+
+fn write_page(out: &mut dyn Write, page: &PlanPage<'_>) -> io::Result<()> {
+    // Of bounded length, whatever the plan's.
+    let mut text = String::new();
+    page.write_to(&mut text).map_err(io::Error::other)?;
+    out.write_all(text.as_bytes())
 }
 
 /// The steps of a file, by what tells them from others.
@@ -147,6 +183,7 @@ impl PlanFile {
         let path = path.to_owned();
         let version = match serde_json::from_slice::<Version>(text) {
             Ok(version) => version,
+            Err(_) if is_html(text) => return Err(PlanFileError::Page { path }),
             Err(source) => return Err(PlanFileError::Shape { path, source }),
         };
         if let Some(found) = version.schema.as_ref().and_then(Value::as_str).filter(|found| *found != SCHEMA)
@@ -250,6 +287,12 @@ fn line(step: &Value) -> String {
     }
 }
 
+fn is_html(text: &[u8]) -> bool {
+    const START: &[u8] = b"<!doctype html";
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text).trim_ascii_start();
+    text.get(..START.len()).is_some_and(|start| start.eq_ignore_ascii_case(START))
+}
+
 /// Says why a plan file cannot be used.
 pub fn explain(context: &Context, error: &PlanFileError) -> Exit {
     context.complain(&format!("error: {}", crate::cycle::chain(error)));
@@ -290,6 +333,13 @@ mod tests {
         assert!(version.starts_with("p.json holds idcsync/plan/v2, and this version applies"), "{version}");
         let cycle = read(r#"{"schema": "idcsync/cycle/v1", "plan": {"steps": []}}"#).unwrap_err();
         assert!(cycle.contains("idcsync/cycle/v1"), "{cycle}");
+        for page in ["<!doctype html>", "\u{feff}\n<!DOCTYPE HTML><html>"] {
+            let error = read(page).unwrap_err();
+            assert!(
+                error.starts_with("p.json is a page for people to read, and cannot be applied"),
+                "{error}"
+            );
+        }
         for text in ["", "no", "[]", "{}", r#"{"schema": "idcsync/plan/v1", "profile": "corp"}"#] {
             let error = read(text).unwrap_err();
             assert!(error.starts_with("p.json is no plan file: make one with"), "{error}");

@@ -1,7 +1,5 @@
 //! `idcsync sync`: one cycle, and its dry run.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,6 +9,7 @@ use serde_json::json;
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
+use super::findings::findings_text;
 use super::only::OnlyOne;
 use super::planfile::{self, PlanFile};
 use super::progress::Progress;
@@ -18,8 +17,8 @@ use super::{Context, Exit};
 use crate::apply::Stop;
 use crate::config::Config;
 use crate::cycle::{CycleReport, Only, Outcome, Prepared, Profile, chain};
-use crate::model::{self, Code, Finding, Severity};
-use crate::plan::{Action, IN_STEP, PlanView, render, render_to, shown};
+use crate::model;
+use crate::plan::{Action, IN_STEP, Look, PlanView, render, render_to, shown};
 use crate::run::{
     self, CycleStats, Ending, Metrics, Observer, RunError, Status, Wish, clock, open, put_out, write_textfile,
 };
@@ -31,9 +30,10 @@ pub struct SyncArgs {
     #[arg(long)]
     dry_run: bool,
 
-    /// With --dry-run: write the plan as JSON to this file, for `idcsync apply`
+    /// With --dry-run: write the plan to this file: as JSON, for `idcsync apply`, or as a page for people to read where
+    /// its name ends in .html. May be given for both
     #[arg(long, value_name = "FILE", requires = "dry_run")]
-    out: Option<PathBuf>,
+    out: Vec<PathBuf>,
 
     /// With --dry-run: exit with 8 if there are changes
     #[arg(long, requires = "dry_run")]
@@ -48,6 +48,10 @@ pub struct SyncArgs {
     /// points to now. Look first, with --dry-run
     #[arg(long)]
     rebind: bool,
+
+    /// On a terminal: show the plan to its last line, and fold nothing (a pipe or a file always gets everything)
+    #[arg(long)]
+    full_plan: bool,
 
     /// Findings give exit code 3, paused gives 5, the lease elsewhere gives 7
     #[arg(long)]
@@ -64,13 +68,14 @@ pub struct SyncArgs {
 
 impl SyncArgs {
     /// A cycle for the steps of a plan file.
-    pub fn of_file(file: PlanFile, strict: bool) -> Self {
+    pub fn of_file(file: PlanFile, strict: bool, full_plan: bool) -> Self {
         Self {
             dry_run: false,
-            out: None,
+            out: Vec::new(),
             detailed_exitcode: false,
             full: file.full,
             rebind: false,
+            full_plan,
             strict,
             only: None,
             file: Some(file),
@@ -110,14 +115,12 @@ async fn dry_run(context: &Context, args: &SyncArgs, config: &Config) -> Result<
         ..Outcome::default()
     };
     let view = PlanView { approved: &prepared.approved, findings: &prepared.findings };
-    if let Some(path) = &args.out {
-        planfile::write(path, &view).map_err(|error| planfile::explain(context, &error))?;
-    }
+    planfile::write_all(&args.out, &view).map_err(|error| planfile::explain(context, &error))?;
     let print = if context.is_json() {
         context.print_json(&view)
     } else {
         context.print_with(|out| {
-            plan_text(context, config, &prepared, (false, one.as_ref()), out)?;
+            plan_text(context.look(args.full_plan), config, &prepared, (false, one.as_ref()), out)?;
             out.write_str(&findings_text(&prepared.findings))
         })
     };
@@ -128,16 +131,22 @@ async fn dry_run(context: &Context, args: &SyncArgs, config: &Config) -> Result<
     if let Some(one) = &one {
         one.tell(context, &prepared.approved);
     }
-    match &args.out {
-        None => context.say("Dry run: nothing was written."),
-        Some(path) => {
-            let path = path.display();
-            context.say(&format!(
-                "Dry run: nothing was written but {path}. Do what it has: idcsync apply {path}"
-            ));
-        }
-    }
+    context.say(&what_was_written(&args.out));
     Ok(Exit::of_cycle(&outcome, args.strict, args.detailed_exitcode))
+}
+
+fn what_was_written(files: &[PathBuf]) -> String {
+    if files.is_empty() {
+        return "Dry run: nothing was written.".to_owned();
+    }
+    let names: Vec<_> = files.iter().map(|path| path.display().to_string()).collect();
+    let mut text = format!("Dry run: nothing was written but {}.", names.join(" and "));
+    if let Some(plan) = files.iter().find(|path| !planfile::is_page(path)) {
+        text += &format!(" Do what it has: idcsync apply {}", plan.display());
+    } else {
+        text += " To apply exactly this plan later, write it as JSON too: --out plan.json";
+    }
+    text
 }
 
 /// The plan that a cycle would make now. Writes nothing anywhere.
@@ -155,7 +164,7 @@ pub async fn real(context: &Context, args: &SyncArgs, config: &Config) -> Result
     let signals = tokio::spawn(stop_on_signal(stop));
     let chosen = args.file.as_ref().map(|file| Only::Steps(file.fingerprints()));
     let only = one.as_ref().map(OnlyOne::only).or(chosen);
-    let watcher = Watcher { one, ..Watcher::new(context, config, args.file.clone()) };
+    let watcher = Watcher { one, ..Watcher::new(context, config, args) };
     let wish = Wish { full: args.full, rebind: args.rebind, only, ..Wish::default() };
     let around: Arc<dyn run::Surroundings> = Arc::new(run::Actual);
     let result = Box::pin(run::perform(&around, config, &state, &wish, &asked, &watcher)).await;
@@ -236,12 +245,14 @@ struct Watcher<'a> {
     file: Mutex<Option<PlanFile>>,
     one: Option<OnlyOne>,
     cycles: Mutex<Vec<CycleStats>>,
+    full_plan: bool,
 }
 
 impl<'a> Watcher<'a> {
-    fn new(context: &'a Context, config: &'a Config, file: Option<PlanFile>) -> Self {
+    fn new(context: &'a Context, config: &'a Config, args: &SyncArgs) -> Self {
         let (bar, followed, cycles) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { context, config, bar, followed, file: Mutex::new(file), one: None, cycles }
+        let (file, full_plan) = (Mutex::new(args.file.clone()), args.full_plan);
+        Self { context, config, bar, followed, file, one: None, cycles, full_plan }
     }
 
     /// Of this run, for node-exporter.
@@ -291,9 +302,9 @@ impl Observer for Watcher<'_> {
         if self.context.is_json() {
             return;
         }
-        let (context, config) = (self.context, self.config);
+        let (context, config, look) = (self.context, self.config, self.context.look(self.full_plan));
         let one = (swept, self.one.as_ref());
-        let print = || context.print_with(|out| plan_text(context, config, prepared, one, out));
+        let print = || context.print_with(|out| plan_text(look, config, prepared, one, out));
         let printed = lock(&self.bar).as_ref().map_or_else(print, |bar| bar.aside(print));
         if let Err(error) = printed {
             debug!("the plan could not be printed: {error}");
@@ -396,7 +407,7 @@ fn not_to_its_end(why: &str) -> String {
 
 /// Where nothing was read, the directory is not what the target is as.
 fn plan_text(
-    context: &Context,
+    look: Look,
     config: &Config,
     prepared: &Prepared,
     (swept, one): (bool, Option<&OnlyOne>),
@@ -408,12 +419,12 @@ fn plan_text(
         return writeln!(out, "Nothing to do for the {0} (why: idcsync explain {0}).", one.label);
     }
     if !approved.plan().steps.is_empty() {
-        return render_to(approved, context.colors, out);
+        return render_to(approved, look, out);
     }
     if unread {
         return writeln!(out, "Nothing to do: all users of the profile are {} already.", put_out(config));
     }
-    let text = render(approved, context.colors);
+    let text = render(approved, look.colors);
     if prepared.cut_short.is_none() {
         return out.write_str(&text);
     }
@@ -438,52 +449,6 @@ fn summary(report: &CycleReport) -> String {
     }
     format!("\nApplied: {}.\n", parts.join(", "))
 }
-
-/// The gravest first; each kind once, with those whom it concerns by name.
-fn findings_text(findings: &[Finding]) -> String {
-    if findings.is_empty() {
-        return String::new();
-    }
-    let mut kinds: BTreeMap<(Reverse<Severity>, Code, &str), BTreeSet<String>> = BTreeMap::new();
-    for finding in findings {
-        let kind = (Reverse(finding.code.severity()), finding.code, finding.message.as_str());
-        kinds.entry(kind).or_default().insert(shown(&finding.subject.label));
-    }
-    let mut text = format!("\nFindings ({}):\n", findings.len());
-    let mut lines: BTreeMap<Code, usize> = BTreeMap::new();
-    for ((_, code, message), labels) in kinds {
-        let (message, count) = (shown(message), labels.len());
-        let line = lines.entry(code).or_default();
-        *line += 1;
-        if *line > LINES {
-            continue;
-        }
-        // Writing to a String cannot fail.
-        let _ = match labels.first() {
-            Some(only) if count == 1 => writeln!(text, "  {code} {only}: {message}"),
-            _ => {
-                let some: Vec<_> = labels.into_iter().take(NAMED).collect();
-                let more = count.saturating_sub(NAMED);
-                let rest = if more > 0 {
-                    format!("; and {more} more (--output json has all)")
-                } else {
-                    String::new()
-                };
-                writeln!(text, "  {code} ({count}): {message}\n      {}{rest}", some.join("; "))
-            }
-        };
-    }
-    for (code, count) in lines.into_iter().filter(|(_, count)| *count > LINES) {
-        let _ = writeln!(text, "  {code}: and {} more (--output json has all)", count - LINES);
-    }
-    text
-}
-
-/// So many lines has one code: a group may have a hundred thousand members that cannot be read.
-const LINES: usize = 100;
-
-/// So many objects of one kind of finding are named.
-const NAMED: usize = 10;
 
 fn write_failed(context: &Context, error: &std::io::Error) -> Exit {
     context.complain(&format!("error: stdout cannot be written: {error}"));

@@ -1,9 +1,10 @@
 //! A plan that the guard has looked at. `apply` takes nothing else.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::assigned::Assigned;
 use super::guard;
@@ -11,15 +12,15 @@ use super::step::{Plan, Step, StepNo};
 use crate::ids::Fingerprint;
 
 /// Why a step waits for someone's approval.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "why", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum Hold {
     /// More of one kind than the cycle may do.
-    OverLimit { limit: &'static str, count: u64, allowed: u64 },
+    OverLimit { limit: Cow<'static, str>, count: u64, allowed: u64 },
     /// More than the percentage of what is linked, or of one group's members.
     OverPercent { what: String, count: u64, of: u64, percent: u64 },
     /// Half of the linked users or more, whatever the limits are.
-    HalfOrMore { what: &'static str, count: u64, of: u64 },
+    HalfOrMore { what: Cow<'static, str>, count: u64, of: u64 },
     /// It rests on time that has gone by, and the clock cannot be trusted.
     ClockUntrusted {
         #[serde(rename = "detail")]
@@ -39,19 +40,30 @@ pub enum Hold {
     UnprovenRename,
     /// It needs a step that is held.
     DependsOn {
-        #[serde(serialize_with = "one_based")]
+        #[serde(serialize_with = "one_based", deserialize_with = "from_one")]
         step: StepNo,
     },
     /// It only makes room for a step that is held.
     OnlyFor {
-        #[serde(serialize_with = "one_based")]
+        #[serde(serialize_with = "one_based", deserialize_with = "from_one")]
         step: StepNo,
     },
+}
+
+impl Hold {
+    /// Whether the step is held for what it does itself, and not for another step.
+    pub fn is_of_itself(&self) -> bool {
+        !matches!(self, Self::DependsOn { .. } | Self::OnlyFor { .. })
+    }
 }
 
 /// Steps are numbered from 1 wherever a plan is shown.
 fn one_based<S: Serializer>(step: &StepNo, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u32(step.0 + 1)
+}
+
+fn from_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<StepNo, D::Error> {
+    u32::deserialize(deserializer).map(|shown| StepNo(shown.saturating_sub(1)))
 }
 
 impl fmt::Display for Hold {

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::approve::ApprovedPlan;
+use super::counts::counted;
 use super::step::{Action, StepNo};
-use super::text::counted;
 use crate::ids::{LinkNo, TargetId};
 use crate::model::{Assignment, Kind};
 use crate::printable::shown;

@@ -203,7 +203,7 @@ impl Guard<'_> {
     fn half_or_more(&mut self, steps: &[StepNo], what: &'static str, of: u64) {
         let count = steps.len() as u64;
         if count >= HALF_FROM && count * 2 >= of {
-            self.hold(steps, &Hold::HalfOrMore { what, count, of });
+            self.hold(steps, &Hold::HalfOrMore { what: what.into(), count, of });
         }
     }
 
@@ -254,7 +254,7 @@ impl Guard<'_> {
     fn absolute(&mut self, steps: &[StepNo], limit: &'static str, allowed: u32) {
         let (count, allowed) = (steps.len() as u64, u64::from(allowed));
         if count > allowed {
-            self.hold(steps, &Hold::OverLimit { limit, count, allowed });
+            self.hold(steps, &Hold::OverLimit { limit: limit.into(), count, allowed });
         }
     }
 

@@ -7,16 +7,21 @@ mod batch;
 mod clock;
 mod concern;
 mod countdown;
+mod counts;
+mod deed;
 mod desire;
 mod diff;
 mod draft;
+mod grouped;
 mod guard;
 mod json;
 mod lifecycle;
 mod members;
 mod names;
 mod order;
+mod page;
 mod policy;
+mod reason;
 mod repair;
 mod step;
 mod text;
@@ -31,11 +36,13 @@ pub use assigned::{Assigned, summary};
 pub use batch::{Batch, batches};
 pub use clock::{Distrust, distrust};
 pub use countdown::{Coming, Countdown, countdowns, crossed, next_moment, pause_disables_at};
+pub use counts::{counted, grouped};
 pub use desire::{Desire, desire, wants};
 pub use diff::{nothing, plan};
 pub use guard::{Given, guard};
 pub use json::{PlanView, SCHEMA};
 pub use lifecycle::{Elapsed, reported};
+pub use page::PlanPage;
 pub use policy::{Adopt, DisableMethod, GuardLimits, Lifecycle, OnDelete, OnDisable, OnGroupOut, Policy};
 pub use repair::{
     Candidate, Difference, TargetObject, finding_ids, group_differences, groups_of, is_frozen, link_of,
@@ -44,7 +51,7 @@ pub use repair::{
 pub use step::{
     Action, Base, Change, Confirmed, Plan, PlanObject, Purpose, Reason, Sort, Step, StepNo, Withheld,
 };
-pub use text::{Colors, IN_STEP, render, render_to};
+pub use text::{Colors, IN_STEP, Look, render, render_to};
 
 use crate::ids::{Anchor, LinkNo};
 use crate::model::{Absence, Capabilities, Desired, DisableCause, Fate, Known, Observed, UserAttribute};

@@ -468,6 +468,24 @@ impl Action {
         }
     }
 
+    /// Whether somebody or something loses by it: access, a membership, a name, a value.
+    pub fn takes_away(&self) -> bool {
+        match self {
+            Self::DeleteUser { .. }
+            | Self::DeleteGroup { .. }
+            | Self::DisableUser { .. }
+            | Self::RemoveMember { .. }
+            | Self::RemoveStranger { .. }
+            | Self::UpdateUser { purpose: Purpose::Yield, .. }
+            | Self::UpdateGroup { purpose: Purpose::Yield, .. } => true,
+            Self::UpdateUser { changes, .. } => changes.iter().any(|c| c.new.is_none()),
+            Self::UpdateGroup { before, after, .. } => {
+                before.description.is_some() && after.description.is_none()
+            }
+            _ => false,
+        }
+    }
+
     /// Whether it is the first half of a swap.
     pub fn parks(&self) -> bool {
         matches!(

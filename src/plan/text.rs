@@ -1,14 +1,15 @@
-//! A plan for human eyes: counts first, then each object with old → new and the reason. Order is that of names,
-//! so that two plans of the same content read the same.
+//! A plan for human eyes: counts first, then what takes something away, then the rest; each object with old → new and
+//! the reason.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
-use super::approve::{ApprovedPlan, Hold};
+use super::approve::ApprovedPlan;
 use super::assigned::Assigned;
-use super::step::{Action, Plan, Purpose, Reason, Sort, Step, StepNo};
-use crate::ids::LinkNo;
-use crate::model::{DisableHow, GroupAttributes, Kind};
+use super::counts::{by_sort, counted, grouped, told, words};
+use super::grouped::{Numbered, ObjectSteps, Part};
+use super::step::{Action, Plan, Reason, Step, StepNo};
+use crate::model::Kind;
 use crate::printable::shown;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,12 +19,15 @@ pub enum Colors {
 }
 
 impl Colors {
+    /// By a line's mark: what is added, what goes, what changes, what waits; a heading, an aside.
     fn paint(self, mark: char, text: &str) -> String {
         let code = match mark {
             '+' => "32",
             '-' => "31",
             '~' => "33",
             '!' => "35",
+            '#' => "1",
+            '…' => "2",
             _ => "36",
         };
         match self {
@@ -33,60 +37,17 @@ impl Colors {
     }
 }
 
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::InScope(Some(path)) => write!(f, "in scope by {path}"),
-            Self::InScope(None) => f.write_str("in scope"),
-            Self::GoneFromTarget => f.write_str("in scope, and deleted in the target by someone else"),
-            Self::DirectoryChanged => f.write_str("the directory has other values"),
-            Self::NameTakenBy(label) => write!(f, "out of scope: gives its name to {label}"),
-            Self::SwapOfNames => f.write_str("steps aside for a swap of names"),
-            Self::SameName(name) => write!(f, "the target has {name} already"),
-            Self::SameAnchor => f.write_str("the target shows it with this object's id in the directory"),
-            Self::DirectMember => f.write_str("a direct member"),
-            Self::MemberThrough(_) => f.write_str("a member through a nested group"),
-            Self::Proof(proof) => proof.fmt(f),
-            Self::OutSince(since, proof) => {
-                let proof = proof.to_string();
-                let why = proof.strip_prefix("out of scope: ").unwrap_or(&proof);
-                write!(f, "out of scope since {}: {why}", minute(*since))
-            }
-            Self::DeletedSince(since, proof) => write!(f, "{proof}, first on {}", minute(*since)),
-            Self::PausedSince(since) => {
-                write!(f, "paused since {}, longer than lifecycle.disable-after", minute(*since))
-            }
-            Self::OutOfReachSince(since) => {
-                let since = minute(*since);
-                write!(f, "the directory was last read on {since}, longer ago than lifecycle.disable-after")
-            }
-            Self::BackInScope(cause) => write!(f, "desired again; idcsync had disabled it: {}", cause.word()),
-            Self::EnabledByOthers => {
-                f.write_str("idcsync had disabled it, and someone else enabled it in the target")
-            }
-            Self::TargetChanged => f.write_str("changed in the target by someone else"),
-            Self::NotInDirectory => {
-                f.write_str("nobody in the directory: membership of a managed group is authoritative")
-            }
-            Self::EntryRebound => f.write_str("the configured name is on another object now"),
-        }
-    }
+/// How a plan is shown.
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    pub colors: Colors,
+    /// Long lists are cut, each with a line that says what it has more and how to see it.
+    pub folded: bool,
 }
 
-/// To the minute: enough for a person.
-fn minute(at: jiff::Timestamp) -> String {
-    at.strftime("%Y-%m-%d %H:%M UTC").to_string()
-}
-
-impl Plan {
-    /// The reason with the names that it needs.
-    pub fn reason(&self, step: &Step) -> String {
-        match &step.reason {
-            Reason::MemberThrough(group) => format!("a member through {}", self.label(*group)),
-            other => other.to_string(),
-        }
-    }
-}
+/// Objects of a part, and members of one group, before the rest is folded: more of what is taken away.
+const FOLDED_TAKEN: (usize, usize) = (100, 50);
+const FOLDED_REST: (usize, usize) = (20, 10);
 
 /// What is said of a plan without steps.
 pub const IN_STEP: &str = "Nothing to do: the target is as the directory has it.";
@@ -95,39 +56,42 @@ pub const IN_STEP: &str = "Nothing to do: the target is as the directory has it.
 pub fn render(approved: &ApprovedPlan, colors: Colors) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
-    let _ = render_to(approved, colors, &mut text);
+    let _ = render_to(approved, Look { colors, folded: false }, &mut text);
     text
 }
 
 /// The same, line by line: a first plan can have millions of them.
-pub fn render_to(approved: &ApprovedPlan, colors: Colors, text: &mut dyn Write) -> fmt::Result {
-    Page { approved, colors, text }.write()
+pub fn render_to(approved: &ApprovedPlan, look: Look, text: &mut dyn Write) -> fmt::Result {
+    Sheet { approved, colors: look.colors, folded: look.folded, text }.write()
 }
 
-struct Page<'a> {
+struct Sheet<'a> {
     approved: &'a ApprovedPlan,
     colors: Colors,
+    folded: bool,
     text: &'a mut dyn Write,
 }
 
-/// `1 user`, `2 users`.
-pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
-}
-
-impl Page<'_> {
+impl Sheet<'_> {
     fn plan(&self) -> &Plan {
         self.approved.plan()
     }
 
     fn write(&mut self) -> fmt::Result {
         self.counts()?;
+        self.part(Part::Taken(Kind::User))?;
+        self.part(Part::Taken(Kind::Group))?;
         self.entries()?;
-        self.objects(Kind::User)?;
-        self.objects(Kind::Group)?;
+        self.part(Part::Rest(Kind::User))?;
+        self.part(Part::Rest(Kind::Group))?;
         self.unread_assignments()?;
         self.sessions()?;
         self.withheld()
+    }
+
+    fn heading(&mut self, part: Part) -> fmt::Result {
+        let mark = if matches!(part, Part::Taken(_)) { '-' } else { '#' };
+        writeln!(self.text, "\n{}", self.colors.paint(mark, part.title()))
     }
 
     fn unread_assignments(&mut self) -> fmt::Result {
@@ -139,71 +103,24 @@ impl Page<'_> {
 
     /// What no step can take back.
     fn sessions(&mut self) -> fmt::Result {
-        let ends = |s: &Step| s.action.deletes() || s.action.disables();
-        if self.plan().steps.iter().any(ends) {
-            writeln!(self.text, "\nRole sessions that are running now may last for up to 12 hours after.")?;
+        if self.approved.ends_sessions() {
+            writeln!(self.text, "\n{SESSIONS}")?;
         }
         Ok(())
     }
 
     fn counts(&mut self) -> fmt::Result {
         let plan = self.approved.plan();
-        if plan.steps.is_empty() && !plan.withheld.is_empty() {
-            return writeln!(self.text, "Nothing to do, as far as the directory could be read.");
+        if let Some(nothing) = self.approved.nothing() {
+            return writeln!(self.text, "{nothing}");
         }
-        if self.approved.left_out().len() == plan.steps.len() && !plan.steps.is_empty() {
-            return writeln!(self.text, "Nothing to do: none of the chosen steps can be done now.");
-        }
-        if plan.steps.is_empty() {
-            return if plan.withheld.is_empty() {
-                writeln!(self.text, "{IN_STEP}")
-            } else {
-                writeln!(self.text, "Nothing to do for now.")
-            };
-        }
-        // Who only steps aside for a swap has another step of the same sort.
-        let mut counts: BTreeMap<Sort, u64> = BTreeMap::new();
-        for (_, step) in self.approved.chosen().filter(|(_, s)| !s.action.parks()) {
-            *counts.entry(step.action.sort()).or_default() += 1;
-        }
-        let of = |sort| counts.get(&sort).copied().unwrap_or_default();
-        let mut parts = Vec::new();
-        for (count, one, many) in [
-            (of(Sort::DeleteUser), "user to delete", "users to delete"),
-            (of(Sort::DeleteGroup), "group to delete", "groups to delete"),
-            (of(Sort::DisableUser), "user to disable", "users to disable"),
-            (of(Sort::RevokeUser), "user to revoke", "users to revoke"),
-            (of(Sort::ReportUser), "user to report", "users to report"),
-            (of(Sort::RemoveMember), "membership to remove", "memberships to remove"),
-            (of(Sort::EnableUser), "user to enable", "users to enable"),
-            (of(Sort::RestoreUser), "user to restore", "users to restore"),
-            (of(Sort::UpdateUser), "user to update", "users to update"),
-            (of(Sort::UpdateGroup), "group to update", "groups to update"),
-            (of(Sort::AdoptUser), "user to adopt", "users to adopt"),
-            (of(Sort::AdoptGroup), "group to adopt", "groups to adopt"),
-            (of(Sort::CreateUser), "user to create", "users to create"),
-            (of(Sort::CreateGroup), "group to create", "groups to create"),
-            (of(Sort::AddMember), "membership to add", "memberships to add"),
-            (of(Sort::RebindEntry), "scope entry to rebind", "scope entries to rebind"),
-        ] {
-            if count > 0 {
-                parts.push(counted(count, one, many));
-            }
-        }
-        writeln!(self.text, "Plan {} for profile {}: {}.", plan.id, shown(&plan.profile), parts.join(", "))?;
+        let counts = told(&by_sort(self.approved.chosen().map(|(_, step)| step)));
+        writeln!(self.text, "Plan {} for profile {}: {counts}.", plan.id, shown(&plan.profile))?;
         let held = self.approved.held();
         if !held.is_empty() {
             let line = format!("{} held:", counted(held.len() as u64, "step is", "steps are"));
             writeln!(self.text, "{}", self.colors.paint('!', &line))?;
-            let mut by_reason: BTreeMap<String, u64> = BTreeMap::new();
-            for hold in held
-                .values()
-                .flatten()
-                .filter(|h| !matches!(h, Hold::DependsOn { .. } | Hold::OnlyFor { .. }))
-            {
-                *by_reason.entry(shown(&hold.to_string())).or_default() += 1;
-            }
-            for (why, count) in by_reason {
+            for (why, count) in self.approved.held_reasons() {
                 writeln!(self.text, "  {}: {why}", counted(count, "step", "steps"))?;
             }
             writeln!(self.text, "  Approve with: idcsync approve {}", plan.id)?;
@@ -212,13 +129,12 @@ impl Page<'_> {
     }
 
     fn entries(&mut self) -> fmt::Result {
-        let mut first = true;
         let approved = self.approved;
-        for (no, step) in approved.chosen() {
+        for (at, (no, step)) in approved.rebinds().enumerate() {
+            if at == 0 {
+                self.heading(Part::Entries)?;
+            }
             if let Action::RebindEntry { name, from, to, .. } = &step.action {
-                if std::mem::take(&mut first) {
-                    writeln!(self.text, "\nScope entries")?;
-                }
                 let line = format!("~ {}: {from} → {to}", shown(name));
                 self.line(2, '~', &line, no, Some(step))?;
             }
@@ -227,129 +143,86 @@ impl Page<'_> {
     }
 
     /// Objects of one kind by label, each with its steps; memberships stand under their group.
-    fn objects(&mut self, kind: Kind) -> fmt::Result {
-        let plan = self.approved.plan();
-        let mut by_object: BTreeMap<(&str, LinkNo), Vec<(StepNo, &Step)>> = BTreeMap::new();
+    fn part(&mut self, part: Part) -> fmt::Result {
         let approved = self.approved;
-        for (no, step) in approved.chosen() {
-            let object = step.action.object().and_then(|o| plan.objects.get(&o).map(|found| (o, found)));
-            if let Some((link, found)) = object.filter(|(_, found)| found.kind == kind) {
-                by_object.entry((found.label.as_str(), link)).or_default().push((no, step));
-            }
-        }
-        if by_object.is_empty() {
+        let objects = approved.part(part);
+        if objects.is_empty() {
             return Ok(());
         }
-        writeln!(self.text, "\n{}", if kind == Kind::User { "Users" } else { "Groups" })?;
-        for ((label, _), steps) in by_object {
-            let (members, own): (Vec<_>, Vec<_>) = steps
-                .into_iter()
-                .partition(|(_, s)| matches!(s.action.sort(), Sort::AddMember | Sort::RemoveMember));
-            for (no, step) in &own {
-                self.own(label, *no, step)?;
-                if let Some(line) = self.approved.assigned_line(*no) {
-                    writeln!(self.text, "      {line}")?;
-                }
-            }
-            if own.is_empty() {
-                writeln!(self.text, "  {} {}", self.colors.paint('~', "~"), shown(label))?;
-            }
-            self.members(members)?;
+        self.heading(part)?;
+        let (most, members) = match (self.folded, part) {
+            (false, _) => (usize::MAX, usize::MAX),
+            (true, Part::Taken(_)) => FOLDED_TAKEN,
+            (true, _) => FOLDED_REST,
+        };
+        let most = most_of(objects.len(), most);
+        for object in objects.iter().take(most) {
+            self.object(object, members)?;
+        }
+        let rest = objects.get(most..).unwrap_or_default();
+        if !rest.is_empty() {
+            let what = told(&by_sort(rest.iter().flat_map(ObjectSteps::steps)));
+            let kind = if matches!(part, Part::Taken(Kind::User) | Part::Rest(Kind::User)) {
+                ("user", "users")
+            } else {
+                ("group", "groups")
+            };
+            let more = counted(rest.len() as u64, &format!("more {}", kind.0), &format!("more {}", kind.1));
+            self.fold(2, &format!("{more} ({what})"))?;
         }
         Ok(())
+    }
+
+    fn object(&mut self, found: &ObjectSteps<'_>, most: usize) -> fmt::Result {
+        let label = &found.object.label;
+        for (no, step) in &found.own {
+            self.own(label, *no, step)?;
+            if let Some(line) = self.approved.assigned_line(*no) {
+                writeln!(self.text, "      {line}")?;
+            }
+        }
+        if found.own.is_empty() {
+            writeln!(self.text, "  {} {}", self.colors.paint('~', "~"), shown(label))?;
+        }
+        self.members(&found.members, most)
+    }
+
+    fn members(&mut self, members: &[(&str, Numbered<'_>)], most: usize) -> fmt::Result {
+        let most = most_of(members.len(), most);
+        for (label, (no, step)) in members.iter().take(most) {
+            let mark = if step.action.takes_away() { '-' } else { '+' };
+            self.line(6, mark, &format!("{mark} member {}", shown(label)), *no, Some(step))?;
+        }
+        // In one part a group's memberships are of one sort.
+        if let Some((_, (_, step))) = members.get(most) {
+            let count = (members.len() - most) as u64;
+            let (one, many) = words(step.action.sort());
+            let what = if count == 1 { one } else { many };
+            self.fold(6, &format!("{} more {what}", grouped(count)))?;
+        }
+        Ok(())
+    }
+
+    fn fold(&mut self, indent: usize, what: &str) -> fmt::Result {
+        let line = format!("… and {what}: --full-plan shows all");
+        writeln!(self.text, "{:indent$}{}", "", self.colors.paint('…', &line))
     }
 
     fn own(&mut self, label: &str, no: StepNo, step: &Step) -> fmt::Result {
-        let label = shown(label);
-        match &step.action {
-            Action::CreateUser { attributes, .. } => {
-                self.line(2, '+', &format!("+ {label}"), no, Some(step))?;
-                let width = attributes.keys().map(|a| a.path().len()).max().unwrap_or_default();
-                for (attribute, value) in attributes.as_ref() {
-                    writeln!(self.text, "      {:<width$} = {}", attribute.path(), quoted(value))?;
-                }
+        let (mark, label) = (step.action.mark(), shown(label));
+        let head = match step.action.deed().as_ref() {
+            "create" | "update" => format!("{mark} {label}"),
+            deed => format!("{mark} {label} ({})", shown(deed)),
+        };
+        self.line(2, mark, &head, no, Some(step))?;
+        let values = step.action.values();
+        let width = values.iter().map(|v| v.attribute.len()).max().unwrap_or_default();
+        for value in values {
+            write!(self.text, "      {:<width$} ", value.attribute)?;
+            match value.was {
+                Some(old) => writeln!(self.text, "{} → {}", optional(old), optional(value.new))?,
+                None => writeln!(self.text, "= {}", optional(value.new))?,
             }
-            Action::UpdateUser { purpose, changes, .. } => {
-                self.line(2, '~', &format!("~ {label}{}", purpose_word(*purpose)), no, Some(step))?;
-                let width = changes.iter().map(|c| c.attribute.path().len()).max().unwrap_or_default();
-                for change in changes {
-                    let (old, new) = (optional(change.old.as_deref()), optional(change.new.as_deref()));
-                    writeln!(self.text, "      {:<width$} {old} → {new}", change.attribute.path())?;
-                }
-            }
-            Action::CreateGroup { attributes, .. } => {
-                self.line(2, '+', &format!("+ {label}"), no, Some(step))?;
-                if let Some(description) = &attributes.description {
-                    writeln!(self.text, "      description = {}", quoted(description))?;
-                }
-            }
-            Action::UpdateGroup { purpose, before, after, .. } => {
-                self.line(2, '~', &format!("~ {label}{}", purpose_word(*purpose)), no, Some(step))?;
-                self.group_changes(before, after)?;
-            }
-            Action::AdoptUser { id, .. } | Action::AdoptGroup { id, .. } => {
-                self.line(2, '~', &format!("~ {label} (adopt {})", shown(id.as_str())), no, Some(step))?;
-            }
-            Action::DisableUser { how, .. } => {
-                let (mark, head) = match how {
-                    DisableHow::Deactivated => ('-', format!("- {label} (disable)")),
-                    DisableHow::Revoked => (
-                        '-',
-                        format!("- {label} (revoke: memberships go; sign-in and direct assignments stay)"),
-                    ),
-                    DisableHow::Reported => {
-                        ('~', format!("~ {label} (report: to be disabled in IAM Identity Center by hand)"))
-                    }
-                };
-                self.line(2, mark, &head, no, Some(step))?;
-            }
-            Action::EnableUser { how, .. } => {
-                let word = if *how == DisableHow::Deactivated { "enable" } else { "restore" };
-                self.line(2, '+', &format!("+ {label} ({word})"), no, Some(step))?;
-            }
-            Action::DeleteUser { .. } => {
-                let head = format!("- {label} (delete, with its account assignments)");
-                self.line(2, '-', &head, no, Some(step))?;
-            }
-            Action::DeleteGroup { .. } => {
-                let head = format!("- {label} (delete, with its account assignments)");
-                self.line(2, '-', &head, no, Some(step))?;
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn group_changes(&mut self, before: &GroupAttributes, after: &GroupAttributes) -> fmt::Result {
-        if before.display_name != after.display_name {
-            let (old, new) = (quoted(&before.display_name), quoted(&after.display_name));
-            writeln!(self.text, "      displayName {old} → {new}")?;
-        }
-        if before.description != after.description {
-            let (old, new) =
-                (optional(before.description.as_deref()), optional(after.description.as_deref()));
-            writeln!(self.text, "      description {old} → {new}")?;
-        }
-        Ok(())
-    }
-
-    fn members(&mut self, steps: Vec<(StepNo, &Step)>) -> fmt::Result {
-        let plan = self.approved.plan();
-        let mut lines: Vec<(char, &str, StepNo, &Step)> = steps
-            .into_iter()
-            .map(|(no, step)| {
-                let mark = if step.action.sort() == Sort::RemoveMember { '-' } else { '+' };
-                let label = match &step.action {
-                    Action::RemoveStranger { label, .. } => label,
-                    other => other.member().map_or("?", |m| plan.label(m)),
-                };
-                (mark, label, no, step)
-            })
-            .collect();
-        // What is taken away first; '-' sorts after '+'.
-        lines.sort_by_key(|(mark, label, no, _)| (std::cmp::Reverse(*mark), *label, *no));
-        for (mark, label, no, step) in lines {
-            self.line(6, mark, &format!("{mark} member {}", shown(label)), no, Some(step))?;
         }
         Ok(())
     }
@@ -392,12 +265,40 @@ impl Page<'_> {
     }
 }
 
-fn purpose_word(purpose: Purpose) -> &'static str {
-    match purpose {
-        Purpose::Values => "",
-        Purpose::Yield => " (renamed out of the way)",
-        Purpose::Park => " (parked)",
+/// Beside steps by which somebody loses the use of the target.
+pub(super) const SESSIONS: &str = "Role sessions that are running now may last for up to 12 hours after.";
+
+impl ApprovedPlan {
+    /// What is said where nothing would be done.
+    pub(super) fn nothing(&self) -> Option<&'static str> {
+        let plan = self.plan();
+        match (plan.steps.len(), plan.withheld.is_empty()) {
+            (0, true) => Some(IN_STEP),
+            (0, false) => Some("Nothing to do, as far as the directory could be read."),
+            (count, _) if count == self.left_out().len() => {
+                Some("Nothing to do: none of the chosen steps can be done now.")
+            }
+            _ => None,
+        }
     }
+
+    /// What is held, by reason, with the number of steps.
+    pub(super) fn held_reasons(&self) -> BTreeMap<String, u64> {
+        let mut by_reason: BTreeMap<String, u64> = BTreeMap::new();
+        for hold in self.held().values().flatten().filter(|hold| hold.is_of_itself()) {
+            *by_reason.entry(shown(&hold.to_string())).or_default() += 1;
+        }
+        by_reason
+    }
+
+    pub(super) fn ends_sessions(&self) -> bool {
+        self.plan().steps.iter().any(|s| s.action.deletes() || s.action.disables())
+    }
+}
+
+/// A fold that hides one of them only would be none.
+fn most_of(count: usize, most: usize) -> usize {
+    if count == most.saturating_add(1) { count } else { most }
 }
 
 fn quoted(value: &str) -> String {

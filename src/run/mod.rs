@@ -3,6 +3,7 @@
 //! The command line and the service come through here, so that a run is the same whoever asks for it: they see it by
 //! an [`Observer`] and tell of it in their own way.
 
+mod approvals;
 pub mod clock;
 mod error;
 mod explain;
@@ -10,17 +11,20 @@ pub mod history;
 mod lease;
 mod metrics;
 pub mod open;
+mod overview;
 mod pauses;
 mod perform;
 mod status;
 mod textfile;
 
 pub use crate::directory::Watch;
+pub use approvals::HeldSteps;
 pub use error::RunError;
 pub use explain::{Answer, explain, identify};
 pub use lease::{Leased, under_lease};
 pub use metrics::{Metrics, MetricsError, ServiceState, TEXT_FORMAT};
 pub use open::{Actual, Surroundings};
+pub use overview::{Leaver, Overview};
 pub use pauses::{Moment, begin_pause, consequence, describe, end_pause, pause_json, pause_view, put_out};
 pub use perform::{CycleStats, Done, Ending, Observer, Silent, Wish, perform, preview};
 pub use status::{Status, object_name};

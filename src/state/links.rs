@@ -30,12 +30,22 @@ const UPSERT: &str = "INSERT INTO links (profile_id, no, kind, anchor, dn, sid, 
         primary_members = excluded.primary_members";
 const WIDTH: usize = 30;
 
-const ALL: &str =
-    "SELECT no, kind, anchor, dn, sid, target_id, origin, name, email, digest, out_since, filled,
-        direct, hidden, unreadable, applied, retry_attempts, retry_not_before, retry_code, retry_digest,
-        disabled_at, disabled_cause, disabled_how, deleted_at, deletion_proof, absent_since, doubtful,
-        primary_members
-    FROM links WHERE profile_id = $1";
+/// Whole rows, for [`read`]; more of the WHERE follows.
+macro_rules! select_links {
+    ($more:literal) => {
+        concat!(
+            "SELECT no, kind, anchor, dn, sid, target_id, origin, name, email, digest, out_since, filled,
+                direct, hidden, unreadable, applied, retry_attempts, retry_not_before, retry_code, retry_digest,
+                disabled_at, disabled_cause, disabled_how, deleted_at, deletion_proof, absent_since, doubtful,
+                primary_members
+            FROM links WHERE profile_id = $1",
+            $more
+        )
+    };
+}
+pub(super) use select_links;
+
+const ALL: &str = select_links!("");
 
 const ELSEWHERE: &str =
     "SELECT l.kind, l.target_id, p.name FROM links l JOIN profiles p ON p.id = l.profile_id
@@ -167,7 +177,7 @@ fn row_of<'a>(profile_id: i64, store: Option<&'a str>, link: &'a Link) -> std::i
     ])
 }
 
-fn read(row: &mut Row) -> Result<Link> {
+pub(super) fn read(row: &mut Row) -> Result<Link> {
     Ok(Link {
         no: row.link("links.no")?,
         kind: row.word("links.kind", Word::of)?,
@@ -243,7 +253,7 @@ fn digest(row: &mut Row, column: &'static str) -> Result<Option<Digest>> {
     }
 }
 
-fn bitmap(row: &mut Row, column: &'static str) -> Result<RoaringBitmap> {
+pub(super) fn bitmap(row: &mut Row, column: &'static str) -> Result<RoaringBitmap> {
     match row.next::<Option<Vec<u8>>>()? {
         Some(bytes) => RoaringBitmap::deserialize_from(bytes.as_slice()).map_err(|_| row.bad(column)),
         None => Ok(RoaringBitmap::new()),

@@ -6,6 +6,7 @@
 //! Both give their reads through [`Reader`].
 
 mod approvals;
+mod browse;
 mod copy;
 mod cycles;
 mod db;
@@ -31,6 +32,7 @@ mod url;
 mod words;
 
 pub use approvals::HeldPlan;
+pub use browse::{Browse, Linked, Outline, Standing};
 pub use copy::StateCopy;
 pub use cycles::{Cycle, CycleKind, CycleOutcome, CycleWord, Pruned};
 pub use error::StateError;

@@ -55,6 +55,33 @@ fn a_plan_is_written_reviewed_and_done() {
 }
 
 #[test]
+fn a_plan_may_be_a_page_beside_the_file() {
+    let idcsync = offline(&export(), &SCOPE);
+    let before = idcsync.files();
+    idcsync
+        .run(&["sync", "--dry-run", "--out", "plan.html"])
+        .exits(0)
+        .complains("nothing was written but plan.html. To apply exactly this plan later")
+        .never_says("idcsync apply plan.html");
+    idcsync
+        .run(&["sync", "--dry-run", "--out", "plan.html", "--out", "p.json"])
+        .exits(0)
+        .complains("nothing was written but plan.html and p.json. Do what it has: idcsync apply p.json");
+    let mut after = idcsync.files();
+    let (_, page) = after.remove(&idcsync.path("plan.html")).expect("the page");
+    let (_, plan) = after.remove(&idcsync.path("p.json")).expect("the plan");
+    assert!(after == before, "only those files are written");
+    let mode = fs::metadata(idcsync.path("plan.html")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let page = String::from_utf8(page).unwrap();
+    let plan: Value = serde_json::from_slice(&plan).unwrap();
+    assert!(page.contains(&format!("<h1>Plan <code>{}</code>", plan["plan"].as_str().unwrap())), "{page}");
+    assert!(page.contains("<pre>idcsync apply p.json</pre>"), "{page}");
+    idcsync.run(&["apply", "plan.html"]).exits(2).complains("cannot be applied");
+    idcsync.run(&["apply", "p.json"]).exits(0).says("Applied: 70 done.");
+}
+
+#[test]
 fn what_has_changed_since_is_named_and_not_done() {
     let mut export = export();
     let idcsync = offline(&export, &SCOPE);

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::screen::{HOSTILE, Screened as _, assert_files_clean, records};
+use super::screen::{HOSTILE, Screened as _, assert_clean, assert_files_clean, records};
 use super::support::idcsync::Idcsync;
 
 const BASE: &str = "DC=ex,DC=test";
@@ -125,6 +125,28 @@ fn bench(log: &str) -> Idcsync {
     let idcsync = Idcsync::new(&config(log));
     idcsync.write("directory.ldif", &directory(true));
     idcsync
+}
+
+#[test]
+fn no_value_of_a_directory_is_markup_in_a_page() {
+    let idcsync = bench("text");
+    idcsync.run(&["sync", "--dry-run", "--out", "plan.html", "--out", "plan.json"]).shows_clean();
+    let page = std::fs::read_to_string(idcsync.path("plan.html")).unwrap();
+    assert_clean("plan.html", &page);
+    assert!(page.contains("&lt;script&gt;") && page.contains("\\u{1b}[2J"), "hostile values are shown");
+    // Each tag is one of ours.
+    let ours = "a b body caption code del details dl dt dd footer h1 h2 h3 head header html ins li main meta nav p pre \
+                section span style summary table tbody td th thead title tr ul !doctype";
+    for piece in page.split('<').skip(1) {
+        let name: String =
+            piece.trim_start_matches('/').chars().take_while(|c| !" >\n".contains(*c)).collect();
+        assert!(ours.split_whitespace().any(|tag| tag == name), "<{name}");
+    }
+    idcsync
+        .run(&["apply", "plan.html"])
+        .exits(2)
+        .complains("plan.html is a page for people to read, and cannot be applied: make a plan file with");
+    assert!(!idcsync.path("store.json").exists());
 }
 
 #[test]

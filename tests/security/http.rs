@@ -11,7 +11,7 @@ use super::support::ports::Loopback;
 use super::support::service::{self, Service};
 
 const TOKEN: &str = "opensesame-opensesame";
-const CHANGES: [&str; 3] = ["/api/pause", "/api/resume", "/api/sync"];
+const CHANGES: [&str; 4] = ["/api/pause", "/api/resume", "/api/sync", "/api/approve"];
 
 struct Bench {
     idcsync: Idcsync,

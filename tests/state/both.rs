@@ -8,7 +8,7 @@ use idcsync::model::{
     Position, Progress, RenameSupport, StepResult, Subject,
 };
 use idcsync::state::{
-    Cycle, CycleKind, CycleOutcome, CycleWord, Pause, Pruned, ReadRecord, State, StateError,
+    Browse, Cycle, CycleKind, CycleOutcome, CycleWord, Pause, Pruned, ReadRecord, Standing, State, StateError,
 };
 use serde_json::json;
 
@@ -45,6 +45,7 @@ on_both! {
     old_history_goes_and_what_is_open_stays
     many_open_a_new_database_at_once
     a_hundred_thousand_links
+    links_are_looked_up_page_by_page
     text_that_an_engine_cannot_hold
 }
 
@@ -523,6 +524,63 @@ async fn a_hundred_thousand_links(engine: Engine) {
     assert_eq!(known.links.len(), 100_000);
     assert!(known.links.values().zip(&links).all(|(a, b)| shown(a) == shown(b)));
     assert_eq!(known.next_no(), LinkNo(100_001));
+}
+
+async fn links_are_looked_up_page_by_page(engine: Engine) {
+    let bed = Bed::new(engine);
+    let state = bed.open().await;
+    let named = |no: u32, name: &str| {
+        let mut link = user(no, Some(&format!("u-{no}")));
+        link.name = Some(name.to_owned());
+        link
+    };
+    let mut out = named(3, "carl_x@ex.test");
+    out.out_since = Some(at("01T00:00:00"));
+    let mut links = vec![
+        named(1, "Bob@ex.test"),
+        named(2, "anna@ex.test"),
+        out,
+        named(4, "100%@ex.test"),
+        named(5, "\u{d6}zil@ex.test"),
+        user(6, None),
+        full_group(),
+    ];
+    // Whole as the binding has it: more than one page.
+    links.extend((100..400).map(|no| named(no, &format!("many{no}@ex.test"))));
+    with_links(&state, &links).await;
+    let look = async |kind, standing, text: &str, offset, limit| {
+        let wanted = Browse { kind, standing, text: text.to_owned() };
+        let (total, links) = state.browse(&wanted, offset, limit).await.unwrap();
+        (total, links.into_iter().map(|l| l.no.0).collect::<Vec<_>>())
+    };
+    let users = async |standing, text: &str| look(Kind::User, standing, text, 0, 50).await;
+    assert_eq!(users(Standing::In, "BOB").await, (1, vec![1]));
+    assert_eq!(users(Standing::In, " anna ").await, (1, vec![2]));
+    assert_eq!(users(Standing::In, "carl").await, (0, vec![]));
+    assert_eq!(users(Standing::Out, "").await, (1, vec![3]));
+    assert_eq!(users(Standing::Unlinked, "").await, (1, vec![6]));
+    assert_eq!(users(Standing::All, "u-2").await, (1, vec![2]), "by its id");
+    assert_eq!(users(Standing::All, "CN=u6,").await, (1, vec![6]), "by its DN");
+    // What has a meaning in a pattern, or none in either engine, stands for itself.
+    assert_eq!(users(Standing::All, "%").await, (1, vec![4]));
+    assert_eq!(users(Standing::All, "l_x").await, (1, vec![3]));
+    assert_eq!(users(Standing::All, "\\").await, (0, vec![]));
+    assert_eq!(users(Standing::All, "' OR 1=1 --\0").await, (0, vec![]));
+    assert_eq!(users(Standing::In, "\u{d6}zil").await, (1, vec![5]));
+    let (total, first) = look(Kind::User, Standing::In, "many", 0, 50).await;
+    assert_eq!((total, first.len(), first[0]), (300, 50, 100));
+    let (_, last) = look(Kind::User, Standing::In, "many", 290, 50).await;
+    assert_eq!(last, (390..400).collect::<Vec<_>>());
+    assert_eq!(look(Kind::User, Standing::In, "many", 1 << 40, 50).await, (300, vec![]));
+    assert_eq!(look(Kind::Group, Standing::Off, "", 0, 50).await, (1, vec![7]));
+
+    let outline = state.outline(at("02T00:00:00")).await.unwrap();
+    let linked = outline.linked;
+    assert_eq!((linked.users, linked.groups, linked.memberships), (305, 1, 4999));
+    let leaving: BTreeSet<u32> = outline.leaving.iter().map(|l| l.no.0).collect();
+    assert_eq!(leaving, BTreeSet::from([3, 7]));
+    let other = State::open(&bed.url, "other").await.unwrap();
+    assert_eq!(other.outline(at("02T00:00:00")).await.unwrap().linked.users, 0);
 }
 
 async fn text_that_an_engine_cannot_hold(engine: Engine) {

@@ -128,7 +128,7 @@ fn members_are_not_read_one_request_each() {
         "[target]\nkind = \"sandbox\"\nstore = \"store.json\"\nrequests-per-second = 100000\n",
     ));
     idcsync.write("password", PASSWORD);
-    idcsync.run(&["sync", "--dry-run"]).exits(0).says("1200 users to create");
+    idcsync.run(&["sync", "--dry-run"]).exits(0).says("1,200 users to create");
     let reads = fake.server.reads().len();
     assert!(reads <= 30, "{reads} searches");
 }

@@ -24,6 +24,10 @@ fn what_has_the_same_name_is_held_with_all_that_depends_on_it() {
       3 steps: it exists in the target already and would be taken over (target.adopt)
       Approve with: idcsync approve f6321d13b49e
 
+    Taken away: groups
+      ~ devs
+          - member stranger@x.example  (nobody in the directory: membership of a managed group is authoritative)  [held]
+
     Users
       ~ anna@x.example (adopt other-1)  (the target has anna@x.example already)  [held]
       ~ anna@x.example  (the directory has other values)  [held]
@@ -41,7 +45,6 @@ fn what_has_the_same_name_is_held_with_all_that_depends_on_it() {
       ~ devs (adopt other-3)  (the target has devs already)  [held]
       ~ devs  (the directory has other values)  [held]
           displayName "DEVS" → "devs"
-          - member stranger@x.example  (nobody in the directory: membership of a managed group is authoritative)  [held]
           + member new@x.example  (a direct member)  [held]
     "#);
     w.run();

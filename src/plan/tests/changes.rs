@@ -58,11 +58,13 @@ fn an_update_has_only_what_changed() {
     insta::assert_snapshot!(w.text(), @r#"
     Plan 67ad925c2646 for profile corp: 2 users to update, 1 group to update.
 
-    Users
+    Taken away: users
       ~ anna@x.example  (the directory has other values)
           name.familyName       "Doe" → "Müller"
           emails[primary].value "anna@x.example" → (none)
           title                 (none) → "Smith"
+
+    Users
       ~ bob@x.example  (the directory has other values)
           emails[primary].value "bob@x.example" → "Bob@X.example"
 
@@ -106,7 +108,7 @@ fn a_group_is_renamed_and_loses_its_description() {
     insta::assert_snapshot!(w.text(), @r#"
     Plan a21da4b6ba9d for profile corp: 1 group to update.
 
-    Groups
+    Taken away: groups
       ~ developers  (the directory has other values)
           displayName "devs" → "developers"
           description "d" → (none)
@@ -155,7 +157,7 @@ fn members_come_and_go_through_nested_groups_and_rings() {
     insta::assert_snapshot!(w.text(), @"
     Plan 99998b0d91ec for profile corp: 2 memberships to remove.
 
-    Groups
+    Taken away: groups
       ~ all
           - member bob@x.example  (no longer a member, directly or nested: every group below was read completely)
       ~ devs
@@ -263,7 +265,7 @@ fn who_stops_matching_the_filter_has_left() {
     insta::assert_snapshot!(w.text(), @"
     Plan 457074ee2469 for profile corp: 1 membership to remove.
 
-    Groups
+    Taken away: groups
       ~ devs
           - member anna@x.example  (no longer matches the user filter)
     ");

@@ -123,7 +123,7 @@ fn a_group_that_suddenly_reads_as_empty_is_held_and_its_record_kept() {
       2 steps: devs had members and suddenly reads as having none
       Approve with: idcsync approve 427eefb49336
 
-    Groups
+    Taken away: groups
       ~ devs
           - member anna@x.example  (no longer a member, directly or nested: every group below was read completely)  [held]
           - member bob@x.example  (no longer a member, directly or nested: every group below was read completely)  [held]
@@ -170,7 +170,7 @@ fn the_groups_above_a_suspect_one_are_held_with_its_name() {
       4 steps: inner had members and suddenly reads as having none
       Approve with: idcsync approve c838d7f88fd6
 
-    Groups
+    Taken away: groups
       ~ all
           - member anna@x.example  (no longer a member, directly or nested: every group below was read completely)  [held]
           - member bob@x.example  (no longer a member, directly or nested: every group below was read completely)  [held]
@@ -197,17 +197,19 @@ fn nothing_comes_or_goes_through_an_entry_whose_name_is_on_another_object() {
       1 step: the configured name is on another object than before
       Approve with: idcsync approve bd27c9334b56
 
+    Taken away: users
+      - carl@x.example (revoke: memberships go; sign-in and direct assignments stay)  (the account was read as disabled)
+
+    Taken away: groups
+      ~ devs
+          - member carl@x.example  (the account was read as disabled)
+
     Scope entries
       ~ devs: 00000000-0000-0000-0000-000000000004 → 00000000-0000-0000-0000-000000000008  (the configured name is on another object now)  [held]
 
     Users
       ~ bob@x.example  (the directory has other values)
           title (none) → "Smith"
-      - carl@x.example (revoke: memberships go; sign-in and direct assignments stay)  (the account was read as disabled)
-
-    Groups
-      ~ devs
-          - member carl@x.example  (the account was read as disabled)
 
     Role sessions that are running now may last for up to 12 hours after.
     "#);

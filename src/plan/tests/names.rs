@@ -122,9 +122,11 @@ fn a_swap_of_addresses_parks_one_without() {
     insta::assert_snapshot!(w.text(), @r#"
     Plan b9f2f4d3abed for profile corp: 2 users to update.
 
-    Users
+    Taken away: users
       ~ anna@x.example (parked)  (steps aside for a swap of names)
           emails[primary].value "anna@x.example" → (none)
+
+    Users
       ~ anna@x.example  (the directory has other values)
           emails[primary].value (none) → "bob@x.example"
       ~ bob@x.example  (the directory has other values)
@@ -218,10 +220,16 @@ fn a_recycled_name_goes_to_the_newcomer_who_inherits_nothing() {
     insta::assert_snapshot!(w.text(), @r#"
     Plan 5f53290c9f87 for profile corp: 1 membership to remove, 1 user to update, 1 user to create, 1 membership to add.
 
-    Users
+    Taken away: users
       ~ anna@x.example (renamed out of the way)  (out of scope: gives its name to anna@x.example)
           userName              "anna@x.example" → "former-7c3ccd10-anna@x.example"
           emails[primary].value "anna@x.example" → (none)
+
+    Taken away: groups
+      ~ devs
+          - member anna@x.example  (no longer a member, directly or nested: every group below was read completely)
+
+    Users
       + anna@x.example  (in scope by devs)
           userName              = "anna@x.example"
           displayName           = "ANNA2"
@@ -231,7 +239,6 @@ fn a_recycled_name_goes_to_the_newcomer_who_inherits_nothing() {
 
     Groups
       ~ devs
-          - member anna@x.example  (no longer a member, directly or nested: every group below was read completely)
           + member anna@x.example  (a direct member)
     "#);
     let ran = w.run();
@@ -330,11 +337,13 @@ fn a_group_that_left_gives_up_its_name() {
     insta::assert_snapshot!(w.text(), @r#"
     Plan 6e60d217f701 for profile corp: 1 group to update, 1 group to create, 1 membership to add.
 
+    Taken away: groups
+      ~ a (renamed out of the way)  (out of scope: gives its name to A)
+          displayName "a" → "former-692865c9-a"
+
     Groups
       + A  (in scope by a2)
           + member anna@x.example  (a direct member)
-      ~ a (renamed out of the way)  (out of scope: gives its name to A)
-          displayName "a" → "former-692865c9-a"
     "#);
     w.run();
     assert_eq!(w.store.members_of("A"), ["anna@x.example"]);

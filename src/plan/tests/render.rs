@@ -2,7 +2,7 @@
 
 use super::world::World;
 use crate::model::UserAttribute;
-use crate::plan::{Colors, PlanView, render, shown};
+use crate::plan::{ApprovedPlan, Colors, Hold, Look, PlanPage, PlanView, StepNo, render, render_to, shown};
 
 #[test]
 fn what_could_disguise_a_value_is_escaped() {
@@ -45,13 +45,16 @@ fn hostile_names_and_values_stay_on_their_line() {
       2 steps: it exists in the target already and would be taken over (target.adopt)
       Approve with: idcsync approve 2873c0884bb5
 
+    Taken away: groups
+      ~ ops
+          - member bo\u{202e}ss\n  + member root  (nobody in the directory: membership of a managed group is authoritative)  [held]
+
     Users
       ~ anna@x.example  (the directory has other values)
           title "\u{1b}[31m\r\nUsers" → "x\" → \"y\\"
 
     Groups
       ~ ops (adopt other-5)  (the target has ops already)  [held]
-          - member bo\u{202e}ss\n  + member root  (nobody in the directory: membership of a managed group is authoritative)  [held]
           + member anna@x.example  (a direct member)  [held]
     "#);
     assert!(text.chars().all(|c| c == '\n' || !c.is_control()));
@@ -66,8 +69,123 @@ fn colours_are_only_there_when_asked_for() {
     assert!(!render(&approved, Colors::Off).contains('\u{1b}'));
     let coloured = render(&approved, Colors::On);
     assert!(coloured.contains("\u{1b}[31m- member anna@x.example\u{1b}[0m"));
+    assert!(coloured.contains("\u{1b}[31mTaken away: groups\u{1b}[0m"));
     let plain = coloured.replace("\u{1b}[31m", "").replace("\u{1b}[33m", "").replace("\u{1b}[0m", "");
     assert_eq!(plain, render(&approved, Colors::Off));
+}
+
+#[test]
+fn long_lists_are_folded_where_that_is_wanted() {
+    let names: Vec<String> = (0..40).map(|n| format!("p{n:02}")).collect();
+    let all: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut w = World::synced(&[("devs", &all[..3])]);
+    for name in &names[3..] {
+        w.join("devs", name);
+    }
+    w.group("eleven", &all[..11]);
+    w.enter("eleven");
+    w.group("twelve", &all[..12]);
+    w.enter("twelve");
+    let approved = w.prepare().approved;
+    let fold = |folded| {
+        let mut text = String::new();
+        render_to(&approved, Look { colors: Colors::Off, folded }, &mut text).unwrap();
+        text
+    };
+    let folded = fold(true);
+    let lines = |start: &str| folded.lines().filter(|line| line.starts_with(start)).count();
+    assert_eq!(lines("  + p"), 20, "{folded}");
+    assert!(folded.contains("  … and 17 more users (17 users to create): --full-plan shows all"), "{folded}");
+    assert!(folded.contains("      … and 27 more memberships to add: --full-plan shows all"), "{folded}");
+    assert!(folded.contains("      … and 2 more memberships to add: --full-plan shows all"), "{folded}");
+    // Of eleven none is hidden: the line would take as much room.
+    assert_eq!(lines("      + member"), 10 + 11 + 10, "{folded}");
+    assert_eq!(fold(false), render(&approved, Colors::Off));
+    assert!(!fold(false).contains('…'));
+    assert_eq!(fold(false).lines().filter(|l| l.starts_with("      + member")).count(), 37 + 11 + 12);
+}
+
+#[test]
+fn the_page_has_what_is_taken_away_first_and_every_reason() {
+    let mut w = World::synced(&[("devs", &["anna", "bob", "carl", "dora"])]);
+    w.leave("devs", "anna");
+    w.person("bob").set("title", "Smith").set("mail", "");
+    w.group("ops", &["anna"]);
+    w.enter("ops");
+    // What others put into the target is shown as well.
+    let boss = w.store.put_user("<script>alert(1)</script>\u{202e}", None);
+    w.store.put_group("ops", &[&boss]);
+    w.store.change_user(&w.id("anna"), UserAttribute::Title, "\"><img src=x onerror=alert(1)>\u{1b}[2J");
+    w.person("anna").set("title", "Head & <b>shoulders</b>");
+    let page = page(&w.prepare().approved, Some("plan.json"));
+    let at = |text: &str| page.find(text).unwrap_or_else(|| panic!("{text} is not in\n{page}"));
+    assert!(at("What it would do") < at("Held: "));
+    assert!(at("Held: ") < at("<h2 id=\"taken-users\""));
+    assert!(at("<h2 id=\"taken-users\"") < at("<h2 id=\"taken-groups\""));
+    assert!(at("<h2 id=\"taken-groups\"") < at("<h2 id=\"users\""));
+    assert!(at("<h2 id=\"users\"") < at("<h2 id=\"groups\""));
+    for text in [
+        "idcsync apply plan.json",
+        "The file was written with this page.",
+        "it exists in the target already and would be taken over (target.adopt)",
+        "no longer a member, directly or nested: every group below was read completely",
+        "CN=anna,DC=x,DC=example",
+        "&lt;script&gt;alert(1)&lt;/script&gt;\\u{202e}",
+        "<del>&quot;&gt;&lt;img src=x onerror=alert(1)&gt;\\u{1b}[2J</del> → <ins>Head &amp; &lt;b&gt;shoulders&lt;/b&gt;</ins>",
+    ] {
+        at(text);
+    }
+    assert!(!page.contains("<script") && !page.contains("<img") && !page.contains("<b>shoulders"));
+    assert!(page.chars().all(|c| c == '\n' || !crate::printable::is_hidden(c)));
+    // Nothing from elsewhere, and the only style that may apply is its own.
+    assert!(!page.contains("http:") && !page.contains("https:") && !page.contains("src=\""));
+    let style = page.split("<style>").nth(1).unwrap().split("</style>").next().unwrap();
+    at(&format!("default-src 'none'; style-src '{}'", crate::markup::source_hash(style)));
+    let id = w.prepare().approved.plan().id.clone();
+    at(&format!("idcsync approve {id}"));
+}
+
+#[test]
+fn the_page_stays_openable_and_says_what_it_leaves_out() {
+    let names: Vec<String> = (0..2000).map(|n| format!("p{n:04}")).collect();
+    let all: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut w = World::new();
+    w.group("all", &all);
+    w.enter("all");
+    let page = page(&w.prepare().approved, None);
+    assert!(page.len() < 2 << 20, "{}", page.len());
+    assert!(page.contains("500 users (500 users to create). The plan file (plan.json) has all."));
+    assert!(page.contains("1,901 memberships to add. The plan file (plan.json) has all."));
+    assert!(page.contains("<summary>1,450 more users</summary>"));
+    assert!(page.contains("The file is written beside this page by"));
+    assert!(page.contains("<b>2,000</b> users to create"));
+}
+
+fn page(approved: &ApprovedPlan, json: Option<&str>) -> String {
+    let mut text = String::new();
+    PlanPage { view: &PlanView { approved, findings: &[] }, json }.write_to(&mut text).unwrap();
+    text
+}
+
+#[test]
+fn what_is_held_is_read_as_it_was_written() {
+    for hold in [
+        Hold::OverLimit { limit: "max-deletes".into(), count: 9, allowed: 5 },
+        Hold::OverPercent { what: "members of devs".into(), count: 9, of: 10, percent: 20 },
+        Hold::HalfOrMore { what: "disabled".into(), count: 5, of: 6 },
+        Hold::ClockUntrusted { why: "it is behind".into() },
+        Hold::OutOfReach,
+        Hold::WouldEmpty { group: "devs".into(), members: 3 },
+        Hold::SuddenlyEmpty { groups: vec!["devs".into()] },
+        Hold::Adoption,
+        Hold::Rebinding,
+        Hold::UnprovenRename,
+        Hold::DependsOn { step: StepNo(4) },
+        Hold::OnlyFor { step: StepNo(0) },
+    ] {
+        let json = serde_json::to_value(&hold).unwrap();
+        assert_eq!(serde_json::from_value::<Hold>(json).unwrap(), hold);
+    }
 }
 
 #[test]

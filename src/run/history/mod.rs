@@ -154,7 +154,7 @@ pub async fn ask(state: &Reader, question: &Question, now: Timestamp) -> Result<
             let known = state.load(now).await?;
             let link = match one(&known, *kind, name) {
                 Ok(link) => link,
-                Err(answer) => return Ok(answer),
+                Err(answer) => return Ok(*answer),
             };
             let mut steps: Vec<Step> = state
                 .writes_about(link.no, u32::MAX)
@@ -171,7 +171,7 @@ pub async fn ask(state: &Reader, question: &Question, now: Timestamp) -> Result<
             let known = state.load(now).await?;
             let link = match one(&known, *kind, name) {
                 Ok(link) => link,
-                Err(answer) => return Ok(answer),
+                Err(answer) => return Ok(*answer),
             };
             let mut about = state.writes_about(link.no, u32::MAX).await?;
             about.reverse();
@@ -184,15 +184,18 @@ pub async fn ask(state: &Reader, question: &Question, now: Timestamp) -> Result<
 }
 
 /// The link that is meant; the answer instead where there is not exactly one.
-fn one<'k>(known: &'k Known, kind: Kind, name: &str) -> Result<&'k Link, Answer> {
+fn one<'k>(known: &'k Known, kind: Kind, name: &str) -> Result<&'k Link, Box<Answer>> {
     let mut found = linked_by_name(known, kind, name);
     if found.is_empty() {
         found = once_linked(known, kind, name);
     }
     match found.as_slice() {
-        [] => Err(Answer::Nobody),
+        [] => Err(Box::new(Answer::Nobody)),
         [link] => Ok(link),
-        several => Err(Answer::Several(several.iter().map(|link| Named::of(link)).collect())),
+        several => {
+            let several = several.iter().map(|link| Named::of(link)).collect();
+            Err(Box::new(Answer::Several(several)))
+        }
     }
 }
 

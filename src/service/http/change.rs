@@ -7,11 +7,13 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use tracing::info;
 
 use super::{BODY_LIMIT, FromWeb, Refusal, Web, answer, refuse, unreadable};
-use crate::run::{Moment, begin_pause, clock, describe, end_pause, pause_json};
+use crate::ids::PlanId;
+use crate::run::{HeldSteps, Moment, begin_pause, clock, describe, end_pause, pause_json};
 use crate::service::Ask;
 
 /// All may be left out.
@@ -38,6 +40,33 @@ pub async fn pause(Shared(web): FromWeb, body: Result<Bytes, BytesRejection>) ->
     info!("paused over HTTP");
     web.look();
     Ok(answer(StatusCode::OK, pause_json(&web.board.config(), Some(&pause), before.as_ref())))
+}
+
+/// What is approved, and by whom.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ApproveWish {
+    plan: String,
+    by: Option<String>,
+}
+
+/// Held steps that a cycle has recorded: nothing is planned for it, as `idcsync approve` would.
+pub async fn approve(Shared(web): FromWeb, body: Result<Bytes, BytesRejection>) -> Result<Response, Refusal> {
+    let body = whole(body)?;
+    let wish: ApproveWish = parsed(&body, r#"{"plan": "715f16b19279", "by": "…"}"#)?;
+    let (plan, state) = (PlanId::new(wish.plan.trim()), web.state()?);
+    let held = HeldSteps::on_record(state.reader(), &plan).await.map_err(|error| unreadable(&error))?;
+    let Some(held) = held else {
+        let why = format!(
+            "no cycle has recorded a plan {plan} with held steps: `GET /api/status` has the one that waits now; what a \
+             dry run showed is approved by `idcsync approve`, which plans again"
+        );
+        return Err(Refusal(StatusCode::NOT_FOUND, why));
+    };
+    let by = given(wish.by).unwrap_or_else(|| "HTTP".to_owned());
+    let until = held.approve(&state, &by, clock::now()).await.map_err(|error| unreadable(&error))?;
+    info!(%plan, steps = held.steps.len(), "held steps approved over HTTP");
+    Ok(answer(StatusCode::OK, held.json(Some(until))))
 }
 
 pub async fn resume(Shared(web): FromWeb) -> Result<Response, Refusal> {
@@ -70,19 +99,27 @@ pub async fn sync(Shared(web): FromWeb) -> Result<Response, Refusal> {
 }
 
 fn wish(body: Result<Bytes, BytesRejection>) -> Result<PauseWish, Refusal> {
-    let body = body.map_err(|rejection| {
+    let body = whole(body)?;
+    if body.trim_ascii().is_empty() {
+        return Ok(PauseWish::default());
+    }
+    parsed(&body, r#"{"reason": "…", "until": "4h", "by": "…"}"#)
+}
+
+fn whole(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Refusal> {
+    body.map_err(|rejection| {
         let why = if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
             format!("the body is longer than {BODY_LIMIT} bytes")
         } else {
             "the body could not be read".to_owned()
         };
         Refusal(rejection.status(), why)
-    })?;
-    if body.trim_ascii().is_empty() {
-        return Ok(PauseWish::default());
-    }
-    serde_json::from_slice(&body).map_err(|error| {
-        let form = r#"{"reason": "…", "until": "4h", "by": "…"}"#;
+    })
+}
+
+/// `form`: what the body is to look like.
+fn parsed<T: DeserializeOwned>(body: &[u8], form: &str) -> Result<T, Refusal> {
+    serde_json::from_slice(body).map_err(|error| {
         Refusal(StatusCode::BAD_REQUEST, format!("the body is not JSON such as {form}: {error}"))
     })
 }

@@ -1,11 +1,12 @@
-//! The service over HTTP: health for whoever runs it, metrics, what `idcsync status` says, and three requests that
-//! change something. docs/output.md has the answers, docs/metrics.md the metrics.
+//! The service over HTTP: health for whoever runs it, metrics, what `idcsync status` says, as JSON and as pages, and four
+//! requests that change something. docs/output.md has the answers, docs/metrics.md the metrics.
 //!
 //! Nobody is asked who they are to read. To change something takes the bearer token: a page in somebody's browser has
 //! none, and no CORS header invites it.
 
 mod access;
 mod change;
+mod page;
 mod patient;
 mod scrape;
 mod serve;
@@ -26,7 +27,7 @@ use tracing::debug;
 use super::{Board, LastRun};
 use crate::cycle::chain;
 use crate::printable;
-use crate::run::{Metrics, Status, clock};
+use crate::run::{Metrics, Overview, Status, clock};
 use crate::state::{State, StateError};
 pub use serve::serve;
 
@@ -57,14 +58,27 @@ pub fn router(board: Arc<Board>, metrics: Arc<Metrics>) -> Router {
 
 fn routes(web: Arc<Web>) -> Router {
     let token = || from_fn_with_state(Arc::clone(&web), access::token);
+    let host = || from_fn_with_state(Arc::clone(&web), access::host);
+    let pages = Router::new()
+        .route("/", get(page::home))
+        .route("/objects", get(page::objects))
+        .route("/held", get(page::held))
+        .route("/leaving", get(page::leaving))
+        .route("/findings", get(page::findings))
+        .route("/page.css", get(page::style))
+        .route("/page.js", get(page::script))
+        .route("/icon.svg", get(page::icon))
+        .route_layer(host());
     Router::new()
         .route("/healthz", get(health))
         .route("/readyz", get(ready))
         .route("/metrics", get(scrape::metrics))
-        .route("/api/status", get(status).route_layer(from_fn_with_state(Arc::clone(&web), access::host)))
+        .route("/api/status", get(status).route_layer(host()))
         .route("/api/pause", post(change::pause).route_layer(token()))
         .route("/api/resume", post(change::resume).route_layer(token()))
         .route("/api/sync", post(change::sync).route_layer(token()))
+        .route("/api/approve", post(change::approve).route_layer(token()))
+        .merge(pages)
         .fallback(|| async { refuse(StatusCode::NOT_FOUND, "there is nothing here") })
         .method_not_allowed_fallback(|| async {
             refuse(StatusCode::METHOD_NOT_ALLOWED, "not by this method: see the Allow header")
@@ -84,8 +98,10 @@ async fn every(request: Request, next: Next) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    // Nothing here is a page, a part of one, or to be framed by one.
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(NO_PAGE));
+    // What is no page is no part of one either, and is not to be framed by one.
+    if !headers.contains_key(header::CONTENT_SECURITY_POLICY) {
+        headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(NO_PAGE));
+    }
     headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
     debug!(%method, path, status = response.status().as_u16(), took = ?begun.elapsed(), "answered");
     response
@@ -160,6 +176,16 @@ impl Web {
                 format!("the service still waits for {}", what.as_deref().unwrap_or("the state database"));
             Refusal(StatusCode::SERVICE_UNAVAILABLE, why)
         })
+    }
+}
+
+impl Web {
+    /// For the pages; each read by itself, after the one before.
+    async fn overview(&self) -> Result<Overview, Refusal> {
+        let state = self.state()?;
+        let _reading = self.reading.lock().await;
+        let config = self.board.config();
+        Overview::read(&config, &state, clock::now()).await.map_err(|error| unreadable(&error))
     }
 }
 

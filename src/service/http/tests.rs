@@ -17,6 +17,8 @@ use crate::secret::SecretSource;
 use crate::service::{Ask, Lease, Running};
 use crate::state::StateUrl;
 
+mod pages;
+
 const TOKEN: &str = "correct horse";
 
 /// A service without its worker.

@@ -23,10 +23,10 @@ fn the_reason_of_a_delete_names_its_proof() {
     insta::assert_snapshot!(w.text(), @r"
     Plan 8c12476ef340 for profile corp: 1 user to delete, 1 membership to remove.
 
-    Users
+    Taken away: users
       - bob@x.example (delete, with its account assignments)  (deleted in the directory: its tombstone was read, first on 2026-11-03 12:00 UTC)
 
-    Groups
+    Taken away: groups
       ~ devs
           - member bob@x.example  (deleted in the directory: its tombstone was read)
 

@@ -45,7 +45,7 @@ fn the_api_alone_revokes_and_says_so() {
     insta::assert_snapshot!(w.text(), @r"
     Plan 48fba6ea2ea9 for profile corp: 1 user to revoke.
 
-    Users
+    Taken away: users
       - anna@x.example (revoke: memberships go; sign-in and direct assignments stay)  (out of scope since 2026-11-03 12:00 UTC: every scope entry was read completely)
 
     Role sessions that are running now may last for up to 12 hours after.
