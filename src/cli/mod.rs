@@ -8,6 +8,7 @@ mod explain;
 mod findings;
 mod health;
 mod history;
+mod man;
 mod only;
 mod output;
 mod pause;
@@ -124,6 +125,8 @@ enum Command {
     Sandbox(Box<crate::sandbox::SandboxArgs>),
     /// Ask the service whether it is alive: exit code 0 or 1 (for containers)
     Health(health::HealthArgs),
+    /// Print the manual, for `man`: `idcsync man | man -l -`
+    Man(man::ManArgs),
     /// Print the completions of a shell
     Completions {
         #[arg(value_enum)]
@@ -315,6 +318,7 @@ async fn run(context: &Context, command: Command) -> Exit {
             }
         }
         Command::Health(args) => health::run(context, &args).await,
+        Command::Man(args) => man::run(context, &args, Cli::command()),
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "idcsync", &mut text);

@@ -46,6 +46,25 @@ fn all_mistakes_are_told_at_once_with_their_places() {
 }
 
 #[test]
+fn the_manual_is_that_of_the_commands() {
+    let idcsync = Idcsync::new("");
+    let page = idcsync.run(&["man"]).exits(0);
+    page.says(".TH idcsync 1").says("idcsync\\-sync(1)").says("Exit codes");
+    idcsync.run(&["man", "sync"]).exits(0).says(".TH idcsync-sync 1").says("\\-\\-dry\\-run");
+    idcsync.run(&["man", "sink"]).exits(2).complains("there is no command sink");
+    idcsync.run(&["man", "--out", "pages"]).exits(0).complains("The pages are in pages.");
+    let pages = std::fs::read_dir(idcsync.path("pages")).unwrap().count();
+    let commands = idcsync.run(&["--help"]).exits(0);
+    let commands = commands.stdout.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let commands = commands
+        .take_while(|line| !line.is_empty())
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    assert!(pages >= commands.count(), "{pages}");
+    let completions = idcsync.run(&["completions", "bash"]).exits(0);
+    completions.says("idcsync__subcmd__history");
+}
+
+#[test]
 fn what_is_not_toml_is_shown() {
     Idcsync::new("profile = \"p\n")
         .run(&["sync"])

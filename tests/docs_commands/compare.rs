@@ -8,6 +8,8 @@ use regex::Regex;
 static MASKS: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
     [
         (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "TIME"),
+        (r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)? UTC", "TIME"),
+        (r"TIME in \d+ s\b", "TIME in N s"),
         (r"\b(Plan|plan|approve) [0-9a-f]{12}\b", "$1 ID"),
         (r"\b\d{10}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "TARGET-ID"),
         (r"seconds=[0-9.]+", "seconds=N"),
