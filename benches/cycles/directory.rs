@@ -13,7 +13,7 @@ use crate::support::dirs;
 use crate::support::idcsync::{Idcsync, Sandbox};
 use crate::support::ldap::{Client, replace};
 use crate::support::samba::Samba;
-use crate::support::slapd::Slapd;
+use crate::support::slapd::{self, Slapd};
 use crate::support::ways::Way;
 use crate::tap::Tap;
 
@@ -60,11 +60,11 @@ struct Bed {
 }
 
 /// With all of the company in scope: teams five deep below the container.
-pub fn slapd(options: &Options) -> Value {
+pub fn of_slapd(options: &Options) -> Value {
     let mut company = Company::new(options.people, options.groups);
     company.seed = options.seed;
     company.every_tree = true;
-    let server = Slapd::start(&company);
+    let server = Slapd::start_with(&company, &slapd::Options { syncprov: true, ..Default::default() });
     let url = server.ldap_url();
     let bed = Bed {
         flavour: Flavour::OpenLdap,
@@ -83,11 +83,12 @@ pub fn slapd(options: &Options) -> Value {
 }
 
 /// A tenth of everything, since the server is the limit.
-pub fn samba(options: &Options) -> Value {
+pub fn of_samba(options: &Options) -> Value {
     let mut company = Company::new(options.people / 10, options.groups / 10);
     company.seed = options.seed;
     company.every_tree = true;
     let server = Samba::start(&company);
+    server.show_deleted_to_reader();
     let url = server.ldap_url();
     let bed = Bed {
         flavour: Flavour::ActiveDirectory,
@@ -121,6 +122,14 @@ impl Bed {
         bench.write("password", self.password);
         bench.write("token", sandbox.scim().token());
         let configure = |url: &str| bench.configure(&self.config(url, &sandbox));
+        let by_changes = |url: &str| {
+            bench
+                .configure(&format!("{}[schedule]\nfull-read-every = \"24h\"\n", self.config(url, &sandbox)));
+            // The first reads everything, the second finds nothing to do, and from then on there is something to rest on.
+            for _ in 0..3 {
+                measure::run(bench.command(&["-v", "sync"]), &out);
+            }
+        };
         let counted = |work: &dyn Fn()| {
             configure(&tap.url());
             tap.take();
@@ -175,7 +184,7 @@ impl Bed {
         add("sync, no change", &idle, counts, planned.clone());
         add("sync --dry-run, no change", &idle_dry, Value::Null, planned);
 
-        self.change();
+        self.change(0);
         let changed: Vec<Cost> = (0..self.runs).map(|_| dry()).collect();
         let planned = plan_of(&out);
         let counts = counted(&|| {
@@ -186,6 +195,30 @@ impl Bed {
         let applied = measure::run(bench.command(&["-v", "sync"]), &out);
         let sent = sandbox.requests().len() - before;
         add("sync, 100 changes", &[applied], Value::Null, format!("{sent} requests"));
+
+        let by_hand = |round| {
+            self.change(round);
+            measure::run(bench.command(&["-v", "sync"]), &out)
+        };
+        by_changes(&tap.url());
+        tap.take();
+        measure::run(bench.command(&["-v", "sync"]), &out);
+        let counts_at_rest = tap.take();
+        by_hand(1);
+        let counts_of_changes = tap.take();
+        by_changes(&self.url);
+        let (mut floor, mut rested, mut followed) = (Vec::new(), Vec::new(), Vec::new());
+        for round in 0..self.runs {
+            floor.push(self.read_floor(&self.url, &out));
+            rested.push(measure::run(bench.command(&["-v", "sync"]), &out));
+            followed.push(by_hand(2 + round));
+            // Two more, so that the next one has something to rest on.
+            measure::run(bench.command(&["-v", "sync"]), &out);
+            measure::run(bench.command(&["-v", "sync"]), &out);
+        }
+        add("ldapsearch, a third time", &floor, Value::Null, String::new());
+        add("sync by changes, no change", &rested, counts_at_rest, String::new());
+        add("sync by changes, 100 changes", &followed, counts_of_changes, String::new());
         let size = std::fs::metadata(bench.path("state.db")).map_or(0, |file| file.len());
         json!({
             "people": self.company.people,
@@ -238,14 +271,14 @@ impl Bed {
     }
 
     /// Other names for some people.
-    fn change(&self) {
+    fn change(&self, round: usize) {
         let step = (self.company.people / CHANGES).max(1);
         let contained = (0..self.company.people).step_by(step).map(|index| self.company.person(index));
         let ldif: String = contained
             .take(CHANGES)
             .map(|person| {
                 let dn = self.company.person_dn(&person, self.flavour);
-                replace(&dn, "displayName", &[&format!("Renamed {}", person.index)])
+                replace(&dn, "displayName", &[&format!("Renamed {} {round}", person.index)])
             })
             .collect();
         self.admin.modify(&ldif);

@@ -94,11 +94,11 @@ fn main() -> ExitCode {
     let mut results = json!({ "seed": options.seed, "runs": options.runs, "machine": machine::describe() });
     println!("{}\n", results["machine"].as_str().unwrap_or_default());
     if options.has("slapd") {
-        results["slapd"] = directory::slapd(&options);
+        results["slapd"] = directory::of_slapd(&options);
         report::directory("slapd", &results["slapd"]);
     }
     if options.has("samba") {
-        results["samba"] = directory::samba(&options);
+        results["samba"] = directory::of_samba(&options);
         report::directory("samba", &results["samba"]);
     }
     if options.has("target") {

@@ -212,8 +212,15 @@ pub(super) async fn prepare_seen(
     let cut_short = short.clone().or(second_short).or(asked.cut_short);
     let certain = cut_short.is_none() && confirmed && distrust.is_none() && recovered == 0;
     let fates = rest::fates_by_anchor(&asked.of, &known);
-    let found =
-        rest::Found { snapshot, known: &known, fates: &fates, approved: &approved, record: &record, full };
+    let found = rest::Found {
+        snapshot,
+        known: &known,
+        fates: &fates,
+        approved: &approved,
+        wants: &wants,
+        record: &record,
+        full,
+    };
     let rest = if certain { rest::of(profile, parts, &found, now) } else { None };
     let read_ids = short.is_some().then(|| ReadIds::of(snapshot));
     let since = known.last_cycle;

@@ -21,7 +21,7 @@ use crate::directory::{Kept, Quiet};
 use crate::ids::{Anchor, CycleId, LinkNo};
 use crate::model::{
     ChangeCookie, Code, Fate, FateRequest, Kind, Known, Mark, Mirror, ReadRequest, RenameSupport, Snapshot,
-    Unreadable,
+    Unreadable, Wants,
 };
 use crate::plan::{ApprovedPlan, Base, Given, distrust, guard, next_moment, nothing};
 use crate::state::{CycleWord, Reader, State, StateError};
@@ -60,6 +60,8 @@ pub struct Found<'a> {
     pub known: &'a Known,
     pub fates: &'a BTreeMap<Anchor, (Kind, Fate)>,
     pub approved: &'a ApprovedPlan,
+    /// What was to be looked up in the target: some of it is asked for in each cycle until it is otherwise there.
+    pub wants: &'a Wants,
     pub record: &'a Record,
     /// The target was read back.
     pub full: bool,
@@ -75,7 +77,7 @@ pub fn fates_by_anchor(of: &BTreeMap<LinkNo, Fate>, known: &Known) -> BTreeMap<A
 /// What the next cycle may rest on; `None`: it has to look for itself. The caller vouches for complete reads and a clock
 /// that is right.
 pub fn of(profile: &Profile<'_>, parts: &Parts<'_>, seen: &Found<'_>, now: Timestamp) -> Option<Rest> {
-    let Found { snapshot, known, fates, approved, record, full } = *seen;
+    let Found { snapshot, known, fates, approved, wants, record, full } = *seen;
     let every = profile.full_read_every?;
     let plan = approved.plan();
     let is_idle = plan.steps.is_empty()
@@ -83,6 +85,7 @@ pub fn of(profile: &Profile<'_>, parts: &Parts<'_>, seen: &Found<'_>, now: Times
         && plan.confirmed.is_empty()
         && plan.found_again.is_empty()
         && plan.vanished.is_empty()
+        && wants.is_empty()
         && record.is_still();
     // Without a word in the log they may be readable tomorrow.
     let hidden = |why: Unreadable| matches!(why, Unreadable::NotReturned | Unreadable::Referred);
