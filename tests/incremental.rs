@@ -16,8 +16,8 @@ use std::time::Duration;
 use idcsync::directory::{Bind, Directory, Kept, LdapDirectory, LdapSettings, ReadOn, Servers};
 use idcsync::ids::Dn;
 use idcsync::model::{
-    DirectoryKind, EntryOutcome, Kind, Mirror, MirrorChange, ObjectRef, Pin, ReadRequest, ScopeEntry,
-    Snapshot, Wanted,
+    DirectoryKind, DirectoryUser, EntryOutcome, Kind, Mirror, MirrorChange, ObjectRef, Pin, ReadRequest,
+    ScopeEntry, Snapshot, Wanted,
 };
 use idcsync::secret::SecretSource;
 use support::company::chance::Chance;
@@ -341,7 +341,12 @@ async fn samba_reads_of_changes_show_what_reads_of_everything_show() {
     let mut world = World::new(kind, url, samba.ca_file(), samba.admin(), bind, seed(7));
     world.live(60).await;
     // A deleted object that comes back is in its groups again.
-    let back = samba.delete("user3");
+    let now = world.read().await;
+    let name = |user: &DirectoryUser| user.attributes.text("samaccountname").unwrap_or_default().to_owned();
+    let in_a_group =
+        |at: &usize| now.groups.iter().any(|g| g.members.users.contains(u32::try_from(*at).unwrap()));
+    let somebody = (0..now.users.len()).filter(in_a_group).map(|at| name(&now.users[at])).next().unwrap();
+    let back = samba.delete(&somebody);
     world.read().await;
     samba.undelete(&back);
     world.read().await;

@@ -145,6 +145,11 @@ impl Record {
         }
     }
 
+    /// Every scope entry was read to its end.
+    pub fn is_complete(&self) -> bool {
+        self.complete_read.is_some()
+    }
+
     /// Nothing of it is other than before, but when it was.
     pub fn is_still(&self) -> bool {
         self.changed.is_empty() && self.pins.is_empty() && self.binding.is_none() && !self.rebind

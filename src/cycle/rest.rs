@@ -78,7 +78,7 @@ pub fn fates_by_anchor(of: &BTreeMap<LinkNo, Fate>, known: &Known) -> BTreeMap<A
 /// that is right.
 pub fn of(profile: &Profile<'_>, parts: &Parts<'_>, seen: &Found<'_>, now: Timestamp) -> Option<Rest> {
     let Found { snapshot, known, fates, approved, wants, record, full } = *seen;
-    let every = profile.full_read_every?;
+    let every = profile.full_read_every.filter(|_| profile.notes.is_empty() && record.is_complete())?;
     let plan = approved.plan();
     let is_idle = plan.steps.is_empty()
         && plan.withheld.is_empty()
@@ -100,6 +100,10 @@ pub fn of(profile: &Profile<'_>, parts: &Parts<'_>, seen: &Found<'_>, now: Times
         return None;
     }
     let mark = record.mirror.as_ref()?.mark()?.clone();
+    // What another server is the first to miss waits for a second cycle.
+    if known.last_server.as_ref() != Some(&mark.server) {
+        return None;
+    }
     let last_full = if full { now } else { record.full.or(known.last_full)? };
     let token = parts.target.token_expires().and_then(|at| at.checked_sub(TOKEN_NOTICE).ok());
     let until = [
@@ -135,10 +139,11 @@ fn basis(profile: &Profile<'_>, parts: &Parts<'_>) -> String {
     // Writing into a digest cannot fail.
     let _ = write!(
         hasher,
-        "{} {name} {wanted:?} {mapping:?} {policy:?} {nested:?} {drift_check:?} {full_read_every:?} {:?} {}",
+        "{} {name} {wanted:?} {mapping:?} {policy:?} {nested:?} {drift_check:?} {full_read_every:?} {:?} {} {:?}",
         env!("CARGO_PKG_VERSION"),
         parts.target.capabilities(),
         parts.identity_store,
+        parts.target.token_expires(),
     );
     hasher.end()
 }
@@ -225,7 +230,9 @@ pub async fn prepare(
         .binding
         .as_ref()
         .is_some_and(|b| b.directory == binding && b.identity_store == parts.identity_store);
-    if !bound || distrust(now, known.last_cycle, &[("directory", clock_ahead)]).is_some() {
+    let database = if clock_ahead.is_none() { state.clock_ahead().await? } else { None };
+    let others = [("directory", clock_ahead), ("state database", database)];
+    if !bound || distrust(now, known.last_cycle, &others).is_some() {
         return Ok(None);
     }
     let Some((asked, cookie)) = rest.outside_is_as_it_was(profile, parts, &known, now).await else {

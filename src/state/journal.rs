@@ -30,10 +30,10 @@ const ABOUT: &str = "SELECT seq, cycle_id, step, action, link_no, member_no, det
         result, code, message, recorded_at
     FROM journal WHERE profile_id = $1 AND (link_no = $2 OR member_no = $2) ORDER BY seq DESC LIMIT $3";
 
-/// What leaves somebody in nothing, whatever they were in.
-const USERS_DELETED: &str = "SELECT seq, cycle_id, step, action, link_no, member_no, detail, intended_at,
+/// What leaves somebody in nothing, whatever they were in, and a group with nobody.
+const DELETED: &str = "SELECT seq, cycle_id, step, action, link_no, member_no, detail, intended_at,
         result, code, message, recorded_at
-    FROM journal WHERE profile_id = $1 AND action = 'delete-user' ORDER BY seq";
+    FROM journal WHERE profile_id = $1 AND action IN ('delete-user', 'delete-group') ORDER BY seq";
 const FIRST: &str = "SELECT intended_at FROM journal WHERE profile_id = $1 ORDER BY seq LIMIT 1";
 
 /// One step of a past cycle.
@@ -146,9 +146,9 @@ impl Reader {
         self.db.fetch(STEPS, args![self.profile_id, cycle], read_entry).await
     }
 
-    /// Deletions of users, the oldest first.
-    pub async fn deletions_of_users(&self) -> Result<Vec<JournalEntry>> {
-        self.db.fetch(USERS_DELETED, args![self.profile_id], read_entry).await
+    /// Deletions of users and groups, the oldest first.
+    pub async fn deletions(&self) -> Result<Vec<JournalEntry>> {
+        self.db.fetch(DELETED, args![self.profile_id], read_entry).await
     }
 
     /// The time of the oldest step that is still kept.

@@ -212,7 +212,7 @@ impl LdapDirectory {
         let url = mirror.mark.server.clone();
         let Opened { reader, .. } = opener.open(&url, names_a_domain(request)).await?;
         let doubt = |detail| Setback::Next(ServerFailure::Lost { stage: "asking for changes", detail });
-        let attributes = walk::of_all(self.settings.kind, &request.wanted.attributes);
+        let attributes = walk::of_all(self.settings.kind, &request.wanted);
         let mark = mirror.mark.clone();
         let asked = mirror::telling(&attributes);
         let most = mirror::most_changes(&mirror);

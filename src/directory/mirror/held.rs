@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::content::{self, Interner};
 use crate::directory::entry;
-use crate::directory::filter::Filter;
+use crate::directory::filter::{Filter, wrapped};
 use crate::directory::range;
 use crate::directory::reader::{Facts, RawEntry};
 use crate::ids::{Anchor, Dn};
@@ -259,6 +259,17 @@ fn whole_names(raw: &RawEntry) -> RawEntry {
 pub(super) fn is_of_the_entry(filter: &str) -> bool {
     let Ok(filter) = Filter::parse(filter) else { return false };
     !filter.has_unknown_rule() && !filter.attributes().iter().any(|a| is_made_up(a))
+}
+
+/// The attributes that the user filter looks at, where all that it says is of the entry.
+pub(in crate::directory) fn seen_by(filter: &str) -> BTreeSet<String> {
+    let filter = wrapped(filter);
+    if !is_of_the_entry(&filter) {
+        return BTreeSet::new();
+    }
+    Filter::parse(&filter)
+        .map(|f| f.attributes().into_iter().map(str::to_owned).collect())
+        .unwrap_or_default()
 }
 
 /// What a server makes up from other entries, or keeps in step with them, changes without a word about the entry itself.

@@ -28,10 +28,11 @@ use crate::ids::{Anchor, Dn};
 use crate::model::{Mark, MirrorChange, Position, Shortfall, ShortfallKind, Snapshot, Wanted};
 
 pub(super) use self::changes::{Feed, most_changes, telling};
+pub(super) use self::held::seen_by;
 pub(super) use self::news::{News, to_judge};
 
 /// Of the form in which entries are held, and of what is asked for: a mirror of another one is not used.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Names in one look-up where most are held.
 const BATCH: usize = 5_000;

@@ -10,7 +10,7 @@ use super::changes::{Feed, telling};
 use super::content::{self, Interner};
 use super::held::folded;
 use crate::directory::entry::{self, Sort};
-use crate::directory::filter::{Filter, wrapped};
+use crate::directory::filter::Filter;
 use crate::directory::range;
 use crate::directory::reader::{Facts, RawEntry, Selection};
 use crate::directory::walk;
@@ -43,20 +43,12 @@ enum What {
 
 /// What is to be asked for of what has changed, so that [`News`] can judge it.
 pub(in crate::directory) fn to_judge(kind: DirectoryKind, wanted: &Wanted) -> Selection {
-    let of_filter = wanted.user_filter.iter().flat_map(|text| of_filter(text));
-    let all = walk::of_all(kind, &wanted.attributes).into_iter().chain(of_filter).collect();
-    telling(&all)
-}
-
-/// A filter that cannot be understood keeps reads full, so that there is no mirror.
-fn of_filter(text: &str) -> BTreeSet<String> {
-    let filter = Filter::parse(&wrapped(text));
-    filter.map(|f| f.attributes().into_iter().map(str::to_owned).collect()).unwrap_or_default()
+    telling(&walk::of_all(kind, wanted))
 }
 
 impl News {
     pub fn of(facts: &Facts, mirror: &Mirror, wanted: &Wanted) -> Self {
-        let counts = walk::of_people(facts.kind, &wanted.attributes);
+        let counts = walk::of_people(facts.kind, wanted);
         let mut news = Self {
             counts,
             held: HashMap::with_capacity(mirror.entries.len()),
@@ -91,8 +83,6 @@ impl News {
         for (group, raw) in groups {
             news.take_members(facts, group, &raw, &places);
         }
-        // The filter is judged by the server alone: what it looks at is not held, so that each change of it counts.
-        news.counts.extend(wanted.user_filter.iter().flat_map(|text| of_filter(text)));
         news
     }
 
@@ -130,7 +120,12 @@ impl News {
     }
 
     fn is(&mut self, facts: &Facts, anchor: Anchor, raw: &RawEntry) -> bool {
-        if let Sort::Other(_) | Sort::Unclear = entry::sort(facts.kind, raw) {
+        let is_other = matches!(entry::sort(facts.kind, raw), Sort::Other(_) | Sort::Unclear);
+        // It has become something else.
+        if is_other && self.held.contains_key(&anchor) || !is_other && self.others.contains_key(&anchor) {
+            return true;
+        }
+        if is_other {
             // It may be what others lie below, under another name; unless nothing does (X.501).
             let digest = self.digest(raw);
             let before = self.others.insert(anchor, digest);

@@ -164,7 +164,7 @@ async fn whole(server: &Server) -> Option<Mirror> {
 }
 
 async fn after(server: &Server, mirror: Mirror, feed: Feed) -> Result<Snapshot, String> {
-    let kept = walk::of_all(AD, &BTreeSet::new());
+    let kept = walk::of_all(AD, &request().wanted);
     let (mirroring, _) = Mirroring::after(server, mirror, feed, &kept).await?;
     Ok(walk::read(&mirroring, &request()).await)
 }
@@ -339,16 +339,25 @@ async fn whoever_gets_the_name_of_a_missing_member_is_news() {
 #[tokio::test]
 async fn what_the_user_filter_looks_at_counts() {
     let server = two_in_a_team();
+    let of = |text: Option<&str>| {
+        let mut person = person(1, &person_dn(1), &[TEAM]);
+        person.attributes.extend(text.map(|t| ("employeetype".into(), vec![t.as_bytes().to_vec()])));
+        person
+    };
+    server.put(1, of(Some("staff")));
     let mirror = whole(&server).await.unwrap();
     let filter = Some("employeeType=staff".to_owned());
     let wanted = Wanted { user_filter: filter, ..request().wanted };
     assert!(to_judge(AD, &wanted).contains(&"employeetype".to_owned()));
-    let mut of_staff = person(1, &person_dn(1), &[TEAM]);
-    of_staff.attributes.push(("employeetype".into(), vec![b"staff".to_vec()]));
-    let is = |wanted: &Wanted| {
-        News::of(&server.facts, &mirror, wanted).are_in(&server.facts, &changed([of_staff.clone()]))
+    let is = |wanted: &Wanted, now: Option<&str>| {
+        News::of(&server.facts, &mirror, wanted).are_in(&server.facts, &changed([of(now)]))
     };
-    assert!(is(&wanted) && !is(&request().wanted));
+    assert!(!is(&wanted, Some("staff")));
+    // Cleared, too: by that, too, somebody is taken out.
+    assert!(is(&wanted, Some("guest")) && is(&wanted, None));
+    assert!(!is(&request().wanted, None));
+    // Where the server makes it up, no filter is of the entry, and nothing is kept.
+    assert_eq!(seen_by("memberOf=cn=x"), BTreeSet::new());
 }
 
 #[tokio::test]
@@ -382,6 +391,9 @@ async fn news_is_what_makes_a_difference() {
         |ids: &[u32]| Feed { present: Some(ids.iter().map(|id| anchor(*id)).collect()), ..Feed::default() };
     assert!(!is(present(&[1, 2, 100])));
     assert!(is(present(&[1, 100])));
+    // What was a person is none any more.
+    let contact = raw(1, &person_dn(1), &[("objectclass", &["contact"]), ("hassubordinates", &["FALSE"])]);
+    assert!(is(changed([contact])));
     // A container may be another one for all below it: once.
     let mut news = fresh();
     let unit = || raw(50, "OU=Staff,DC=corp,DC=example", &[("objectclass", &["organizationalUnit"])]);

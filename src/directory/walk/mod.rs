@@ -23,10 +23,13 @@ pub(super) use self::fetch::{groups_filter, people_filter};
 pub(super) use self::look::{above, look};
 use self::table::{NameId, Names};
 use super::entry;
+use super::mirror;
 use super::range::Progress;
 use super::reader::{Fault, Reader, Referral, Selection};
 use crate::ids::{Anchor, Sid};
-use crate::model::{AccountState, Completeness, DirectoryKind, Finding, ReadRequest, Snapshot, Unreadable};
+use crate::model::{
+    AccountState, Completeness, DirectoryKind, Finding, ReadRequest, Snapshot, Unreadable, Wanted,
+};
 
 /// Reads all that the request's entries reach.
 pub(super) async fn read(reader: &dyn Reader, request: &ReadRequest) -> Snapshot {
@@ -141,13 +144,20 @@ struct Ranged {
     progress: Progress,
 }
 
-/// The attributes that are asked for of a person.
-pub(super) fn of_people(kind: DirectoryKind, wanted: &BTreeSet<String>) -> BTreeSet<String> {
-    entry::always(kind).iter().map(|a| (*a).to_owned()).chain(wanted.iter().cloned()).collect()
+/// The attributes that are asked for of a person: those that the user filter looks at among them, so that it is seen when
+/// they change. (Those that servers make up are not: a change of them is told by nobody.)
+pub(super) fn of_people(kind: DirectoryKind, wanted: &Wanted) -> BTreeSet<String> {
+    let filter = wanted.user_filter.iter().flat_map(|text| mirror::seen_by(text));
+    entry::always(kind)
+        .iter()
+        .map(|a| (*a).to_owned())
+        .chain(wanted.attributes.iter().cloned())
+        .chain(filter)
+        .collect()
 }
 
 /// The attributes that are asked for of an entry that may be anything.
-pub(super) fn of_all(kind: DirectoryKind, wanted: &BTreeSet<String>) -> BTreeSet<String> {
+pub(super) fn of_all(kind: DirectoryKind, wanted: &Wanted) -> BTreeSet<String> {
     let mut all = of_people(kind, wanted);
     all.insert("member".to_owned());
     if kind == DirectoryKind::Ldap {
@@ -161,8 +171,8 @@ impl<'r> Walk<'r> {
         let facts = reader.facts();
         let kind = facts.kind;
         let wanted = &request.wanted.attributes;
-        let people = of_people(kind, wanted);
-        let all = of_all(kind, wanted);
+        let people = of_people(kind, &request.wanted);
+        let all = of_all(kind, &request.wanted);
         let anchor = match kind {
             DirectoryKind::ActiveDirectory => "objectguid",
             DirectoryKind::Ldap if facts.ns_unique_id => "nsuniqueid",

@@ -26,8 +26,29 @@ pub struct At {
 pub struct Membership {
     /// The user of a group's, the group of a user's.
     pub other: Named,
-    /// The step that made it so; `None`: it was so before anything is on record (or was taken over like that).
+    /// The step that made it so; `None`: no step of idcsync did.
     pub since: Option<Since>,
+    pub sure: Sure,
+}
+
+/// How sure it is that it was so at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sure {
+    Yes,
+    /// It came by another hand than idcsync's, and when is not on record.
+    CameByOthers,
+    /// It has ended by another hand since it came, and when is not on record.
+    EndedByOthers,
+}
+
+impl Sure {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Yes => "yes",
+            Self::CameByOthers => "came-by-others",
+            Self::EndedByOthers => "ended-by-others",
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -68,7 +89,7 @@ fn event(known: &Known, entry: &JournalEntry, what: What) -> Option<Event> {
     Some(Event { at, what, cycle: entry.cycle, reason })
 }
 
-/// `about`: every step about `link`, the oldest first; `deleted`: deletions of users.
+/// `about`: every step about `link`, the oldest first; `deleted`: deletions of users and groups.
 pub fn at(
     known: &Known,
     link: &Link,
@@ -95,7 +116,7 @@ pub fn at(
     for other in &now {
         pairs.entry(*other).or_default();
     }
-    // Of the object itself, for all its pairs; and of each user of a group.
+    // Of the object itself, for all its pairs; and of each other side.
     let own: Vec<&JournalEntry> = about.iter().filter(|e| e.intent.member.is_none()).collect();
     let ends =
         |entry: &&&JournalEntry| matches!(entry.intent.action.as_str(), "delete-user" | "delete-group");
@@ -106,16 +127,20 @@ pub fn at(
         events.sort_by_key(|event| event.at);
     }
     let note = note(&own, at);
-    let list = pairs
+    // From then on each membership has a step of its own.
+    let made = own
+        .iter()
+        .any(|e| e.intent.action.starts_with("create-") && happened(e).is_some_and(|when| when <= at));
+    let mut list: Vec<Membership> = pairs
         .into_iter()
         .filter_map(|(other, events)| {
-            let since = was_in(&events, now.contains(&other), at)?;
+            let (since, sure) = was_in(&events, now.contains(&other), made, at)?;
             // What was there before idcsync took it over is not on record.
             let known_then = since.is_some() || !matches!(note, Some((_, MADE | ADOPTED)));
-            known.links.get(&other).filter(|_| known_then).map(|l| Membership { other: Named::of(l), since })
+            let link = known.links.get(&other).filter(|_| known_then)?;
+            Some(Membership { other: Named::of(link), since, sure })
         })
-        .collect::<Vec<_>>();
-    let mut list = list;
+        .collect();
     list.sort_by(|a, b| (&a.other.label, &a.other.dn).cmp(&(&b.other.label, &b.other.dn)));
     At { object: Named::of(link), at, list, note, records_from }
 }
@@ -140,18 +165,27 @@ fn note(own: &[&JournalEntry], at: Timestamp) -> Option<(Timestamp, &'static str
     }
 }
 
-/// `None`: it was no membership at the time; else by which event it was one.
-fn was_in(events: &[Event], now_in: bool, at: Timestamp) -> Option<Option<Since>> {
-    match events.iter().rev().find(|event| event.at <= at) {
-        Some(event) if event.what == What::Added => {
-            Some(Some(Since { at: event.at, cycle: event.cycle, reason: event.reason.clone() }))
+/// `None`: it was no membership at the time; else by which event it was one. `made`: idcsync had made the object by then.
+fn was_in(events: &[Event], now_in: bool, made: bool, at: Timestamp) -> Option<(Option<Since>, Sure)> {
+    let by_others = if made { Sure::CameByOthers } else { Sure::Yes };
+    let last = events.iter().rposition(|event| event.at <= at);
+    match last.map(|last| (&events[last], events.get(last + 1))) {
+        Some((event, next)) if event.what == What::Added => {
+            // Added again, or not there any more, without a step that took it away.
+            let ended = next.map_or(!now_in, |next| next.what == What::Added);
+            let sure = if ended { Sure::EndedByOthers } else { Sure::Yes };
+            let since = Since { at: event.at, cycle: event.cycle, reason: event.reason.clone() };
+            Some((Some(since), sure))
         }
+        // Taken away again later: somebody else had put it there.
+        Some((_, Some(next))) if next.what == What::Removed => Some((None, Sure::CameByOthers)),
+        Some((_, None)) if now_in => Some((None, Sure::CameByOthers)),
         Some(_) => None,
         // Whoever was taken out later had been in.
         None => match events.first().map(|event| event.what) {
-            Some(What::Removed) => Some(None),
+            Some(What::Removed) => Some((None, by_others)),
             Some(What::Added | What::Ended) => None,
-            None => now_in.then_some(None),
+            None => now_in.then_some((None, by_others)),
         },
     }
 }
@@ -167,6 +201,7 @@ impl At {
                     "since": m.since.as_ref().map(|s| s.at),
                     "cycle": m.since.as_ref().map(|s| s.cycle),
                     "reason": m.since.as_ref().and_then(|s| s.reason.as_ref()),
+                    "sure": m.sure.word(),
                 })
             })
             .collect();

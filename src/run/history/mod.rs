@@ -7,7 +7,7 @@ mod text;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-pub use self::members::{At, Membership};
+pub use self::members::{At, Membership, Sure};
 pub use self::text::render;
 use super::RunError;
 use super::status::object_name;
@@ -175,8 +175,7 @@ pub async fn ask(state: &Reader, question: &Question, now: Timestamp) -> Result<
             };
             let mut about = state.writes_about(link.no, u32::MAX).await?;
             about.reverse();
-            let deleted =
-                if link.kind == Kind::Group { state.deletions_of_users().await? } else { Vec::new() };
+            let deleted = state.deletions().await?;
             let records_from = state.first_step().await?;
             Ok(Answer::At(members::at(&known, link, &about, &deleted, *at, records_from)))
         }

@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Answer, At, Named, Step};
+use super::{Answer, At, Named, Step, Sure};
 use crate::model::{Kind, StepResult};
 use crate::plan::shown;
 use crate::state::{Cycle, CycleKind, CycleWord};
@@ -148,14 +148,19 @@ fn write_at(text: &mut String, at: &At) -> fmt::Result {
         writeln!(text, "  it was {what} on {}", second(when))?;
     }
     for membership in &at.list {
-        let since = membership.since.as_ref().map_or_else(
-            || "since before anything is on record of it".to_owned(),
-            |since| {
+        let since = match (&membership.since, membership.sure) {
+            (Some(since), _) => {
                 let why = since.reason.as_ref().map(|r| format!(": {}", shown(r))).unwrap_or_default();
                 format!("since {}, cycle {}{why}", second(since.at), since.cycle)
-            },
-        );
-        writeln!(text, "  {}  {since}", shown(&membership.other.label))?;
+            }
+            (None, Sure::Yes) => "since before anything is on record of it".to_owned(),
+            (None, _) => "perhaps: put in by somebody else, and when is not on record".to_owned(),
+        };
+        let ended = match membership.sure {
+            Sure::EndedByOthers => "; ended by somebody else since then, and when is not on record",
+            Sure::Yes | Sure::CameByOthers => "",
+        };
+        writeln!(text, "  {}  {since}{ended}", shown(&membership.other.label))?;
     }
     records(text, at.records_from)
 }

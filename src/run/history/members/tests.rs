@@ -49,7 +49,8 @@ fn members(known: &Known, about: &[JournalEntry], deleted: &[JournalEntry], hour
         .iter()
         .map(|m| {
             let since = m.since.as_ref().map_or("?".to_owned(), |s| s.cycle.to_string());
-            format!("{} {since}", m.other.label)
+            let sure = if m.sure == Sure::Yes { "" } else { " perhaps" };
+            format!("{} {since}{sure}", m.other.label)
         })
         .collect()
 }
@@ -105,7 +106,7 @@ fn before_a_group_was_ours_nothing_is_known() {
 #[test]
 fn whoever_is_deleted_is_in_nothing_and_a_deleted_group_has_nobody() {
     let about = [done(1, "add-member", GROUP, Some(1)), done(2, "add-member", GROUP, Some(2))];
-    let known = known(&[]);
+    let known = known(&[2]);
     let gone = [done(3, "delete-user", 1, None)];
     assert_eq!(members(&known, &about, &gone, 2), ["o1 1", "o2 2"]);
     assert_eq!(members(&known, &about, &gone, 3), ["o2 2"]);
@@ -125,4 +126,26 @@ fn the_groups_of_a_user() {
     };
     assert_eq!(groups(2), ["o9"]);
     assert_eq!(groups(3), [] as [&str; 0]);
+    // A group that was deleted has nobody.
+    let deleted = [done(5, "delete-group", GROUP, None)];
+    let about = [done(1, "add-member", GROUP, Some(1))];
+    let groups = |hour| at(&known, &known.links[&LinkNo(1)], &about, &deleted, time(hour), None).list.len();
+    assert_eq!((groups(4), groups(5)), (1, 0));
+}
+
+#[test]
+fn what_others_did_is_not_taken_for_certain() {
+    let made = done(1, "create-group", GROUP, None);
+    // 1 was found there and taken out; 2 was put in, was gone once, and put in again; 3 is not in any more.
+    let about = [
+        made,
+        done(2, "add-member", GROUP, Some(2)),
+        done(3, "add-member", GROUP, Some(3)),
+        done(6, "add-member", GROUP, Some(2)),
+        done(7, "remove-member", GROUP, Some(1)),
+    ];
+    let known = known(&[2]);
+    let at = |hour| members(&known, &about, &[], hour);
+    assert_eq!(at(4), ["o1 ? perhaps", "o2 2 perhaps", "o3 3 perhaps"]);
+    assert_eq!(at(8), ["o2 6", "o3 3 perhaps"]);
 }
