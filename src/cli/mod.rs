@@ -16,6 +16,7 @@ mod planfile;
 mod progress;
 mod repair;
 mod run;
+mod scope;
 mod status;
 mod sync;
 
@@ -118,6 +119,9 @@ enum Command {
     Unlink(repair::UnlinkArgs),
     /// Let go of a group that left the scope
     Release(repair::ReleaseArgs),
+    /// Show and edit the sync scope in the config file, with what a change would mean
+    #[command(subcommand)]
+    Scope(scope::ScopeCommand),
     /// Try everything that can be tried without changing anything
     Check,
     /// A strict local stand-in for the Identity Store API, to rehearse against
@@ -304,6 +308,7 @@ async fn run(context: &Context, command: Command) -> Exit {
         Command::Link(args) => repair::link(context, &args).await,
         Command::Unlink(args) => repair::unlink(context, &args).await,
         Command::Release(args) => repair::release(context, &args).await,
+        Command::Scope(command) => Box::pin(scope::run(context, &command)).await,
         Command::Check => Box::pin(check::run(context)).await,
         #[cfg(feature = "sandbox")]
         Command::Sandbox(args) => {

@@ -14,6 +14,7 @@ pub mod open;
 mod overview;
 mod pauses;
 mod perform;
+mod scope;
 mod status;
 mod textfile;
 
@@ -27,5 +28,6 @@ pub use open::{Actual, Surroundings};
 pub use overview::{Leaver, Overview};
 pub use pauses::{Moment, begin_pause, consequence, describe, end_pause, pause_json, pause_view, put_out};
 pub use perform::{CycleStats, Done, Ending, Observer, Silent, Wish, perform, preview};
+pub use scope::{ScopeDesk, ScopeLook};
 pub use status::{Status, object_name};
 pub use textfile::{TextfileError, write_textfile};
