@@ -8,6 +8,7 @@ mod explain;
 mod findings;
 mod health;
 mod history;
+mod init;
 mod man;
 mod only;
 mod output;
@@ -95,6 +96,8 @@ enum ColorChoice {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Make a first config: asks, or takes flags; tries each answer, and ends in a dry run
+    Init(Box<init::InitArgs>),
     /// Run one cycle: read, plan, guard, apply
     Sync(sync::SyncArgs),
     /// Run one cycle that does nothing but the steps of a reviewed plan
@@ -296,6 +299,7 @@ pub fn main() -> ExitCode {
 
 async fn run(context: &Context, command: Command) -> Exit {
     match command {
+        Command::Init(args) => Box::pin(init::run(context, &args)).await,
         Command::Sync(args) => Box::pin(sync::run(context, &args)).await,
         Command::Apply(args) => Box::pin(apply::run(context, &args)).await,
         Command::Approve(args) => Box::pin(approve::run(context, &args)).await,

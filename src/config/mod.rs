@@ -2,10 +2,11 @@
 //!
 //! `raw` reads it as a tree that keeps the place of everything (`keys` has the shape, `literal` finds places
 //! within strings), `check` makes a [`Config`] of it or says everything that is wrong at once, as
-//! [`Diagnostics`]. `edit` changes single entries of the text, `file` puts the changed text in the old one's place.
+//! [`Diagnostics`]. `draft` writes a first one, `edit` changes single entries of the text, `file` puts the changed text in the old one's place.
 
 mod check;
 mod diagnostic;
+mod draft;
 mod edit;
 mod file;
 mod keys;
@@ -21,6 +22,7 @@ mod values;
 use std::path::{Path, PathBuf};
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use draft::{Draft, DraftDirectory, DraftGroup, DraftTarget, draft};
 pub use edit::{Change, Edited, Unedited, edit_scope, quoted};
 pub use file::{FileError, OnDisk};
 pub use keys::all_keys;

@@ -7,6 +7,8 @@ mod write;
 
 use clap::{Args, Subcommand};
 
+pub(super) use write::failed;
+
 use super::explain::What;
 use super::{Context, Exit};
 

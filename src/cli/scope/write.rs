@@ -63,7 +63,7 @@ pub(super) fn settle(
     Err(Exit::Usage)
 }
 
-pub(super) fn failed(context: &Context, error: &FileError) -> Exit {
+pub(in crate::cli) fn failed(context: &Context, error: &FileError) -> Exit {
     if let FileError::Config(error) = error {
         context.explain_config(error);
     } else {
