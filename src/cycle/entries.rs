@@ -14,6 +14,7 @@ use crate::explain::Sight;
 use crate::ids::{Anchor, Fingerprint, LinkNo, Sid};
 use crate::model::{
     EntryOutcome, EntryRead, FateRequest, Fates, Kind, Known, ObjectRef, ReadRequest, ScopeEntry, Snapshot,
+    UserAttribute,
 };
 use crate::plan::counts;
 use crate::scope::Scope;
@@ -93,6 +94,16 @@ impl<'d> OneRead<'d> {
             EntryOutcome::Resolved { object, .. } => Some(anchor_of(&self.snapshot, object)),
             _ => None,
         }
+    }
+
+    /// The userNames, in lower case, that the people of this entry would have: of those who may be written.
+    pub fn user_names(&self, profile: &Profile<'_>, known: &Known, entry: &ScopeEntry) -> BTreeSet<String> {
+        let snapshot = self.restricted(std::slice::from_ref(entry));
+        let scope = Scope::resolve(&snapshot, known, profile.nested);
+        let eligible = scope.eligible();
+        let people = scope.users().iter().filter(|(no, _)| eligible.contains(no.0));
+        let name = |user| profile.mapping.user(user, false).attributes.remove(&UserAttribute::UserName);
+        people.filter_map(|(_, user)| name(user)).map(|name| name.to_lowercase()).collect()
     }
 
     /// What each of these entries stands for.
@@ -224,8 +235,7 @@ fn of(sight: &Sight<'_>) -> Side {
     let (scope, desired) = (sight.scope, &sight.desire.desired);
     let eligible = scope.eligible();
     let users = scope.users().iter().filter(|(no, _)| eligible.contains(no.0)).map(|(no, user)| {
-        let name =
-            desired.users.get(no).and_then(|u| u.attributes.get(&crate::model::UserAttribute::UserName));
+        let name = desired.users.get(no).and_then(|u| u.attributes.get(&UserAttribute::UserName));
         (user.anchor, name.cloned().unwrap_or_else(|| user.dn.to_string()))
     });
     let groups = scope.written().keys().filter_map(|no| {

@@ -1,6 +1,8 @@
 //! The scope of a profile, looked at and tried out: what its entries stand for, and what the next cycle would do with
 //! another one. Writes nothing anywhere.
 
+use std::collections::BTreeSet;
+
 use super::{RunError, Surroundings, open};
 use crate::config::Config;
 use crate::cycle::{self, OneRead, Parts, Profile, ScopeEffect, ScopeView};
@@ -51,6 +53,11 @@ impl ScopeLook<'_> {
     /// What these entries stand for, of those that were read.
     pub fn view(&self, entries: &[ScopeEntry]) -> ScopeView {
         self.read.view(&open::profile(self.desk.config), &self.desk.known, entries)
+    }
+
+    /// The userNames, in lower case, that this entry brings.
+    pub fn user_names(&self, entry: &ScopeEntry) -> BTreeSet<String> {
+        self.read.user_names(&open::profile(self.desk.config), &self.desk.known, entry)
     }
 
     /// The object that an entry stands for.

@@ -51,13 +51,19 @@ pub async fn choose(
             .filter(|word| !word.is_empty())
             .map(|word| {
                 let at = word.parse::<usize>().ok().and_then(|no| no.checked_sub(1));
-                at.and_then(|at| proposed.get(at)).map_or_else(|| word.to_owned(), |g| g.name.clone())
+                at.and_then(|at| proposed.get(at)).map_or_else(|| word.to_owned(), |g| unique(g, &found))
             })
             .collect();
         if let Ok(groups) = check(context, &names, &found) {
             return Ok(groups);
         }
     }
+}
+
+/// Its name, or its DN where another group has that name too.
+fn unique(group: &SurveyedGroup, found: &Survey) -> String {
+    let same = found.groups.iter().filter(|g| g.name.eq_ignore_ascii_case(&group.name)).count();
+    if same > 1 { group.group.dn.to_string() } else { group.name.clone() }
 }
 
 /// Each name must be a group's; those of a form that only a server can tell are left to the dry run.

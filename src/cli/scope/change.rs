@@ -14,7 +14,7 @@ use crate::run::{Actual, ScopeDesk, ScopeLook};
 pub async fn add(context: &Context, args: &AddArgs) -> Result<Exit, Exit> {
     let entry = entry(context, args.kind.kind(), &args.name, !args.container)?;
     let (file, config) = open(context)?;
-    let Some(text) = edited(context, &file, Change::Add, &entry)? else {
+    let Some(text) = edited(context, &file, file.text(), Change::Add, &entry)? else {
         return idle(context, &format!("The {} is in the scope already", label(&entry)));
     };
     let after = checked(context, &file, &text)?;
@@ -48,7 +48,7 @@ pub async fn remove(context: &Context, args: &RemoveArgs) -> Result<Exit, Exit> 
     let bar = Progress::new("reading and planning", context.global.quiet);
     let desk = ScopeDesk::open(&Actual, &config).await.map_err(|e| explain(context, e))?;
     let look;
-    let text = match edited(context, &file, Change::Remove, &entry)? {
+    let text = match edited(context, &file, file.text(), Change::Remove, &entry)? {
         Some(text) => {
             look = desk.read(&[]).await.map_err(|e| explain(context, e))?;
             text
@@ -60,7 +60,7 @@ pub async fn remove(context: &Context, args: &RemoveArgs) -> Result<Exit, Exit> 
                 return Err(not_there(context, &config, &entry));
             };
             entry = there.clone();
-            match edited(context, &file, Change::Remove, &entry)? {
+            match edited(context, &file, file.text(), Change::Remove, &entry)? {
                 Some(text) => text,
                 None => return Err(not_there(context, &config, &entry)),
             }
@@ -109,10 +109,11 @@ fn entry(context: &Context, kind: Kind, name: &str, write: bool) -> Result<Scope
 pub(super) fn edited(
     context: &Context,
     file: &OnDisk,
+    text: &str,
     change: Change,
     entry: &ScopeEntry,
 ) -> Result<Option<String>, Exit> {
-    match edit_scope(file.text(), change, entry) {
+    match edit_scope(text, change, entry) {
         Ok(Edited::Text(text)) => Ok(Some(text)),
         Ok(Edited::Same) => Ok(None),
         Err(error) => {

@@ -2,6 +2,7 @@
 //! written. Neither the target nor the state database is written to.
 
 mod change;
+mod import;
 mod list;
 mod write;
 
@@ -20,6 +21,8 @@ pub enum ScopeCommand {
     Add(AddArgs),
     /// Take an entry out of the scope
     Remove(RemoveArgs),
+    /// Propose a scope from what the target holds already; nothing of it is written to
+    Import(ImportArgs),
 }
 
 #[derive(Debug, Args)]
@@ -43,6 +46,19 @@ pub struct RemoveArgs {
     how: How,
 }
 
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// Put what has its match into the config, as `add` does
+    #[arg(long)]
+    write: bool,
+    /// With --write: without asking
+    #[arg(long, requires = "write")]
+    yes: bool,
+    /// With --write: only show what it would mean
+    #[arg(long, requires = "write", conflicts_with = "yes")]
+    dry_run: bool,
+}
+
 /// Whether a change is written.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct How {
@@ -59,6 +75,7 @@ pub async fn run(context: &Context, command: &ScopeCommand) -> Exit {
         ScopeCommand::List => list::run(context).await,
         ScopeCommand::Add(args) => change::add(context, args).await,
         ScopeCommand::Remove(args) => change::remove(context, args).await,
+        ScopeCommand::Import(args) => import::run(context, args).await,
     };
     match result {
         Ok(exit) | Err(exit) => exit,
