@@ -149,7 +149,7 @@ fn label(entry: &ScopeEntry) -> String {
     format!("{} {}", entry.kind, shown(&entry.name))
 }
 
-fn idle(context: &Context, text: &str) -> Result<Exit, Exit> {
+pub(super) fn idle(context: &Context, text: &str) -> Result<Exit, Exit> {
     context.give(
         || serde_json::json!({ "schema": "idcsync/scope-change/v1", "written": false, "already": true }),
         || format!("{text}: nothing to do.\n"),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::change::{checked, edited, open};
+use super::change::{checked, edited, idle, open};
 use super::list::counted;
 use super::write::{Proposal, settle, some};
 use super::{How, ImportArgs};
@@ -49,8 +49,7 @@ async fn write(
 ) -> Result<Exit, Exit> {
     let entries = import.entries();
     if entries.is_empty() {
-        context.say("The scope has everything that has its match already: nothing to do.");
-        return Ok(Exit::Done);
+        return idle(context, "The scope has everything that has its match already");
     }
     let mut text = file.text().to_owned();
     for entry in &entries {
