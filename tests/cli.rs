@@ -11,6 +11,8 @@ mod assignments;
 mod explain;
 #[path = "cli/history.rs"]
 mod history;
+#[path = "cli/init.rs"]
+mod init;
 #[path = "cli/life.rs"]
 mod life;
 #[path = "cli/output.rs"]
@@ -23,6 +25,8 @@ mod plans;
 mod progress;
 #[path = "cli/repairs.rs"]
 mod repairs;
+#[path = "cli/scope.rs"]
+mod scope;
 #[path = "cli/usage.rs"]
 mod usage;
 

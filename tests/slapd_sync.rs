@@ -104,6 +104,65 @@ impl Bench {
     }
 }
 
+/// Kind, base DN and groups come from the server; what is wrong is said, and nothing is written then.
+#[test]
+fn a_first_config_from_a_server() {
+    let slapd = Slapd::start(&Company::new(60, 12));
+    let idcsync = Idcsync::new("");
+    std::fs::remove_file(idcsync.path("idcsync.toml")).unwrap();
+    idcsync.write("password", slapd.password());
+    idcsync.write("wrong", "no such password");
+    let (reader, ca) = (slapd.reader_dn(), slapd.ca_file().display().to_string());
+    let init = |url: &str, more: &[&str]| {
+        let flags = ["init", "--directory-url", url, "--bind-dn", &reader, "--ca-file", &ca];
+        idcsync.run(&[&flags[..], more].concat())
+    };
+    let (tls, plain) = (slapd.ldaps_url(), slapd.ldap_url());
+    let before = idcsync.files();
+    init(&tls, &["--password-file", "wrong", "--group", ADMINS]).exits(6).complains("refused the bind");
+    init(&tls, &["--password-file", "password"])
+        .exits(2)
+        .complains("--group is missing; the directory has")
+        .complains(ADMINS);
+    init(&tls, &["--password-file", "password", "--group", "Nope"])
+        .exits(2)
+        .complains("no group of the directory is called Nope");
+    let flags = [
+        "init",
+        "--directory-url",
+        &tls,
+        "--bind-dn",
+        &reader,
+        "--password-file",
+        "password",
+        "--group",
+        ADMINS,
+    ];
+    idcsync.run(&flags).exits(6).complains("TLS failed");
+    assert!(idcsync.files() == before, "nothing was written");
+
+    // StartTLS, without being told.
+    init(&plain, &["--password-file", "password", "--group", ADMINS])
+        .exits(0)
+        .complains("and bound")
+        .complains("it is an LDAP directory")
+        .says("Dry run of profile corp-rehearsal: ");
+    let config = std::fs::read_to_string(idcsync.path("idcsync.toml")).unwrap();
+    assert!(config.contains("starttls = true") && config.contains("kind = \"ldap\""), "{config}");
+    assert!(
+        config.contains(&format!("base-dn = \"{}\"", slapd.base_dn())) && !config.contains(slapd.password())
+    );
+    idcsync.run(&["check"]).exits(0);
+    idcsync.run(&["sync"]).exits(0);
+    idcsync
+        .run(&["scope", "add", "group", "AWS-Contractors", "--yes"])
+        .exits(0)
+        .says("comes into scope: AWS-Contractors@corp.example.com");
+    idcsync.run(&["scope", "list"]).exits(0).says("✓ group AWS-Contractors: ");
+    idcsync.run(&["sync"]).exits(0);
+    idcsync.run(&["scope", "import"]).exits(0).says("in the scope already; ");
+}
+
 /// A DN as the value of a search filter (RFC 4515).
 fn escaped(dn: &str) -> String {
     dn.chars()

@@ -8,6 +8,7 @@ mod explain;
 mod findings;
 mod health;
 mod history;
+mod init;
 mod man;
 mod only;
 mod output;
@@ -16,6 +17,7 @@ mod planfile;
 mod progress;
 mod repair;
 mod run;
+mod scope;
 mod status;
 mod sync;
 
@@ -94,6 +96,8 @@ enum ColorChoice {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Make a first config: asks, or takes flags; tries each answer, and ends in a dry run
+    Init(Box<init::InitArgs>),
     /// Run one cycle: read, plan, guard, apply
     Sync(sync::SyncArgs),
     /// Run one cycle that does nothing but the steps of a reviewed plan
@@ -118,6 +122,9 @@ enum Command {
     Unlink(repair::UnlinkArgs),
     /// Let go of a group that left the scope
     Release(repair::ReleaseArgs),
+    /// Show and edit the sync scope in the config file, with what a change would mean
+    #[command(subcommand)]
+    Scope(scope::ScopeCommand),
     /// Try everything that can be tried without changing anything
     Check,
     /// A strict local stand-in for the Identity Store API, to rehearse against
@@ -292,6 +299,7 @@ pub fn main() -> ExitCode {
 
 async fn run(context: &Context, command: Command) -> Exit {
     match command {
+        Command::Init(args) => Box::pin(init::run(context, &args)).await,
         Command::Sync(args) => Box::pin(sync::run(context, &args)).await,
         Command::Apply(args) => Box::pin(apply::run(context, &args)).await,
         Command::Approve(args) => Box::pin(approve::run(context, &args)).await,
@@ -304,6 +312,7 @@ async fn run(context: &Context, command: Command) -> Exit {
         Command::Link(args) => repair::link(context, &args).await,
         Command::Unlink(args) => repair::unlink(context, &args).await,
         Command::Release(args) => repair::release(context, &args).await,
+        Command::Scope(command) => Box::pin(scope::run(context, &command)).await,
         Command::Check => Box::pin(check::run(context)).await,
         #[cfg(feature = "sandbox")]
         Command::Sandbox(args) => {

@@ -2,10 +2,13 @@
 //!
 //! `raw` reads it as a tree that keeps the place of everything (`keys` has the shape, `literal` finds places
 //! within strings), `check` makes a [`Config`] of it or says everything that is wrong at once, as
-//! [`Diagnostics`].
+//! [`Diagnostics`]. `draft` writes a first one, `edit` changes single entries of the text, `file` puts the changed text in the old one's place.
 
 mod check;
 mod diagnostic;
+mod draft;
+mod edit;
+mod file;
 mod keys;
 mod literal;
 mod raw;
@@ -16,10 +19,12 @@ mod settings;
 mod tests;
 mod values;
 
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use draft::{Draft, DraftDirectory, DraftGroup, DraftTarget, draft};
+pub use edit::{Change, Edited, Unedited, edit_scope, quoted};
+pub use file::{FileError, OnDisk};
 pub use keys::all_keys;
 pub use settings::{Config, LogFormat, LogSettings, ScopeSettings, ServiceSettings, StateSettings};
 
@@ -54,13 +59,7 @@ impl Config {
     /// Reads and checks the file. Relative paths in it start where it is.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let failed = |source| ConfigError::Read { path: path.to_owned(), source };
-        let mut bytes = Vec::new();
-        let file = std::fs::File::open(path).map_err(failed)?;
-        file.take(LONGEST + 1).read_to_end(&mut bytes).map_err(failed)?;
-        if bytes.len() as u64 > LONGEST {
-            let what = format!("it has more than {LONGEST} bytes, so it is something else");
-            return Err(failed(std::io::Error::new(std::io::ErrorKind::FileTooLarge, what)));
-        }
+        let bytes = file::read(path).map_err(failed)?;
         Self::from_bytes(&bytes, path)
     }
 

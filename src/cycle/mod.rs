@@ -6,6 +6,7 @@
 mod assignments;
 mod carry_out;
 mod confirm;
+mod entries;
 mod explain;
 mod fates;
 mod findings;
@@ -29,6 +30,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 pub use carry_out::carry_out;
+pub use entries::{EntryView, OneRead, Planned, ScopeEffect, ScopeView, effect};
 pub use explain::explain;
 pub use findings::of_broken_config as config_broken;
 pub use identify::{Named, identify};

@@ -16,6 +16,7 @@ mod names;
 mod range;
 mod reader;
 mod settings;
+mod survey;
 mod walk;
 
 use async_trait::async_trait;
@@ -31,6 +32,7 @@ pub use filter::check_filter;
 pub use ldap::{Ask, Broken, LdapDirectory, Network, Setback, Take, Wire};
 pub use ldif::{LdifDirectory, LdifError};
 pub use settings::{Bind, DirectorySettings, LdapSettings, LdifSettings, Servers};
+pub use survey::{Greeting, Survey, SurveyedGroup, greet, survey};
 
 /// A directory that one cycle reads once.
 #[async_trait]

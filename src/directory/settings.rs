@@ -54,6 +54,13 @@ pub enum Bind {
     Gssapi,
 }
 
+impl Bind {
+    /// With a password that is in a file.
+    pub fn with_file(dn: impl Into<String>, password: PathBuf) -> Self {
+        Self::Simple { dn: dn.into(), password: SecretSource::File(password) }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct LdifSettings {
     pub file: PathBuf,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::approve::ApprovedPlan;
 use super::step::{Sort, Step};
 
 /// `4,312`
@@ -61,6 +62,12 @@ pub fn of_sort(sort: Sort, count: u64) -> String {
 pub fn words(sort: Sort) -> (&'static str, &'static str) {
     let found = WORDS.iter().find(|(known, ..)| *known == sort);
     found.map_or(("step", "steps"), |(_, one, many)| (*one, *many))
+}
+
+/// How much of what a plan does: `3 users to create`, and so on.
+pub fn counts(approved: &ApprovedPlan) -> Vec<String> {
+    let counts = by_sort(approved.chosen().map(|(_, step)| step));
+    counts.iter().map(|(sort, count)| of_sort(*sort, *count)).collect()
 }
 
 /// `2 users to disable, 4,312 memberships to add`

@@ -36,7 +36,7 @@ pub use assigned::{Assigned, summary};
 pub use batch::{Batch, batches};
 pub use clock::{Distrust, distrust};
 pub use countdown::{Coming, Countdown, countdowns, crossed, next_moment, pause_disables_at};
-pub use counts::{counted, grouped};
+pub use counts::{counted, counts, grouped};
 pub use desire::{Desire, desire, wants};
 pub use diff::{nothing, plan};
 pub use guard::{Given, guard};

@@ -10,6 +10,8 @@ mod service;
 mod state;
 mod target;
 
+pub(super) use scope::entry_key;
+
 use std::path::Path;
 
 use toml::de::{DeTable, Error};

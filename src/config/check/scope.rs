@@ -101,14 +101,7 @@ fn acceptable(r: &mut Reader<'_>, text: &Text<'_>, kind: Kind, seen: &mut Seen) 
             .help("a sAMAccountName, DOMAIN\\name, userPrincipalName, mail, DN or objectGUID");
         return false;
     }
-    // Names are compared as the directory does: without regard to case, DNs by their components.
-    let key = match &form {
-        NameForm::Anchor(anchor) => format!("anchor {anchor}"),
-        NameForm::Dn(dn) => format!("dn {}", dn.key()),
-        NameForm::Domain { .. } | NameForm::Address(_) | NameForm::Account(_) => {
-            format!("name {}", text.value.to_lowercase())
-        }
-    };
+    let key = entry_key(text.value);
     match seen.get(&(kind, key.clone())) {
         Some(first) => {
             let first = first.clone();
@@ -120,6 +113,18 @@ fn acceptable(r: &mut Reader<'_>, text: &Text<'_>, kind: Kind, seen: &mut Seen) 
         None => {
             seen.insert((kind, key), text.span.clone());
             true
+        }
+    }
+}
+
+/// Two entries of one key are one. Names are compared as the directory does: without regard to case, DNs by their
+/// components.
+pub(in crate::config) fn entry_key(name: &str) -> String {
+    match NameForm::of(name) {
+        NameForm::Anchor(anchor) => format!("anchor {anchor}"),
+        NameForm::Dn(dn) => format!("dn {}", dn.key()),
+        NameForm::Domain { .. } | NameForm::Address(_) | NameForm::Account(_) => {
+            format!("name {}", name.to_lowercase())
         }
     }
 }

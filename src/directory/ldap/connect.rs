@@ -17,6 +17,7 @@ use super::tls;
 use super::wire::{Connection, Network};
 use crate::directory::error::{BindRefusal, DirectoryError, ServerFailure};
 use crate::directory::settings::{Bind, LdapSettings};
+use crate::directory::survey::Greeting;
 use crate::printable::brief;
 
 /// Everything that can be made ready, or refused, before anything is sent.
@@ -85,6 +86,14 @@ impl<'a> Opener<'a> {
             "the directory answers"
         );
         Ok(Opened { reader: LdapReader::new(session, learned), host, vendor, is_ad })
+    }
+
+    /// Only what the server says of itself.
+    pub async fn greet(&self, url: &str) -> Result<Greeting, Setback> {
+        let session = self.session(url).await?;
+        let greeting = facts::greet(&session, self.settings, url).await;
+        session.close().await;
+        greeting
     }
 
     /// Connected and bound.

@@ -14,6 +14,7 @@ use crate::directory::error::{DirectoryError, ServerFailure};
 use crate::directory::names::equal;
 use crate::directory::reader::{Facts, Fault, RawEntry, Selection};
 use crate::directory::settings::LdapSettings;
+use crate::directory::survey::Greeting;
 use crate::ids::{Anchor, Dn};
 use crate::model::{DirectoryKind, ShortfallKind};
 
@@ -141,6 +142,39 @@ pub(super) async fn learn(
     let host = root.text("dnshostname").map(str::to_owned);
     let commits = Commits::of(&root);
     Ok(Learned { facts, paging, host, vendor, is_ad, change_log, commits })
+}
+
+/// What a server says of itself, whatever it holds.
+pub(super) async fn greet(
+    session: &Session,
+    settings: &LdapSettings,
+    server: &str,
+) -> Result<Greeting, Setback> {
+    let root = one(session, "", &ROOT_DSE, "reading the root DSE", settings)
+        .await?
+        .unwrap_or_else(|| RawEntry { dn: String::new(), attributes: Vec::new() });
+    let list = |name: &str| -> Vec<Dn> {
+        let values = root.values(name).iter().filter_map(|v| std::str::from_utf8(v).ok());
+        values.filter_map(|text| Dn::parse(text).ok()).collect()
+    };
+    let is_ad = root.values("supportedcapabilities").iter().any(|oid| oid == ACTIVE_DIRECTORY.as_bytes());
+    let kind = if is_ad { DirectoryKind::ActiveDirectory } else { DirectoryKind::Ldap };
+    let apart = if is_ad { partitions_apart(&list) } else { Vec::new() };
+    let mut bases = list("defaultnamingcontext");
+    for context in list("namingcontexts") {
+        // What a server keeps of itself is nobody's home.
+        let own = ["cn=config", "cn=monitor", "cn=changelog", "cn=accesslog", "cn=schema"];
+        if !bases.contains(&context) && !apart.contains(&context) && !own.contains(&context.key()) {
+            bases.push(context);
+        }
+    }
+    Ok(Greeting {
+        server: server.to_owned(),
+        host: root.text("dnshostname").map(str::to_owned),
+        vendor: root.text("vendorname").map(str::to_owned),
+        kind,
+        bases,
+    })
 }
 
 /// How far the changes of an Active Directory server go.
