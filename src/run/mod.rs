@@ -4,6 +4,7 @@
 //! an [`Observer`] and tell of it in their own way.
 
 mod approvals;
+mod check;
 pub mod clock;
 mod error;
 mod explain;
@@ -19,6 +20,7 @@ mod textfile;
 
 pub use crate::directory::Watch;
 pub use approvals::HeldSteps;
+pub use check::{Area, check};
 pub use error::RunError;
 pub use explain::{Answer, explain, identify};
 pub use lease::{Leased, under_lease};
