@@ -34,7 +34,7 @@ impl IdentityStoreTarget {
         lines.push(self.check_groups().await);
         // Where nothing can be read, each call would say so once more.
         if !self.in_process && lines.iter().all(|l| l.state != CheckState::Fail) {
-            lines.extend(self.check_rights().await);
+            lines.extend(Box::pin(self.check_rights()).await);
             lines.extend(self.check_organization(caller.as_ref()).await);
         }
         lines.extend(self.check_scim(a_user).await);
