@@ -206,7 +206,7 @@ fn names_that_may_not_be_read_leave_arns() {
     idcsync.write("directory.ldif", &without_alice());
     idcsync
         .run(&["sync", "--dry-run"])
-        .says(&format!("assigned: {} in 111122223333, {} in 2 accounts", set(1), set(2)))
+        .says(&format!("stays, assigned directly: {} in 111122223333, {} in 2 accounts", set(1), set(2)))
         .complains("allow sso:DescribePermissionSet");
 }
 

@@ -43,6 +43,9 @@ fn called(from: impl Fn(&Path) -> bool) -> BTreeSet<String> {
 }
 
 fn capital(part: &str) -> String {
+    if part == "aws" {
+        return "AWS".to_owned();
+    }
     let (first, rest) = part.split_at(1);
     first.to_uppercase() + rest
 }
