@@ -7,6 +7,8 @@ mod support;
 mod approvals;
 #[path = "cli/assignments.rs"]
 mod assignments;
+#[path = "cli/check.rs"]
+mod check;
 #[path = "cli/explain.rs"]
 mod explain;
 #[path = "cli/history.rs"]

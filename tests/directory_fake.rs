@@ -469,7 +469,8 @@ async fn check_tells_what_works_and_what_does_not() {
     let server = FakeLdap::start(Behaviour::of(all)).await;
     let (settings, _password) = settings(&["ldap://127.0.0.1:1", &server.url]);
     let lines =
-        directory::check(&DirectorySettings::Ldap(settings), &request(&["team", "nobody"]).wanted).await;
+        directory::check(&DirectorySettings::Ldap(settings), &request(&["team", "nobody"]).wanted, false)
+            .await;
     let state = |name: &str| {
         let line = lines.iter().find(|l| l.name.starts_with(name));
         line.unwrap_or_else(|| panic!("no line {name}: {lines:#?}")).state

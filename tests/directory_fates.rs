@@ -69,7 +69,7 @@ impl Bench {
 
     async fn check(&self, name: &str) -> (CheckState, String) {
         let wanted = request(&[]).wanted;
-        let lines = directory::check(&DirectorySettings::Ldap(self.settings.clone()), &wanted).await;
+        let lines = directory::check(&DirectorySettings::Ldap(self.settings.clone()), &wanted, false).await;
         let line = lines.into_iter().find(|l| l.name == name).unwrap();
         (line.state, format!("{} {}", line.detail, line.remedy.unwrap_or_default()))
     }

@@ -117,6 +117,10 @@ fn samba_company_reaches_moto_exactly() {
     assert!(expected.users.len() > 80, "{}", expected.users.len());
     expected.assert_same(&moto.store().contents());
     idcsync.run(&["sync"]).exits(0).says("Nothing to do");
+    // moto knows who asks, and has no organization before one is made.
+    let check = idcsync.run(&["check"]).exits(0).says("✓ AWS credentials: found: arn:aws:sts::");
+    check.says("✓ organization: the account is in none");
+    expected.assert_same(&moto.store().contents());
 
     let admin = samba.admin();
     let (admins, ring) = (samba.dn_of(company::ADMINS), samba.dn_of(company::RING[0]));
@@ -213,4 +217,21 @@ fn samba_company_is_explained_as_it_is() {
     idcsync.run(&["sync"]).exits(0);
     expected.assert_same(&sandbox.store().contents());
     idcsync.run(&["explain", "user", &nested.account]).exits(0).says("Nothing to do to it: the target is as");
+
+    // And what there is to be said of the setup: nothing that is known stands against it.
+    let check = idcsync.run(&["check"]).exits(0);
+    println!("{}", check.stdout);
+    for line in [
+        "  ✓ certificate of ldaps://",
+        "  ✓ clock of ldaps://",
+        "  ✓ replication of ldaps://",
+        "  ✓ objectSid of the domain: S-1-5-21-",
+        "  ✓ ranges of members: ",
+        "  ✓ size limit: ",
+        "  ✓ permissions to write: UpdateUser, DeleteUser, ",
+        "  ✓ groups of one user: ",
+    ] {
+        assert!(check.stdout.contains(line), "{line} {}", check.report());
+    }
+    assert!(check.stdout.lines().all(|line| !line.starts_with("  ✗")), "{}", check.report());
 }

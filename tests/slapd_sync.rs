@@ -346,8 +346,17 @@ fn a_reader_with_limits_takes_nothing_away_and_adds_what_it_sees() {
     // No more is done by trying again.
     bench.idcsync.run(&["sync"]).exits(6).says("Nothing to do, as far as the directory could be read.");
     expected.assert_same(&bench.sandbox.store().contents());
+    bench.idcsync.run(&["check"]).exits(6).says("✗ size limit: after ").says("sizeLimitExceeded");
 
     bench.bind_as(&bench.slapd.reader_dn());
+    bench
+        .idcsync
+        .run(&["check"])
+        .exits(0)
+        .says("✓ size limit: none met: ")
+        .says("✓ replication of ldap://")
+        .says("✓ reads of changes: ")
+        .says("✓ people: entryUUID readable of ");
     bench.idcsync.run(&["sync"]).exits(0).says(&format!("- member {leaver}"));
     bench.assert_target_is_as_expected();
     bench.idcsync.run(&["status"]).exits(0).never_says("GroupReadIncomplete").never_says("RemovalWithheld");

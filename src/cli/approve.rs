@@ -10,7 +10,7 @@ use super::sync::explain;
 use super::{Context, Exit, sync};
 use crate::ids::{Fingerprint, PlanId};
 use crate::model::Assignment;
-use crate::plan::{shown, summary};
+use crate::plan::{meant, shown};
 use crate::run::{HeldSteps, clock, open};
 use crate::state::StateError;
 
@@ -97,11 +97,11 @@ fn text(id: &PlanId, steps: &[(Fingerprint, Value)], expires: Option<Timestamp>)
         // Writing to a String cannot fail.
         let _ = writeln!(text, "  {} {}{to}  ({})", of("action"), shown(object), shown(of("reason")));
         if let Some(list) = step.get("assignments") {
-            // What is created again had them under another id. `null`: they could not be read.
-            let word = if of("action").starts_with("create-") { "assigned before" } else { "assigned" };
+            // `null`: they could not be read.
             let list = Vec::<Assignment>::deserialize(list).ok();
-            let line = list.map_or_else(|| "could not be read".to_owned(), |list| summary(&list));
-            let _ = writeln!(text, "      {word}: {line}");
+            let unread = || "assigned: could not be read".to_owned();
+            let line = list.map_or_else(unread, |list| meant(of("action"), &list));
+            let _ = writeln!(text, "      {line}");
         }
         for change in step.get("changes").and_then(Value::as_array).into_iter().flatten() {
             let value = |key: &str| match change.get(key).and_then(Value::as_str) {

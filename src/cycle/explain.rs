@@ -1,15 +1,16 @@
 //! Why one object is as it is: a dry run, with a look at what it had at hand.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::prepare::prepare_seen;
 use super::{CycleError, NoJournal, Parts, Profile};
 use crate::directory::DirectoryError;
-use crate::explain::{self, Asked, Explanation, Terrain, Verdict, Write, nearest};
+use crate::explain::{self, Access, Asked, Explanation, Granted, Terrain, Verdict, Write, nearest};
 use crate::ids::{Anchor, LinkNo, TargetId};
-use crate::model::{AboveRequest, Below, Kind, Known, Snapshot, StepResult, Wants};
-use crate::plan::link_of;
+use crate::model::{AboveRequest, Below, Kind, Known, Link, Snapshot, StepResult, Wants};
+use crate::plan::{groups_of, link_of};
 use crate::state::{JournalEntry, Reader};
+use crate::target::Target;
 
 /// So many writes are told.
 const WRITES: usize = 10;
@@ -63,9 +64,41 @@ pub async fn explain(
         }
         explanation.journal = entries.iter().take(WRITES).map(|entry| told(known, link.no, entry)).collect();
     }
+    if profile.assignments {
+        explanation.access = access(parts.target.as_ref(), known, link_of(known, anchor)).await;
+    }
     explanation.next.paused_since =
         state.pause().await?.filter(|pause| !pause.is_over((parts.clock)())).map(|pause| pause.at);
     Ok(explanation)
+}
+
+/// What the object may reach, by itself and by the groups that it is in. `None` where the target has no such object.
+async fn access(target: &dyn Target, known: &Known, link: Option<&Link>) -> Option<Access> {
+    let link = link?;
+    let own = (link.target_id.clone()?, link.kind);
+    let mut groups: Vec<(String, TargetId)> = match link.kind {
+        Kind::User => groups_of(known, link.no)
+            .filter_map(|group| {
+                Some((group.name.clone().unwrap_or_else(|| group.dn.clone()), group.target_id.clone()?))
+            })
+            .collect(),
+        Kind::Group => Vec::new(),
+    };
+    groups.sort();
+    let principals: BTreeMap<TargetId, Kind> =
+        groups.iter().map(|(_, id)| (id.clone(), Kind::Group)).chain([own.clone()]).collect();
+    let mut found = match target.assignments(&principals).await {
+        Ok(found) => found,
+        Err(error) => return Some(Access { unread: Some(error.to_string()), by: Vec::new() }),
+    };
+    let each = [(None, own.0)].into_iter().chain(groups.into_iter().map(|(name, id)| (Some(name), id)));
+    let by = each
+        .filter_map(|(group, id)| {
+            let assignments = found.remove(&id).filter(|list| !list.is_empty())?;
+            Some(Granted { group, assignments })
+        })
+        .collect();
+    Some(Access { unread: None, by })
 }
 
 /// Which scope groups are near. That the directory cannot tell is told, and nothing more.

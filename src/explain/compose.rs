@@ -83,6 +83,7 @@ pub fn explain(sight: &Sight<'_>, asked: &Asked<'_>) -> (Explanation, Terrain) {
         members: no.filter(|_| asked.kind == Kind::Group).and_then(|no| members(sight, no)),
         next: no.map(|no| next(sight, no)).unwrap_or_default(),
         findings: findings(sight, &object),
+        access: None,
         journal: Vec::new(),
         object,
         scope,

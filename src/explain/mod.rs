@@ -18,7 +18,9 @@ pub use text::render;
 
 use crate::ids::{Anchor, Sid, TargetId};
 use crate::mapping::{Mapping, Traced};
-use crate::model::{Capabilities, Code, DisableCause, DisableHow, Finding, Kind, Known, Origin, Snapshot};
+use crate::model::{
+    Assignment, Capabilities, Code, DisableCause, DisableHow, Finding, Kind, Known, Origin, Snapshot,
+};
 use crate::plan::{ApprovedPlan, Desire, Lifecycle};
 use crate::scope::Scope;
 
@@ -60,6 +62,8 @@ pub struct Explanation {
     pub members: Option<Members>,
     pub next: Next,
     pub findings: Vec<Told>,
+    /// What it may reach in AWS accounts, as the target has it now; `None`: not asked for (`assignments`).
+    pub access: Option<Access>,
     /// The last writes that were about it, the newest first.
     pub journal: Vec<Write>,
 }
@@ -184,6 +188,24 @@ pub struct Told {
     pub code: Code,
     pub message: String,
     pub remedy: &'static str,
+}
+
+/// Account assignments.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Access {
+    /// Why it is not known.
+    pub unread: Option<String>,
+    /// Only what has any assignments: its own first, then its groups by name.
+    pub by: Vec<Granted>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Granted {
+    /// `None`: assigned to the object itself.
+    pub group: Option<String>,
+    pub assignments: Vec<Assignment>,
 }
 
 /// A write of an earlier cycle.

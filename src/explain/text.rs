@@ -4,7 +4,8 @@ use std::fmt::{self, Write};
 
 use super::near::{How, Near};
 use super::{Attribute, Explanation, InTarget, LinkFacts, Members, Membership, NextStep, Standing, Verdict};
-use crate::model::{DisableCause, DisableHow, Origin};
+use crate::model::{DisableCause, DisableHow, Kind, Origin};
+use crate::plan::summary;
 use crate::printable::shown;
 
 /// So many of a list are named.
@@ -30,6 +31,7 @@ fn write(out: &mut String, e: &Explanation) -> fmt::Result {
     attributes(out, e)?;
     target(out, e)?;
     memberships(out, &e.memberships)?;
+    access(out, e)?;
     next(out, e)?;
     if !e.findings.is_empty() {
         writeln!(out, "\nFindings")?;
@@ -269,6 +271,29 @@ fn memberships(out: &mut String, list: &[Membership]) -> fmt::Result {
         writeln!(out, "  {}: {how}", shown(&one.group))?;
     }
     more(out, list.len())
+}
+
+fn access(out: &mut String, e: &Explanation) -> fmt::Result {
+    let Some(access) = &e.access else { return Ok(()) };
+    let head = match e.object.kind {
+        Kind::User => "May use in AWS accounts",
+        Kind::Group => "Its members may use in AWS accounts",
+    };
+    writeln!(out, "\n{head}")?;
+    if let Some(why) = &access.unread {
+        return writeln!(out, "  It could not be read: {}", shown(why));
+    }
+    if access.by.is_empty() {
+        writeln!(out, "  Nothing, by what is assigned now.")?;
+    }
+    for granted in access.by.iter().take(NAMED) {
+        let way = match &granted.group {
+            Some(group) => format!("by the group {}", shown(group)),
+            None => "assigned to it directly".to_owned(),
+        };
+        writeln!(out, "  {} ({way})", summary(&granted.assignments))?;
+    }
+    more(out, access.by.len())
 }
 
 fn more(out: &mut String, count: usize) -> fmt::Result {

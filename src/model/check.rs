@@ -10,6 +10,19 @@ pub enum CheckState {
     /// Works, but is worth a look.
     Warn,
     Fail,
+    /// It could not be found out: no failure by itself.
+    Unknown,
+}
+
+impl CheckState {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warn => "warn",
+            Self::Fail => "fail",
+            Self::Unknown => "unknown",
+        }
+    }
 }
 
 /// What was tried, how it went, and what to do about it.
@@ -17,9 +30,10 @@ pub enum CheckState {
 pub struct CheckLine {
     /// What was checked: `bind`, `group AWS-Admins`.
     pub name: String,
+    #[serde(rename = "outcome")]
     pub state: CheckState,
     pub detail: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub remedy: Option<String>,
 }
 
@@ -44,5 +58,14 @@ impl CheckLine {
             detail: detail.into(),
             remedy: Some(remedy.into()),
         }
+    }
+
+    /// `detail` says why it could not be found out.
+    pub fn unknown(name: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { name: name.into(), state: CheckState::Unknown, detail: detail.into(), remedy: None }
+    }
+
+    pub fn with_remedy(self, remedy: impl Into<String>) -> Self {
+        Self { remedy: Some(remedy.into()), ..self }
     }
 }

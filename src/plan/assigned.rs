@@ -1,11 +1,12 @@
 //! What the objects of a plan are assigned to in AWS accounts: said beside the steps, and no part of them. Neither a
 //! fingerprint nor a plan's id depends on it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::approve::ApprovedPlan;
 use super::counts::counted;
-use super::step::{Action, StepNo};
+use super::grouped::ObjectSteps;
+use super::step::{Action, Sort, StepNo};
 use crate::ids::{LinkNo, TargetId};
 use crate::model::{Assignment, Kind};
 use crate::printable::shown;
@@ -41,7 +42,34 @@ fn concerns(action: &Action) -> bool {
         | Action::DisableUser { .. }
         | Action::DeleteUser { .. }
         | Action::DeleteGroup { .. } => true,
-        _ => action.recreates(),
+        _ => is_membership(action) || action.recreates(),
+    }
+}
+
+/// What its group is assigned to is what the step gives or takes.
+fn is_membership(action: &Action) -> bool {
+    matches!(action.sort(), Sort::AddMember | Sort::RemoveMember)
+}
+
+/// What a list of assignments means beside a step of this sort (`Sort::word`).
+pub fn meaning(sort: &str) -> &'static str {
+    match sort {
+        "create-user" | "create-group" => "assigned before, under an id that does not come back",
+        "delete-user" | "delete-group" => "goes with it for good",
+        "revoke-user" | "report-user" => "stays, assigned directly",
+        "add-member" => "gives",
+        "remove-member" => "takes away",
+        _ => "assigned",
+    }
+}
+
+/// The list with what it means.
+pub fn meant(sort: &str, list: &[Assignment]) -> String {
+    let creates = sort.starts_with("create-");
+    match list {
+        [] if creates => "assigned: nothing is left from before it was deleted".to_owned(),
+        [] => format!("assigned: {}", summary(list)),
+        _ => format!("{}: {}", meaning(sort), summary(list)),
     }
 }
 
@@ -65,17 +93,28 @@ impl ApprovedPlan {
             .collect()
     }
 
+    /// Objects of steps that take something away.
+    pub fn losing(&self) -> BTreeSet<LinkNo> {
+        let taking = self.chosen().filter(|(_, step)| step.action.proof().is_some());
+        taking.filter_map(|(_, step)| step.action.object()).collect()
+    }
+
     /// What a step's object is assigned to, in a line.
     pub(super) fn assigned_line(&self, no: StepNo) -> Option<String> {
         let action = &self.plan().step(no).action;
         let list = self.plan().assigned.of(action)??;
-        Some(match (action.recreates(), list.is_empty()) {
-            (false, _) => format!("assigned: {}", summary(list)),
-            (true, true) => "assigned: nothing is left from before it was deleted".to_owned(),
-            (true, false) => {
-                format!("assigned before, under an id that does not come back: {}", summary(list))
-            }
-        })
+        let says_something = !list.is_empty() || !is_membership(action);
+        says_something.then(|| meant(action.sort().word(), list))
+    }
+
+    /// What the memberships of one group in one part of a plan give or take, in a line for all of them: `None` where that
+    /// is nothing.
+    pub(super) fn membership_line(&self, found: &ObjectSteps<'_>) -> Option<String> {
+        let (_, (_, first)) = found.members.first()?;
+        let list = self.plan().assigned.of(&first.action)??;
+        let word =
+            if first.action.takes_away() { "takes away from each member" } else { "gives each member" };
+        (!list.is_empty()).then(|| format!("{word}: {}", summary(list)))
     }
 }
 
@@ -131,6 +170,20 @@ mod tests {
             "AdministratorAccess in 111122223333, ReadOnly in 2 accounts, \
              arn:aws:sso:::permissionSet/ssoins-1/ps-3 in 444455556666"
         );
+    }
+
+    #[test]
+    fn what_a_list_means_depends_on_the_step() {
+        let list = [assignment("111122223333", "1", Some("A"))];
+        assert_eq!(meant("delete-group", &list), "goes with it for good: A in 111122223333");
+        assert_eq!(meant("revoke-user", &list), "stays, assigned directly: A in 111122223333");
+        assert_eq!(meant("remove-member", &list), "takes away: A in 111122223333");
+        assert_eq!(meant("delete-user", &[]), "assigned: nothing directly");
+        assert_eq!(meant("create-user", &[]), "assigned: nothing is left from before it was deleted");
+        // Each sort has a word, and no other step is said to be on an assignment.
+        for sort in Sort::ALL {
+            assert!(!meaning(sort.word()).is_empty());
+        }
     }
 
     #[test]

@@ -32,7 +32,7 @@ use jiff::Timestamp;
 
 pub use crate::printable::shown;
 pub use approve::{ApprovedPlan, Hold};
-pub use assigned::{Assigned, summary};
+pub use assigned::{Assigned, meant, summary};
 pub use batch::{Batch, batches};
 pub use clock::{Distrust, distrust};
 pub use countdown::{Coming, Countdown, countdowns, crossed, next_moment, pause_disables_at};

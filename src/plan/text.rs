@@ -184,6 +184,9 @@ impl Sheet<'_> {
         if found.own.is_empty() {
             writeln!(self.text, "  {} {}", self.colors.paint('~', "~"), shown(label))?;
         }
+        if let Some(line) = self.approved.membership_line(found) {
+            writeln!(self.text, "      {line}")?;
+        }
         self.members(&found.members, most)
     }
 

@@ -4,6 +4,7 @@
 //! an [`Observer`] and tell of it in their own way.
 
 mod approvals;
+mod check;
 pub mod clock;
 mod error;
 mod explain;
@@ -21,6 +22,7 @@ mod textfile;
 
 pub use crate::directory::Watch;
 pub use approvals::HeldSteps;
+pub use check::{Area, check};
 pub use error::RunError;
 pub use explain::{Answer, explain, identify};
 pub use import::{Import, MatchedGroup, Unmatched, import};

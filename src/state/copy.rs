@@ -24,6 +24,10 @@ const ATTEMPTS: u32 = 200;
 #[derive(Clone, Debug)]
 pub struct StateCopy {
     reader: Reader,
+    /// Of the database itself; `None`: there is none, or nothing in it.
+    schema: Option<i64>,
+    /// The reads go to the database itself, and not to a copy or to an empty state.
+    is_of_server: bool,
 }
 
 impl Deref for StateCopy {
@@ -39,6 +43,8 @@ impl State {
     /// PostgreSQL: the database itself in read-only sessions, or an empty state where its tables are missing.
     /// Not for a SQLite file that this process has open as a [`State`], which can be read as it is.
     pub async fn open_copy(url: &StateUrl, profile: &str) -> Result<StateCopy> {
+        let mut found = None;
+        let mut is_of_server = false;
         let db = match &url.kind {
             UrlKind::Sqlite(path) if !place::check(path)? => empty(url.to_string()).await?,
             UrlKind::Sqlite(path) if is_open_here(path) => {
@@ -50,6 +56,11 @@ impl State {
                 let private =
                     copied.map_err(|e| place::file_error("copy", path, std::io::Error::other(e)))??;
                 let db = connect_sqlite(&private.file(), url.to_string()).await?;
+                found = match schema::look(&db).await? {
+                    Schema::Current => Some(schema::newest(&db)),
+                    Schema::Behind(version) => Some(version),
+                    Schema::Empty => None,
+                };
                 schema::migrate(&db).await?;
                 // `private` goes here: the one connection keeps the file, and no way of ending leaves it behind.
                 db
@@ -58,7 +69,11 @@ impl State {
                 let options = url.postgres_with_password(options)?;
                 let db = connect_postgres(options, url.to_string(), true).await?;
                 match schema::look(&db).await? {
-                    Schema::Current => db,
+                    Schema::Current => {
+                        found = Some(schema::newest(&db));
+                        is_of_server = true;
+                        db
+                    }
                     Schema::Empty => empty(url.to_string()).await?,
                     Schema::Behind(found) => {
                         let (place, known) = (db.place.to_string(), schema::newest(&db));
@@ -67,13 +82,22 @@ impl State {
                 }
             }
         };
-        Ok(StateCopy { reader: Reader::of_copy(db, profile).await? })
+        Ok(StateCopy { reader: Reader::of_copy(db, profile).await?, schema: found, is_of_server })
     }
 }
 
 impl StateCopy {
     pub fn reader(&self) -> &Reader {
         &self.reader
+    }
+
+    /// The schema of the database, and the one that this program makes of it.
+    pub(super) fn schema(&self) -> (Option<i64>, i64) {
+        (self.schema, schema::newest(&self.reader.db))
+    }
+
+    pub(super) fn is_of_server(&self) -> bool {
+        self.is_of_server
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod approvals;
 mod browse;
+mod condition;
 mod copy;
 mod cycles;
 mod db;

@@ -117,8 +117,8 @@ fn an_adoption_says_what_it_takes_over_and_stays_the_same_plan() {
     ]);
     assert_eq!(of_alice["assignments"], expected);
     assert_eq!(steps(&plan, "adopt-group", ADMINS)[0]["assignments"].as_array().unwrap().len(), 2);
-    let memberships = plan["steps"].as_array().unwrap().iter().filter(|s| s.get("member").is_some());
-    assert!(memberships.into_iter().all(|s| s.get("assignments").is_none()));
+    // Who is a member already gets nothing by it: there is no such step.
+    assert!(plan["steps"].as_array().unwrap().iter().all(|s| s.get("member").is_none()), "{plan}");
 
     let id = plan_id(&run.stdout).to_owned();
     idcsync
@@ -161,15 +161,17 @@ fn a_revoke_lists_what_stays_and_nothing_is_asked_for_other_steps() {
     let lines: Vec<&str> = run.stdout.lines().collect();
     let revoke = lines.iter().position(|l| l.contains(ALICE) && l.contains("(revoke")).unwrap();
     // Not what the group of the admins has.
-    let expected = "      assigned: AdministratorAccess in 111122223333, ReadOnly in 2 accounts";
+    let expected =
+        "      stays, assigned directly: AdministratorAccess in 111122223333, ReadOnly in 2 accounts";
     assert_eq!(lines[revoke + 1], expected, "{}", run.report());
-    let asked = [
-        "ListInstances",
-        "ListAccountAssignmentsForPrincipal",
-        "DescribePermissionSet",
-        "DescribePermissionSet",
-    ];
-    assert_eq!(sso_requests(&requests), asked);
+    // What her membership of the admins gave her stands above it, once.
+    let taken = "      takes away from each member: AdministratorAccess in 2 accounts";
+    let at = lines.iter().position(|l| *l == taken).unwrap_or_else(|| panic!("{}", run.report()));
+    assert!(lines[at - 1].contains(ADMINS) && lines[at + 1].contains(ALICE), "{}", run.report());
+    let mut asked = sso_requests(&requests);
+    asked.sort_unstable();
+    asked.dedup();
+    assert_eq!(asked, ["DescribePermissionSet", "ListAccountAssignmentsForPrincipal", "ListInstances"]);
 }
 
 #[test]
@@ -204,8 +206,49 @@ fn names_that_may_not_be_read_leave_arns() {
     idcsync.write("directory.ldif", &without_alice());
     idcsync
         .run(&["sync", "--dry-run"])
-        .says(&format!("assigned: {} in 111122223333, {} in 2 accounts", set(1), set(2)))
+        .says(&format!("stays, assigned directly: {} in 111122223333, {} in 2 accounts", set(1), set(2)))
         .complains("allow sso:DescribePermissionSet");
+}
+
+/// What somebody may reach is told with the way to it, and only where it is asked for.
+#[test]
+fn explain_says_what_somebody_may_reach_and_by_which_group() {
+    let idcsync = assigned();
+    idcsync
+        .run(&["explain", "user", ALICE])
+        .exits(0)
+        .says("May use in AWS accounts\n")
+        .says("  AdministratorAccess in 111122223333, ReadOnly in 2 accounts (assigned to it directly)\n")
+        .says(&format!("  AdministratorAccess in 2 accounts (by the group {ADMINS})\n"));
+    idcsync
+        .run(&["explain", "group", "AWS-Admins"])
+        .exits(0)
+        .says("Its members may use in AWS accounts\n  AdministratorAccess in 2 accounts (assigned to it directly)\n");
+    let access = &idcsync.run_json(&["explain", "user", ALICE]).exits(0).json()["access"];
+    assert_eq!(access["unread"], Value::Null);
+    let by = access["by"].as_array().unwrap();
+    assert_eq!(by.iter().map(|b| &b["group"]).collect::<Vec<_>>(), [&Value::Null, &json!(ADMINS)]);
+    assert_eq!(by[1]["assignments"][0]["account"], "111122223333");
+
+    let sandbox = served(&idcsync, &["--fault", "ListAccountAssignmentsForPrincipal:access-denied"]);
+    idcsync.configure(&over_http(&sandbox));
+    idcsync.run(&["explain", "user", ALICE]).exits(0).says("  It could not be read: ");
+    idcsync.configure(&in_process(false));
+    idcsync.run(&["explain", "user", ALICE]).exits(0).never_says("in AWS accounts");
+    assert_eq!(idcsync.run_json(&["explain", "user", ALICE]).exits(0).json()["access"], Value::Null);
+}
+
+#[test]
+fn an_addition_says_what_it_gives() {
+    let idcsync = assigned();
+    idcsync.write("directory.ldif", &without_alice());
+    idcsync.run(&["sync"]).says("Applied: ");
+    idcsync.write("directory.ldif", &directory());
+    idcsync
+        .run(&["sync", "--dry-run"])
+        .says("      gives each member: AdministratorAccess in 2 accounts\n      + member ");
+    let plan = idcsync.run_json(&["sync", "--dry-run"]).json();
+    assert_eq!(steps(&plan, "add-member", ADMINS)[0]["assignments"].as_array().unwrap().len(), 2);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The policies in `deploy/iam` allow what the code asks for, and nothing else.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde_json::Value;
@@ -17,7 +17,12 @@ fn called(from: impl Fn(&Path) -> bool) -> BTreeSet<String> {
         paced.extend(
             text.match_indices(".call(\"").map(|(at, start)| word(&text[at + start.len()..]).to_owned()),
         );
-        for (client, service) in [("self.client.", "identitystore"), ("self.sso_admin.", "sso")] {
+        for (client, service) in [
+            ("self.client.", "identitystore"),
+            ("self.sso_admin.", "sso"),
+            ("self.sts.", "sts"),
+            ("self.organizations.", "organizations"),
+        ] {
             for (at, _) in text.match_indices(client) {
                 let name: String = word(&text[at + client.len()..]).split('_').map(capital).collect();
                 assert!(
@@ -30,14 +35,17 @@ fn called(from: impl Fn(&Path) -> bool) -> BTreeSet<String> {
         }
         built += text.matches(".send_with(&self.client)").count();
     }
-    let of_sso: BTreeSet<&String> =
-        methods.iter().filter(|(_, s)| *s == "sso").map(|(name, _)| name).collect();
+    let service_of: BTreeMap<&String, &str> =
+        methods.iter().map(|(name, service)| (name, *service)).collect();
     assert_eq!(paced.len(), methods.len() + built, "{paced:?} {methods:?}");
-    let service = |name: &String| if of_sso.contains(name) { "sso" } else { "identitystore" };
+    let service = |name: &String| service_of.get(name).copied().unwrap_or("identitystore");
     paced.iter().map(|name| format!("{}:{name}", service(name))).collect()
 }
 
 fn capital(part: &str) -> String {
+    if part == "aws" {
+        return "AWS".to_owned();
+    }
     let (first, rest) = part.split_at(1);
     first.to_uppercase() + rest
 }
@@ -72,7 +80,8 @@ fn policies_allow_what_is_called_and_nothing_else() {
     assert!(everything.len() > 15, "{everything:?}");
     assert_eq!(strings("sync.json", "Action"), only(&everything, "identitystore:"));
 
-    // A dry run and `idcsync check` send nothing of what stands where the target is written to.
+    // A dry run sends nothing of what stands where the target is written to; `idcsync check` tries it on nobody, and is told
+    // that the role may not.
     let reading = called(|path| !path.ends_with("identity_store/write.rs"));
     let read = strings("read.json", "Action");
     assert_eq!(read, only(&reading, "identitystore:"));
@@ -81,15 +90,20 @@ fn policies_allow_what_is_called_and_nothing_else() {
         assert!(["List", "Describe", "Get"].iter().any(|verb| action.starts_with(verb)), "{action} writes");
     }
 
+    let organizations: BTreeSet<String> = only(&everything, "organizations:");
+    assert_eq!(strings("check.json", "Action"), organizations);
+    // Everybody may ask who they are.
+    assert_eq!(only(&everything, "sts:"), BTreeSet::from(["sts:GetCallerIdentity".to_owned()]));
+
     let mut sso = strings("discovery.json", "Action");
     assert_eq!(sso, BTreeSet::from(["sso:ListInstances".to_owned()]));
     sso.extend(strings("assignments.json", "Action"));
     assert_eq!(sso, only(&everything, "sso:"));
 
-    // Nothing beside these two services is asked (and of KMS AWS asks for itself).
+    // Nothing beside these services is asked (and of KMS AWS asks for itself).
     let manifest = read_dependencies();
     let clients: BTreeSet<&str> = manifest.iter().filter_map(|name| name.strip_prefix("aws-sdk-")).collect();
-    assert_eq!(clients, BTreeSet::from(["identitystore", "ssoadmin"]));
+    assert_eq!(clients, BTreeSet::from(["identitystore", "organizations", "ssoadmin", "sts"]));
 }
 
 fn read_dependencies() -> Vec<String> {

@@ -202,6 +202,7 @@ fn no_secret_is_said_at_the_most_talkative_settings() {
         assert!(over_scim || run.stderr.contains("AKIDRIG"), "signed with what must not be said");
         bench.run(&["sync", "--full", "--output", "json"]).exits(0);
         bench.run(&["status"]).exits(0);
+        bench.run(&["check"]).exits(0).says("✓ server: PostgreSQL ").says("✓ writable: yes, by the user's");
         assert_none_in(&bench.idcsync.path(""), &FILES);
     }
     let tables = bench.postgres.psql(

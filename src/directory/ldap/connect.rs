@@ -9,11 +9,12 @@ use rustls::ClientConfig;
 use secrecy::ExposeSecret;
 use tracing::debug;
 
+use super::certificate::Chain;
 use super::facts;
 use super::guard::{self, Line, Verdict};
 use super::search::LdapReader;
 use super::session::Session;
-use super::tls;
+use super::tls::{self, Witness};
 use super::wire::{Connection, Network};
 use crate::directory::error::{BindRefusal, DirectoryError, ServerFailure};
 use crate::directory::settings::{Bind, LdapSettings};
@@ -24,6 +25,7 @@ use crate::printable::brief;
 pub(in crate::directory) struct Opener<'a> {
     settings: &'a LdapSettings,
     through: Through<'a>,
+    witness: Option<Witness>,
 }
 
 /// How a server is reached.
@@ -52,6 +54,24 @@ pub enum Setback {
 
 impl<'a> Opener<'a> {
     pub fn new(settings: &'a LdapSettings, network: Option<&'a dyn Network>) -> Result<Self, DirectoryError> {
+        Self::with(settings, network, None)
+    }
+
+    /// The same, keeping what servers show of themselves: for `check`.
+    pub fn looking_on(settings: &'a LdapSettings) -> Result<Self, DirectoryError> {
+        Self::with(settings, None, Some(Witness::default()))
+    }
+
+    /// What the server showed that was connected to last, if that was by TLS.
+    pub fn shown(&self) -> Option<Chain> {
+        Chain::read(&self.witness.as_ref()?.take()?)
+    }
+
+    fn with(
+        settings: &'a LdapSettings,
+        network: Option<&'a dyn Network>,
+        witness: Option<Witness>,
+    ) -> Result<Self, DirectoryError> {
         if matches!(settings.bind, Bind::Gssapi) && cfg!(not(feature = "gssapi")) {
             return Err(DirectoryError::NoGssapi);
         }
@@ -66,9 +86,9 @@ impl<'a> Opener<'a> {
         }
         let through = match network {
             Some(network) => Through::Other(network),
-            None => Through::Tls(tls::config(settings)?),
+            None => Through::Tls(tls::config(settings, witness.as_ref())?),
         };
-        Ok(Self { settings, through })
+        Ok(Self { settings, through, witness })
     }
 
     pub async fn open(&self, url: &str, need_domain_name: bool) -> Result<Opened, Setback> {
@@ -262,7 +282,7 @@ async fn guarded(line: Box<dyn Line>, timeout: Duration) -> Result<Connection, L
 }
 
 /// Host and port of a url.
-fn place(url: &str) -> Option<(&str, u16)> {
+pub(super) fn place(url: &str) -> Option<(&str, u16)> {
     let host = host(url)?;
     let given = url.trim_end_matches('/').rsplit_once(':').and_then(|(_, port)| port.parse().ok());
     Some((host, given.unwrap_or(if url.starts_with("ldaps://") { 636 } else { 389 })))
@@ -350,7 +370,7 @@ mod tests {
     }
 
     fn permitted(settings: &LdapSettings, url: &str) -> Result<Security, DirectoryError> {
-        Opener { settings, through: Through::Tls(tls()) }.permitted(url)
+        Opener { settings, through: Through::Tls(tls()), witness: None }.permitted(url)
     }
 
     #[test]
@@ -372,7 +392,7 @@ mod tests {
         std::fs::write(&path, "geheim\n").unwrap();
         let mut settings = settings();
         settings.bind = Bind::Simple { dn: "cn=a".to_owned(), password: SecretSource::File(path) };
-        let opener = Opener { settings: &settings, through: Through::Tls(tls()) };
+        let opener = Opener { settings: &settings, through: Through::Tls(tls()), witness: None };
         assert_eq!(opener.without_password("no: geheim!".to_owned()), "no: ***!");
     }
 

@@ -1,9 +1,11 @@
-//! Directories over LDAP: connect and bind (`connect`, `tls`, `discover`), what a server may send at all (`guard`,
+//! Directories over LDAP: connect and bind (`connect`, `tls`, `discover`), what `check` tells beside (`reach`, `certificate`, `about`), what a server may send at all (`guard`,
 //! `message`), what it says of itself (`facts`),
 //! single requests with their result codes (`session`), whole searches (`search`), objects that were deleted
 //! (`deleted`), and what the server says that it has deleted (`changes`). All goes through a `wire`.
 
+mod about;
 mod ber;
+mod certificate;
 mod changes;
 mod connect;
 mod deleted;
@@ -12,6 +14,7 @@ mod facts;
 mod guard;
 mod increment;
 mod message;
+mod reach;
 mod search;
 mod session;
 mod tls;
@@ -22,10 +25,13 @@ use std::sync::{Arc, OnceLock};
 use async_trait::async_trait;
 use tracing::{debug, info, warn};
 
+pub(super) use self::about::{About, SessionLog};
+pub(super) use self::certificate::Chain;
 pub use self::connect::Setback;
 pub(super) use self::connect::{Opened, Opener};
 pub(super) use self::deleted::Sight;
 use self::increment::Glance;
+pub(super) use self::reach::reach;
 pub(super) use self::search::LdapReader;
 pub use self::wire::{Ask, Broken, Network, Take, Wire};
 use super::error::{Attempt, BindRefusal, ServerFailure};
@@ -233,6 +239,19 @@ impl LdapDirectory {
 
 const MADE_UP: &str = "an attribute that servers make up is used in the mapping or the user filter";
 const NO_LOG: &str = "the server shows no log of changes that tells deletions too";
+
+/// Why a read of changes is impossible with this server and these settings.
+pub(super) async fn no_changes(
+    reader: &LdapReader,
+    settings: &LdapSettings,
+    wanted: &Wanted,
+) -> Option<&'static str> {
+    if mirror::digest(settings, wanted).is_none() {
+        return Some(MADE_UP);
+    }
+    reader.position().await.is_none().then_some(NO_LOG)
+}
+
 const CUT_SHORT: &str = "the read did not bring everything";
 
 /// Everything from this server, kept under the digest.

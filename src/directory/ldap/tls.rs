@@ -1,21 +1,37 @@
 //! TLS for the directory: rustls with aws-lc-rs, TLS 1.2 and 1.3, names always verified.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{CertificateError, ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use crate::directory::DirectoryError;
 use crate::directory::settings::{Bind, LdapSettings};
 
-pub(super) fn config(settings: &LdapSettings) -> Result<Arc<ClientConfig>, DirectoryError> {
+/// `witness` is shown what a server shows.
+pub(super) fn config(
+    settings: &LdapSettings,
+    witness: Option<&Witness>,
+) -> Result<Arc<ClientConfig>, DirectoryError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
+    let roots = roots(settings.ca_file.as_deref())?;
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .map_err(|source| DirectoryError::TlsSettings(source.into()))?
-        .with_root_certificates(roots(settings.ca_file.as_deref())?);
+        .map_err(|source| DirectoryError::TlsSettings(source.into()))?;
+    let builder = match witness {
+        None => builder.with_root_certificates(roots),
+        Some(witness) => {
+            let judge = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+                .build()
+                .map_err(|source| DirectoryError::TlsSettings(source.into()))?;
+            let verifier = Witnessed { judge, witness: witness.clone() };
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
+        }
+    };
     let config = match &settings.bind {
         Bind::External { cert_file: Some(cert), key_file: Some(key) } => {
             let chain = certificates("the client certificate", cert)?;
@@ -28,6 +44,62 @@ pub(super) fn config(settings: &LdapSettings) -> Result<Arc<ClientConfig>, Direc
         _ => builder.with_no_client_auth(),
     };
     Ok(Arc::new(config))
+}
+
+/// The certificates that a server has shown last, whether they were accepted or not.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Witness(Arc<Mutex<Option<Vec<CertificateDer<'static>>>>>);
+
+impl Witness {
+    /// Once.
+    pub fn take(&self) -> Option<Vec<CertificateDer<'static>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// Judges as rustls does by itself, with somebody who looks on.
+#[derive(Debug)]
+struct Witnessed {
+    judge: Arc<WebPkiServerVerifier>,
+    witness: Witness,
+}
+
+impl ServerCertVerifier for Witnessed {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let chain =
+            std::iter::once(end_entity).chain(intermediates).map(|c| c.clone().into_owned()).collect();
+        *self.witness.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(chain);
+        self.judge.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.judge.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.judge.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.judge.supported_verify_schemes()
+    }
 }
 
 fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, DirectoryError> {
@@ -143,9 +215,9 @@ mod tests {
             page_size: 1000,
             timeout: Duration::from_secs(1),
         };
-        let error = config(&settings).unwrap_err();
+        let error = config(&settings, None).unwrap_err();
         assert!(error.to_string().contains("ca.pem"), "{error}");
         std::fs::remove_file(&path).unwrap();
-        assert!(matches!(config(&settings), Err(DirectoryError::Pem { .. })));
+        assert!(matches!(config(&settings, None), Err(DirectoryError::Pem { .. })));
     }
 }

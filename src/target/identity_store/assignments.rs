@@ -7,7 +7,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use tracing::warn;
 
 use super::check::{fail, ok};
-use super::failure::of_sso_admin;
+use super::failure::of_service;
 use super::observe::PAGE;
 use super::{IdentityStoreTarget, absent};
 use crate::ids::TargetId;
@@ -84,7 +84,7 @@ impl IdentityStoreTarget {
                     let request = request.instance_arn(instance).principal_id(principal.as_str());
                     let request = request.principal_type(principal_type.clone());
                     let request = request.max_results(PAGE).set_next_token(token.clone());
-                    async move { request.send().await.map_err(of_sso_admin) }
+                    async move { request.send().await.map_err(of_service) }
                 })
                 .await;
             let page = absent(page, kind).map_err(|e| lacking(e, LIST_ASSIGNMENTS))?;
@@ -127,13 +127,17 @@ impl IdentityStoreTarget {
     }
 
     /// `None` where it is gone.
-    async fn permission_set_name(&self, instance: &str, arn: &str) -> Result<Option<String>, TargetError> {
+    pub(super) async fn permission_set_name(
+        &self,
+        instance: &str,
+        arn: &str,
+    ) -> Result<Option<String>, TargetError> {
         let answer = self
             .pacer
             .call("DescribePermissionSet", Repeat::Read, || {
                 let request = self.sso_admin.describe_permission_set();
                 let request = request.instance_arn(instance).permission_set_arn(arn);
-                async move { request.send().await.map_err(of_sso_admin) }
+                async move { request.send().await.map_err(of_service) }
             })
             .await;
         match answer {
@@ -143,17 +147,16 @@ impl IdentityStoreTarget {
         }
     }
 
-    /// Whether all of it may be asked. What cannot be read here fails no cycle, so it is worth a look and no more.
-    pub(super) async fn try_assignments(&self) -> CheckLine {
-        const NAME: &str = "account assignments";
-        let worth_a_look = |error: &TargetError, permission: &str| {
-            let line = fail(NAME, error, &format!("allow {permission}"));
-            CheckLine { state: CheckState::Warn, ..line }
-        };
-        let instance = match self.instance_arn().await {
-            Ok(instance) => instance,
-            Err(e) => return worth_a_look(&e, LIST_INSTANCES),
-        };
+    /// Whether all of it may be asked, and what is assigned to nobody. What cannot be read here fails no cycle, so it is
+    /// worth a look and no more.
+    pub(super) async fn try_assignments(&self) -> Vec<CheckLine> {
+        match self.instance_arn().await {
+            Ok(instance) => vec![self.try_those_of_one(instance).await, self.check_orphans(instance).await],
+            Err(e) => vec![worth_a_look(&e, LIST_INSTANCES)],
+        }
+    }
+
+    async fn try_those_of_one(&self, instance: &str) -> CheckLine {
         let users = match self.one_page_of_users().await {
             Ok(page) => page.users,
             Err(e) => return worth_a_look(&e, "identitystore:ListUsers"),
@@ -175,12 +178,19 @@ impl IdentityStoreTarget {
     }
 }
 
+const NAME: &str = "account assignments";
+
+fn worth_a_look(error: &TargetError, permission: &str) -> CheckLine {
+    let line = fail(NAME, error, &format!("allow {permission}"));
+    CheckLine { state: CheckState::Warn, ..line }
+}
+
 fn sets(found: &BTreeMap<TargetId, Vec<Assignment>>) -> BTreeSet<String> {
     found.values().flatten().map(|a| a.permission_set.clone()).collect()
 }
 
 /// A denied call, with the permission that it lacks: the service does not always name it.
-fn lacking(error: TargetError, permission: &str) -> TargetError {
+pub(super) fn lacking(error: TargetError, permission: &str) -> TargetError {
     let denied = error.kind == TargetErrorKind::AccessDenied && error.code == "AccessDeniedException";
     if denied {
         let message = format!("{}; allow {permission}", error.message);

@@ -4,6 +4,7 @@ use aws_sdk_identitystore::config::ProvideCredentials as _;
 use aws_sdk_identitystore::types::User;
 use jiff::Timestamp;
 
+use super::account::Caller;
 use super::failure::of_credentials;
 use super::{IdentityStoreTarget, convert, of_identity_store};
 use crate::ids::TargetId;
@@ -15,7 +16,8 @@ impl IdentityStoreTarget {
     /// Credentials, identity store, and the permissions to read; a line fails with what to do about it, and those
     /// that rest on it are left out.
     pub async fn check(&self) -> Vec<CheckLine> {
-        let mut lines = vec![self.check_credentials().await];
+        let (credentials, caller) = self.check_credentials().await;
+        let mut lines = vec![credentials];
         if lines.iter().any(|l| l.state == CheckState::Fail) {
             return lines;
         }
@@ -30,6 +32,11 @@ impl IdentityStoreTarget {
         let (of_users, a_user) = self.check_users().await;
         lines.extend(of_users);
         lines.push(self.check_groups().await);
+        // Where nothing can be read, each call would say so once more.
+        if !self.in_process && lines.iter().all(|l| l.state != CheckState::Fail) {
+            lines.extend(Box::pin(self.check_rights()).await);
+            lines.extend(self.check_organization(caller.as_ref()).await);
+        }
         lines.extend(self.check_scim(a_user).await);
         lines
     }
@@ -45,16 +52,23 @@ impl IdentityStoreTarget {
         lines
     }
 
-    async fn check_credentials(&self) -> CheckLine {
+    /// And whose they are, where that can be told.
+    async fn check_credentials(&self) -> (CheckLine, Option<Caller>) {
         const NAME: &str = "AWS credentials";
         let remedy =
             "set AWS_PROFILE, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give this machine a role";
         let Some(provider) = &self.credentials else {
-            return line(NAME, CheckState::Fail, "none are configured".to_owned(), Some(remedy));
+            return (line(NAME, CheckState::Fail, "none are configured".to_owned(), Some(remedy)), None);
         };
-        match provider.provide_credentials().await {
-            Ok(_) => ok(NAME, "found".to_owned()),
-            Err(e) => line(NAME, CheckState::Fail, of_credentials(&e).message, Some(remedy)),
+        if let Err(e) = provider.provide_credentials().await {
+            return (line(NAME, CheckState::Fail, of_credentials(&e).message, Some(remedy)), None);
+        }
+        if self.in_process {
+            return (ok(NAME, "found".to_owned()), None);
+        }
+        match self.caller().await {
+            Ok(caller) => (ok(NAME, format!("found: {}", caller.arn)), Some(caller)),
+            Err(why) => (ok(NAME, format!("found; whose they are is unknown ({why})")), None),
         }
     }
 

@@ -16,7 +16,7 @@ use tokio::sync::OnceCell;
 use super::IdentityStoreTarget;
 use super::bounded::Bounded;
 use super::dates::Dates;
-use super::failure::of_sso_admin;
+use super::failure::of_service;
 use crate::ids::IdentityStoreId;
 use crate::target::clock::Clock;
 use crate::target::gather::Pages;
@@ -92,7 +92,7 @@ impl IdentityStoreTarget {
             .timeout_config(timeouts(&pacing))
             .stalled_stream_protection(StalledStreamProtectionConfig::enabled().build())
             .build();
-        Self::over(&config, identity_store_id, pacing)
+        Self { in_process: true, ..Self::over(&config, identity_store_id, pacing) }
     }
 
     fn over(config: &SdkConfig, identity_store_id: Option<IdentityStoreId>, pacing: Pacing) -> Self {
@@ -102,9 +102,14 @@ impl IdentityStoreTarget {
             .interceptor(Bounded)
             .build();
         let sso_admin = aws_sdk_ssoadmin::config::Builder::from(config).interceptor(Bounded).build();
+        let sts = aws_sdk_sts::config::Builder::from(config).interceptor(Bounded).build();
+        let organizations = aws_sdk_organizations::config::Builder::from(config).interceptor(Bounded).build();
         Self {
             client: aws_sdk_identitystore::Client::from_conf(client),
             sso_admin: aws_sdk_ssoadmin::Client::from_conf(sso_admin),
+            sts: aws_sdk_sts::Client::from_conf(sts),
+            organizations: aws_sdk_organizations::Client::from_conf(organizations),
+            in_process: false,
             credentials: config.credentials_provider(),
             pacer: Pacer::new(pacing),
             store: OnceCell::new_with(identity_store_id),
@@ -137,7 +142,7 @@ impl IdentityStoreTarget {
                 .pacer
                 .call("ListInstances", Repeat::Read, || {
                     let request = self.sso_admin.list_instances().set_next_token(token.clone());
-                    async move { request.send().await.map_err(of_sso_admin) }
+                    async move { request.send().await.map_err(of_service) }
                 })
                 .await?;
             instances.extend(page.instances.unwrap_or_default());

@@ -25,8 +25,8 @@ where
     of(error, |e| refusal_details(&e.into()))
 }
 
-/// Of a call to the SSO Admin API.
-pub(super) fn of_sso_admin<E>(error: SdkError<E, HttpResponse>) -> Failure
+/// Of a call to another service.
+pub(super) fn of_service<E>(error: SdkError<E, HttpResponse>) -> Failure
 where
     E: ProvideErrorMetadata + StdError + 'static,
 {

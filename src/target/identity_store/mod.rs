@@ -1,9 +1,11 @@
 //! The Identity Store API (`aws-sdk-identitystore`): the target that AWS offers without SCIM.
 //!
 //! `connect` makes the clients, `convert` knows the shapes, `observe` asks (with as few requests as `target::gather` can),
-//! `assignments` asks the SSO Admin API who is assigned to what, `write` writes, `disable` goes over the store's SCIM endpoint where there is one, `failure` says what an error means.
+//! `assignments` asks the SSO Admin API who is assigned to what, `check` (with `account`, `rights`, `orphans`) tries what can
+//! be tried without a change, `write` writes, `disable` goes over the store's SCIM endpoint where there is one, `failure` says what an error means.
 //! The SDK's own retries are off: every attempt passes the pacer.
 
+mod account;
 mod assignments;
 mod bounded;
 mod check;
@@ -13,6 +15,8 @@ mod dates;
 mod disable;
 mod failure;
 mod observe;
+mod orphans;
+mod rights;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -43,6 +47,10 @@ use crate::model::{
 pub struct IdentityStoreTarget {
     client: aws_sdk_identitystore::Client,
     sso_admin: aws_sdk_ssoadmin::Client,
+    sts: aws_sdk_sts::Client,
+    organizations: aws_sdk_organizations::Client,
+    /// A stand-in in this process: it knows neither permissions nor accounts.
+    in_process: bool,
     credentials: Option<SharedCredentialsProvider>,
     pacer: Pacer,
     store: OnceCell<IdentityStoreId>,
@@ -70,7 +78,7 @@ impl Target for IdentityStoreTarget {
     }
 
     async fn check(&self) -> Vec<CheckLine> {
-        IdentityStoreTarget::check(self).await
+        Box::pin(IdentityStoreTarget::check(self)).await
     }
 
     async fn observe(&self, wants: &Wants) -> Result<Observed, TargetError> {
@@ -166,7 +174,7 @@ impl Target for IdentityStoreTarget {
     }
 
     async fn check_assignments(&self) -> Vec<CheckLine> {
-        vec![self.try_assignments().await]
+        Box::pin(self.try_assignments()).await
     }
 
     fn usage(&self) -> Usage {

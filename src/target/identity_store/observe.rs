@@ -83,7 +83,7 @@ impl IdentityStoreTarget {
     }
 
     /// The members' user ids; `None` where there is no such group.
-    async fn members(&self, group: &TargetId) -> Result<Option<BTreeSet<TargetId>>, TargetError> {
+    pub(super) async fn members(&self, group: &TargetId) -> Result<Option<BTreeSet<TargetId>>, TargetError> {
         let store = self.identity_store_id().await?;
         let mut members = BTreeSet::new();
         let mut pages = Pages::default();

@@ -156,7 +156,11 @@ impl IdentityStoreTarget {
     }
 
     /// An error of kind `NotFound` where the user is not a member.
-    async fn membership_id(&self, group: &TargetId, user: &TargetId) -> Result<String, TargetError> {
+    pub(super) async fn membership_id(
+        &self,
+        group: &TargetId,
+        user: &TargetId,
+    ) -> Result<String, TargetError> {
         let store = self.identity_store_id().await?;
         let found = self
             .pacer
@@ -169,7 +173,7 @@ impl IdentityStoreTarget {
         Ok(found.membership_id)
     }
 
-    async fn delete_membership(&self, membership: &str) -> Result<(), TargetError> {
+    pub(super) async fn delete_membership(&self, membership: &str) -> Result<(), TargetError> {
         let store = self.identity_store_id().await?;
         self.pacer
             .call("DeleteGroupMembership", Repeat::Write, || {

@@ -41,8 +41,12 @@ fn a_delete_tells_what_goes_with_it() {
     deleted(&mut w, "bob");
     let bob = w.link("bob");
     let approved = w.prepare().approved;
-    // The membership that goes too tells nothing.
-    let expected = BTreeMap::from([(bob.no, (Kind::User, bob.target_id.as_ref()))]);
+    // The membership that goes too takes away what the group is assigned to.
+    let devs = w.link("devs");
+    let expected = BTreeMap::from([
+        (bob.no, (Kind::User, bob.target_id.as_ref())),
+        (devs.no, (Kind::Group, devs.target_id.as_ref())),
+    ]);
     assert_eq!(approved.assignable(), expected);
     let (id, prints) = (approved.plan().id.clone(), approved.held_fingerprints());
     let reads = Assignment {
@@ -50,10 +54,14 @@ fn a_delete_tells_what_goes_with_it() {
         permission_set: "arn:1".to_owned(),
         permission_set_name: Some("ReadOnly".to_owned()),
     };
-    let read = approved.clone().with_assigned(Assigned::Read(BTreeMap::from([(bob.no, vec![reads])])));
+    let of_both = BTreeMap::from([(bob.no, vec![reads.clone()]), (devs.no, vec![reads])]);
+    let read = approved.clone().with_assigned(Assigned::Read(of_both));
     assert_eq!((&read.plan().id, read.held_fingerprints()), (&id, prints));
     let text = render(&read, Colors::Off);
-    assert!(text.contains("on 2026-11-03 12:00 UTC)\n      assigned: ReadOnly in 111122223333\n"), "{text}");
+    assert!(
+        text.contains("on 2026-11-03 12:00 UTC)\n      goes with it for good: ReadOnly in 111122223333\n"),
+        "{text}"
+    );
     let unread = approved.with_assigned(Assigned::Unread);
     let of_steps = |approved: &ApprovedPlan| -> Vec<Option<serde_json::Value>> {
         let plan = approved.plan();
@@ -62,8 +70,9 @@ fn a_delete_tells_what_goes_with_it() {
     let list = serde_json::json!(
         [{ "account": "111122223333", "permissionSet": "arn:1", "permissionSetName": "ReadOnly" }]
     );
-    assert_eq!(of_steps(&read), [None, Some(list)]);
-    assert_eq!(of_steps(&unread), [None, Some(serde_json::Value::Null)]);
+    assert!(text.contains("      takes away from each member: ReadOnly in 111122223333\n"), "{text}");
+    assert_eq!(of_steps(&read), [Some(list.clone()), Some(list)]);
+    assert_eq!(of_steps(&unread), [Some(serde_json::Value::Null), Some(serde_json::Value::Null)]);
     let text = render(&unread, Colors::Off);
     assert!(text.contains("\nAccount assignments could not be read: the log says why.\n"), "{text}");
 }

@@ -146,10 +146,40 @@ async fn the_check_tries_all_of_it_and_fails_nothing() {
         ),
         (vec![instances(), users(), some(), denied()], CheckState::Warn, "allow sso:DescribePermissionSet"),
     ] {
-        let target = Script::default().target(answers);
+        // All assignments are looked at as well, where the instance is known.
+        let instance = answers.len() > 1;
+        let target = Script::default().target(answers.into_iter().chain(instance.then(denied)));
         let lines = target.check_assignments().await;
-        assert_eq!(lines.len(), 1);
+        assert_eq!(lines.len(), if instance { 2 } else { 1 });
+        if let Some(orphans) = lines.get(1) {
+            assert_eq!(orphans.state, CheckState::Unknown);
+            assert!(orphans.detail.ends_with("; allow sso:ListPermissionSets"), "{}", orphans.detail);
+        }
         let said = format!("{} {}", lines[0].detail, lines[0].remedy.as_deref().unwrap_or_default());
         assert!(lines[0].state == state && said.contains(words), "{said}");
     }
+}
+
+#[tokio::test]
+async fn assignments_of_a_group_that_is_gone_are_listed() {
+    let of = |kind: &str, id: &str| json!({"PrincipalType": kind, "PrincipalId": id});
+    let assigned = |list: Value| Answer::Says(200, json!({"AccountAssignments": list}));
+    let target = Script::default().target([
+        instances(),
+        Answer::Says(200, json!({"Users": []})),
+        Answer::Says(200, json!({"PermissionSets": [set("Admin")]})),
+        Answer::Says(200, json!({"AccountIds": ["1"], "NextToken": "more"})),
+        Answer::Says(200, json!({"AccountIds": ["2"]})),
+        assigned(json!([of("USER", "u-1"), of("GROUP", "g-1")])),
+        assigned(json!([of("GROUP", "g-1")])),
+        described("Admin"),
+        Answer::Says(200, json!({"UserId": "u-1", "IdentityStoreId": "d-1234567890"})),
+        refusal("ResourceNotFoundException", &json!({"ResourceType": "GROUP"})),
+    ]);
+    let lines = target.check_assignments().await;
+    assert_eq!(lines[1].state, CheckState::Warn, "{lines:?}");
+    assert_eq!(
+        lines[1].detail,
+        "group g-1: Admin in 2 accounts; 3 assignments of 2 users and groups looked at"
+    );
 }
