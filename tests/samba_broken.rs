@@ -196,9 +196,14 @@ fn samba_that_does_not_let_the_account_in_says_why_and_is_asked_once() {
             let run = run.exits(6).never_says(bench.samba.password());
             let text = format!("{}{}", run.stdout, run.stderr);
             assert!(words.split("; ").all(|part| text.contains(part)), "{name}: {}", run.report());
-            assert!(!requests.iter().any(is_write), "{requests:?}");
+            // `check` tries what cannot succeed.
+            let written = |request: &serde_json::Value| is_write(request) && request["outcome"] == "ok";
+            assert!(!requests.iter().any(written), "{requests:?}");
             let now = proxies.each_ref().map(Proxy::connections);
-            assert_eq!(now, [connections[0] + 1, connections[1]], "{name}: one try, and none elsewhere");
+            // It reaches each server before it signs in to one.
+            if arguments[0] != "check" {
+                assert_eq!(now, [connections[0] + 1, connections[1]], "{name}: one try, and none elsewhere");
+            }
             if name == "wrong" {
                 assert_eq!(bad(&dn), nth + 1, "one wrong password for a run");
             }

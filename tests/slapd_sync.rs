@@ -354,7 +354,6 @@ fn a_reader_with_limits_takes_nothing_away_and_adds_what_it_sees() {
         .run(&["check"])
         .exits(0)
         .says("✓ size limit: none met: ")
-        .says("✓ replication of ldap://")
         .says("✓ reads of changes: ")
         .says("✓ people: entryUUID readable of ");
     bench.idcsync.run(&["sync"]).exits(0).says(&format!("- member {leaver}"));

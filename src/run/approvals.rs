@@ -2,6 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use crate::cycle;
 use crate::ids::{Fingerprint, PlanId};
@@ -15,6 +16,15 @@ const VALID: SignedDuration = SignedDuration::from_hours(72);
 pub struct HeldSteps {
     pub plan: PlanId,
     pub steps: Vec<(Fingerprint, Value)>,
+}
+
+/// What a page was showing: other steps may be held under the same plan by the time somebody approves it.
+pub fn seal(steps: &[(Fingerprint, Value)]) -> String {
+    let mut hasher = Sha256::new();
+    for (print, _) in steps {
+        hasher.update(print.as_str());
+    }
+    hasher.finalize().iter().take(8).fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 impl HeldSteps {

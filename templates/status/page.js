@@ -57,7 +57,7 @@
     approve: (button) => {
       if (!confirm(button.dataset.ask)) return;
       const count = (said) => said.steps.length;
-      return send("/api/approve", named({ plan: button.dataset.plan }), (said) =>
+      return send("/api/approve", named({ plan: button.dataset.plan, seal: button.dataset.seal }), (said) =>
         "Approved until " + said.approvedUntil + ": " + count(said) + (count(said) === 1 ? " step." : " steps."));
     },
     forget: () => {

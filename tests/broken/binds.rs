@@ -7,7 +7,6 @@ use ldap3_proto::proto::LdapResultCode;
 
 use super::fake_ldap::{BASE, Behaviour, FakeLdap, PASSWORD};
 use super::support::idcsync::{Idcsync, Sandbox};
-use super::support::proxy::Proxy;
 
 /// The numbers after `data`, in hexadecimal, and the words for them.
 const REFUSALS: [(&str, &str); 15] = [
@@ -41,17 +40,14 @@ fn each_refusal_of_active_directory_has_its_words_and_is_never_tried_twice() {
             "80090308: LdapErr: DSID-0C090439, comment: AcceptSecurityContext error, data {data}, v4563\0"
         );
         behaviour.bind = (LdapResultCode::InvalidCredentials, text);
-        let servers = [0, 1].map(|_| runtime.block_on(FakeLdap::start(behaviour.clone())));
-        // Each bind comes on a connection of its own.
-        let [first, second] =
-            servers.each_ref().map(|s| Proxy::start(s.url.trim_start_matches("ldap://").parse().unwrap()));
+        let [first, second] = [0, 1].map(|_| runtime.block_on(FakeLdap::start(behaviour.clone())));
         idcsync.configure(&format!(
             "profile = \"p\"\n[directory]\nkind = \"active-directory\"\nurls = [\"ldap://{}\", \"ldap://{}\"]\n\
              base-dn = \"{BASE}\"\nbind = {{ dn = \"CN=svc,{BASE}\", password-file = \"password\" }}\n\
              allow-plaintext = true\ntimeout = \"2s\"\n[scope]\ngroups = [\"Team\"]\n{}\n[state]\n\
              url = \"sqlite:state.db\"\n[log]\nerror-log = \"errors.jsonl\"\n",
-            first.address(),
-            second.address(),
+            first.url.trim_start_matches("ldap://"),
+            second.url.trim_start_matches("ldap://"),
             sandbox.target()
         ));
         let mut tries = 0;
@@ -63,7 +59,7 @@ fn each_refusal_of_active_directory_has_its_words_and_is_never_tried_twice() {
             assert!(words.split("; ").all(|part| text.contains(part)), "{data}: {}", run.report());
             assert!(arguments[0] == "check" || requests.is_empty(), "{requests:?}");
             tries += 1;
-            assert_eq!((first.connections(), second.connections()), (tries, 0), "{data}: one try for a run");
+            assert_eq!((first.binds(), second.binds()), (tries, 0), "{data}: one try for a run");
             seen.insert(run.stderr.lines().find(|l| l.starts_with("error: ")).unwrap_or_default().to_owned());
         }
         idcsync.run(&["status"]).exits(0).says("InvalidDirectoryCredentials");

@@ -12,7 +12,7 @@ fn commands(text: &str) -> BTreeSet<(String, BTreeSet<String>)> {
         for (at, name) in line.match_indices("idcsync ") {
             let before = line[..at].chars().next_back();
             // `/idcsync sync` in a container, `idcsync sync` on a machine; not a namespace, a user or an object of that name.
-            let of_another = ["deploy/", "-n ", "-u ", "-o ", "-g ", "--name "];
+            let of_another = ["deploy/", "-n ", "-u ", "-o ", "-g ", "--name ", "issued by "];
             if !matches!(before, None | Some(' ' | '/')) || of_another.iter().any(|w| line[..at].ends_with(w))
             {
                 continue;
@@ -22,9 +22,13 @@ fn commands(text: &str) -> BTreeSet<(String, BTreeSet<String>)> {
             let Some(command) = words.next().filter(|w| w.chars().all(|c| c.is_ascii_lowercase())) else {
                 continue;
             };
+            // A command of a command.
+            let more = (command == "scope").then(|| words.clone().next()).flatten();
+            let more = more.filter(|w| w.chars().all(|c| c.is_ascii_lowercase()));
+            let command = more.map_or_else(|| command.to_owned(), |more| format!("{command} {more}"));
             let options =
                 words.map(|w| w.split('=').next().unwrap().to_owned()).filter(|w| w.starts_with("--"));
-            found.insert((command.to_owned(), options.collect()));
+            found.insert((command, options.collect()));
         }
     }
     found
@@ -53,7 +57,7 @@ fn the_manual_s_commands_and_options_are_real() {
     for document in ["docs/operations.md", "deploy/README.md"] {
         for (command, options) in commands(&code(&read(document))) {
             let program = env!("CARGO_BIN_EXE_idcsync");
-            let help = Command::new(program).args([&command, "--help"]).output().unwrap();
+            let help = Command::new(program).args(command.split(' ')).arg("--help").output().unwrap();
             if !help.status.success() {
                 wrong.push(format!("{document}: there is no `idcsync {command}`"));
             }

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "this is test code, where a panic is the report")]
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use futures::{SinkExt, StreamExt};
@@ -149,6 +150,7 @@ impl Behaviour {
 pub struct FakeLdap {
     pub url: String,
     log: Arc<Mutex<Vec<Seen>>>,
+    binds: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
@@ -157,13 +159,19 @@ impl FakeLdap {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("ldap://{}", listener.local_addr().unwrap());
         let log: Arc<Mutex<Vec<Seen>>> = Arc::default();
-        let (behaviour, shared) = (Arc::new(behaviour), log.clone());
+        let binds = Arc::<AtomicUsize>::default();
+        let (behaviour, shared, counted) = (Arc::new(behaviour), log.clone(), binds.clone());
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, behaviour.clone(), shared.clone()));
+                tokio::spawn(serve(stream, behaviour.clone(), shared.clone(), counted.clone()));
             }
         });
-        Self { url, log, task }
+        Self { url, log, binds, task }
+    }
+
+    /// How often somebody has tried to sign in.
+    pub fn binds(&self) -> usize {
+        self.binds.load(Ordering::Relaxed)
     }
 
     /// All searches so far.
@@ -183,11 +191,17 @@ impl Drop for FakeLdap {
     }
 }
 
-async fn serve(stream: TcpStream, behaviour: Arc<Behaviour>, log: Arc<Mutex<Vec<Seen>>>) {
+async fn serve(
+    stream: TcpStream,
+    behaviour: Arc<Behaviour>,
+    log: Arc<Mutex<Vec<Seen>>>,
+    binds: Arc<AtomicUsize>,
+) {
     let mut stream = Framed::new(stream, LdapCodec::new(Some(16 << 20), Some(64)));
     while let Some(Ok(LdapMsg { msgid, op, ctrl })) = stream.next().await {
         match op {
             LdapOp::BindRequest(request) => {
+                binds.fetch_add(1, Ordering::Relaxed);
                 let right = matches!(&request.cred, LdapBindCred::Simple(p) if p == PASSWORD);
                 let (code, text) = behaviour.bind.clone();
                 let code = if right { code } else { LdapResultCode::InvalidCredentials };

@@ -13,7 +13,7 @@ use tracing::info;
 
 use super::{BODY_LIMIT, FromWeb, Refusal, Web, answer, refuse, unreadable};
 use crate::ids::PlanId;
-use crate::run::{HeldSteps, Moment, begin_pause, clock, describe, end_pause, pause_json};
+use crate::run::{HeldSteps, Moment, begin_pause, clock, describe, end_pause, pause_json, seal};
 use crate::service::Ask;
 
 /// All may be left out.
@@ -48,6 +48,8 @@ pub async fn pause(Shared(web): FromWeb, body: Result<Bytes, BytesRejection>) ->
 struct ApproveWish {
     plan: String,
     by: Option<String>,
+    /// Of the steps that were looked at; left out, whatever the plan holds now is approved.
+    seal: Option<String>,
 }
 
 /// Held steps that a cycle has recorded: nothing is planned for it, as `idcsync approve` would.
@@ -63,6 +65,11 @@ pub async fn approve(Shared(web): FromWeb, body: Result<Bytes, BytesRejection>) 
         );
         return Err(Refusal(StatusCode::NOT_FOUND, why));
     };
+    if given(wish.seal).is_some_and(|shown| shown != seal(&held.steps)) {
+        let why =
+            format!("plan {plan} holds other steps by now than were shown: load the page again, and look");
+        return Err(Refusal(StatusCode::CONFLICT, why));
+    }
     let by = given(wish.by).unwrap_or_else(|| "HTTP".to_owned());
     let until = held.approve(&state, &by, clock::now()).await.map_err(|error| unreadable(&error))?;
     info!(%plan, steps = held.steps.len(), "held steps approved over HTTP");

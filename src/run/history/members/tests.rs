@@ -25,6 +25,11 @@ fn known(now: &[u32]) -> Known {
     Known { links: people.chain([group]).map(|l| (l.no, l)).collect(), ..Known::default() }
 }
 
+/// The same without a member.
+fn nobody() -> Known {
+    known(&[])
+}
+
 /// A step that ended an hour after the one before.
 fn step(hour: i64, action: &str, link: u32, member: Option<u32>, result: Option<StepResult>) -> JournalEntry {
     let intent = Intent {
@@ -110,7 +115,9 @@ fn whoever_is_deleted_is_in_nothing_and_a_deleted_group_has_nobody() {
     let gone = [done(3, "delete-user", 1, None)];
     assert_eq!(members(&known, &about, &gone, 2), ["o1 1", "o2 2"]);
     assert_eq!(members(&known, &about, &gone, 3), ["o2 2"]);
+    let known = nobody();
     let about = [about.as_slice(), &[done(4, "delete-group", GROUP, None)]].concat();
+    assert_eq!(members(&known, &about, &gone, 3), ["o2 2"]);
     assert_eq!(members(&known, &about, &gone, 4), [] as [&str; 0]);
     let after = at(&known, &known.links[&LinkNo(GROUP)], &about, &gone, time(5), None);
     assert_eq!(after.note, Some((time(4), DELETED)));

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{Frame, Paging, When, html, remedy, waits};
 use crate::model::{Code, DisableCause, DisableHow, Finding, Kind};
 use crate::plan::{Coming, Hold, counted, grouped};
-use crate::run::{Leaver, Overview};
+use crate::run::{Leaver, Overview, seal};
 use crate::service::http::FromWeb;
 
 /// What stands behind the `?` of an address.
@@ -20,6 +20,7 @@ pub(super) type Asked = Query<BTreeMap<String, String>>;
 /// The plan that waits, in few words.
 pub(super) struct HeldView {
     pub plan: String,
+    pub seal: String,
     pub count: String,
     pub since: When,
     pub unapproved: usize,
@@ -37,6 +38,7 @@ impl HeldView {
         }
         Some(Self {
             plan: held.plan.to_string(),
+            seal: seal(&held.steps),
             count: counted(held.steps.len() as u64, "step", "steps"),
             since: When(overview.held_since().unwrap_or(held.held_at)),
             unapproved: overview.unapproved(),

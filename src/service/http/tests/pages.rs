@@ -183,7 +183,14 @@ async fn held_steps_are_approved_by_their_plan() {
     assert_eq!(state.load(clock::now()).await.unwrap().approvals.len(), 0);
     assert!(service.get("/held").await.text.contains("data-do=\"approve\" data-plan=\"0123456789ab\""));
 
-    let approved = service.post("/api/approve", &body(plan.as_str())).await;
+    // What is held under the same plan may be something else than what somebody has looked at.
+    let sealed = |seal: &str| json!({ "plan": plan.as_str(), "by": "ada", "seal": seal }).to_string();
+    let other = service.post("/api/approve", &sealed("0011223344556677")).await;
+    assert_eq!(other.status, StatusCode::CONFLICT, "{}", other.text);
+    assert_eq!(state.load(clock::now()).await.unwrap().approvals.len(), 0);
+    let page = service.get("/held").await.text;
+    let seal = page.split("data-seal=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap().to_owned();
+    let approved = service.post("/api/approve", &sealed(&seal)).await;
     assert_eq!(approved.status, StatusCode::OK, "{}", approved.text);
     let said = approved.json();
     assert_eq!((&said["schema"], &said["plan"]), (&json!("idcsync/approval/v1"), &json!("0123456789ab")));
