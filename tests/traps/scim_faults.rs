@@ -150,7 +150,8 @@ fn the_older_form_of_lists_is_enough_for_a_sync() {
     assert_eq!(bench.contents().members["Team@ex.test"].len(), 110);
     bench.assert_settled();
     // What a full cycle cannot list, it asks for by itself; and so it is when one is due by the clock.
-    let user = bench.sandbox.store().users().pop().expect("a user");
+    let is_in = |user: &serde_json::Value| user["UserName"] == "p00@ex.test";
+    let user = bench.sandbox.store().users().into_iter().find(is_in).expect("one of the team");
     let change = json!([{ "AttributePath": "displayName", "AttributeValue": "By hand" }]);
     bench.sandbox.store().call("UpdateUser", json!({ "UserId": user["UserId"], "Operations": change }));
     let mut command = bench.idcsync.command(&["sync"]);
