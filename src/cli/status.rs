@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::progress::outlook;
 use super::sync::explain;
 use super::{Context, Exit};
-use crate::model::{DisableCause, Kind};
+use crate::model::Kind;
 use crate::plan::{Coming, Countdown, shown};
 use crate::run::{Status, clock, consequence, describe, object_name as name, open, put_out};
 use crate::state::CycleWord;
@@ -41,17 +41,6 @@ fn left(at: Timestamp, now: Timestamp) -> String {
         counted(time.as_hours(), "hour")
     } else {
         counted(time.as_mins().max(1), "minute")
-    }
-}
-
-fn cause(cause: DisableCause) -> &'static str {
-    match cause {
-        DisableCause::OutOfScope => "out of scope for too long",
-        DisableCause::Paused => "the profile was paused for too long",
-        DisableCause::OutOfReach => "the directory was out of reach for too long",
-        DisableCause::AccountDisabled => "the account is disabled in the directory",
-        DisableCause::AccountExpired => "the account is expired in the directory",
-        DisableCause::Deleted => "deleted in the directory",
     }
 }
 
@@ -158,7 +147,7 @@ impl Text<'_> {
             writeln!(text, "\nPut out of use by idcsync ({}):", put_out.len())?;
             for (link, since, disabled) in put_out {
                 let (label, how) = (shown(name(link)), disabled.how.word());
-                writeln!(text, "  {label} {how} since {since}: {}", cause(disabled.cause))?;
+                writeln!(text, "  {label} {how} since {since}: {}", disabled.cause.text())?;
             }
         }
         let frozen =

@@ -202,6 +202,18 @@ impl DisableCause {
         }
     }
 
+    /// For a person.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::OutOfScope => "out of scope for too long",
+            Self::Paused => "the profile was paused for too long",
+            Self::OutOfReach => "the directory was out of reach for too long",
+            Self::AccountDisabled => "the account is disabled in the directory",
+            Self::AccountExpired => "the account is expired in the directory",
+            Self::Deleted => "deleted in the directory",
+        }
+    }
+
     /// Whether it follows from time that has gone by, and so needs a clock that is right.
     pub fn rests_on_time(self) -> bool {
         matches!(self, Self::OutOfScope | Self::Paused | Self::OutOfReach)

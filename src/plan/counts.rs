@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::approve::ApprovedPlan;
-use super::step::{Sort, Step};
+use super::sort::Sort;
+use super::step::Step;
 
 /// `4,312`
 pub fn grouped(count: u64) -> String {

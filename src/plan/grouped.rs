@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::approve::ApprovedPlan;
-use super::step::{Action, PlanObject, Sort, Step, StepNo};
+use super::sort::Sort;
+use super::step::{Action, PlanObject, Step, StepNo};
 use crate::ids::LinkNo;
 use crate::model::Kind;
 

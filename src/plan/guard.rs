@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::approve::{ApprovedPlan, Hold};
 use super::clock::Distrust;
 use super::policy::{Adopt, Policy};
-use super::step::{Action, Plan, Purpose, Sort, Step, StepNo};
+use super::sort::Sort;
+use super::step::{Action, Plan, Purpose, Step, StepNo};
 use crate::ids::{Fingerprint, LinkNo};
 use crate::model::{Kind, RenameSupport, UserAttribute};
 

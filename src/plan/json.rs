@@ -6,7 +6,8 @@ use serde::ser::{SerializeSeq, SerializeStruct};
 use serde::{Serialize, Serializer};
 
 use super::approve::{ApprovedPlan, Hold};
-use super::step::{Action, Change, Plan, Sort, Step, StepNo, Withheld};
+use super::sort::Sort;
+use super::step::{Action, Change, Plan, Step, StepNo, Withheld};
 use crate::ids::{Anchor, Fingerprint, LinkNo, TargetId};
 use crate::model::{Assignment, DisableCause, DisableHow, Finding, GroupAttributes, Kind, UserAttributes};
 

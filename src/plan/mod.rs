@@ -1,6 +1,7 @@
 //! What one cycle would do, as data: steps with their reasons, in order, and the guard that holds those which
 //! go too far. Pure: time and policy are arguments.
 
+mod after;
 mod approve;
 mod assigned;
 mod batch;
@@ -23,6 +24,7 @@ mod page;
 mod policy;
 mod reason;
 mod repair;
+mod sort;
 mod step;
 mod text;
 
@@ -48,9 +50,8 @@ pub use repair::{
     Candidate, Difference, TargetObject, finding_ids, group_differences, groups_of, is_frozen, link_of,
     linked_by_name, owner, tied, untied, user_differences,
 };
-pub use step::{
-    Action, Base, Change, Confirmed, Plan, PlanObject, Purpose, Reason, Sort, Step, StepNo, Withheld,
-};
+pub use sort::Sort;
+pub use step::{Action, Base, Change, Confirmed, Plan, PlanObject, Purpose, Reason, Step, StepNo, Withheld};
 pub use text::{Colors, IN_STEP, Look, render, render_to};
 
 use crate::ids::{Anchor, LinkNo};

@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use roaring::RoaringBitmap;
 
 use super::Inputs;
+use super::after::After;
 use super::draft::{Adoption, Content, Draft, Drafts};
 use super::lifecycle::End;
 use super::members::Member;
 use super::names::{ParkedAs, Settled};
-use super::step::{Action, After, Change, Purpose, Reason, Sort, Step, StepNo};
+use super::sort::Sort;
+use super::step::{Action, Change, Purpose, Reason, Step, StepNo};
 use crate::ids::LinkNo;
 use crate::model::{DisableHow, EntryOutcome, EntryRead, Kind};
 

@@ -1,15 +1,15 @@
 //! What a plan is made of: objects, and single writes on them, each with its reason.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-use std::ops::Deref;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::after::After;
 use super::assigned::Assigned;
+use super::sort::Sort;
 use crate::ids::{Anchor, Fingerprint, LinkNo, PlanId, Sid, TargetId};
 use crate::model::{
     Absence, Digest, DisableCause, DisableHow, Finding, GroupAttributes, Kind, UserAttribute, UserAttributes,
@@ -117,41 +117,6 @@ pub struct Step {
     pub reason: Reason,
     /// Steps that must have been done before; earlier ones all.
     pub after: After,
-}
-
-/// What a step waits for. A membership, of which there are millions, for its group and its person at most.
-#[derive(Clone, PartialEq, Eq)]
-pub enum After {
-    Few(u8, [StepNo; 2]),
-    Many(Box<[StepNo]>),
-}
-
-impl From<&[StepNo]> for After {
-    fn from(steps: &[StepNo]) -> Self {
-        match *steps {
-            [] => Self::Few(0, [StepNo(0); 2]),
-            [one] => Self::Few(1, [one; 2]),
-            [one, two] => Self::Few(2, [one, two]),
-            _ => Self::Many(steps.into()),
-        }
-    }
-}
-
-impl Deref for After {
-    type Target = [StepNo];
-
-    fn deref(&self) -> &[StepNo] {
-        match self {
-            Self::Few(count, steps) => &steps[..usize::from(*count)],
-            Self::Many(steps) => steps,
-        }
-    }
-}
-
-impl fmt::Debug for After {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.iter()).finish()
-    }
 }
 
 /// What is large stands apart, so that a membership takes little room.
@@ -296,70 +261,6 @@ pub enum Reason {
     TargetChanged,
     NotInDirectory,
     EntryRebound,
-}
-
-/// The sorts of step that are counted, in the order in which they are shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Sort {
-    DeleteUser,
-    DeleteGroup,
-    DisableUser,
-    RevokeUser,
-    ReportUser,
-    RemoveMember,
-    RebindEntry,
-    AdoptUser,
-    AdoptGroup,
-    EnableUser,
-    RestoreUser,
-    UpdateUser,
-    UpdateGroup,
-    CreateUser,
-    CreateGroup,
-    AddMember,
-}
-
-impl Sort {
-    pub const ALL: &'static [Self] = &[
-        Self::DeleteUser,
-        Self::DeleteGroup,
-        Self::DisableUser,
-        Self::RevokeUser,
-        Self::ReportUser,
-        Self::RemoveMember,
-        Self::RebindEntry,
-        Self::AdoptUser,
-        Self::AdoptGroup,
-        Self::EnableUser,
-        Self::RestoreUser,
-        Self::UpdateUser,
-        Self::UpdateGroup,
-        Self::CreateUser,
-        Self::CreateGroup,
-        Self::AddMember,
-    ];
-
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::DeleteUser => "delete-user",
-            Self::DeleteGroup => "delete-group",
-            Self::DisableUser => "disable-user",
-            Self::RevokeUser => "revoke-user",
-            Self::ReportUser => "report-user",
-            Self::EnableUser => "enable-user",
-            Self::RestoreUser => "restore-user",
-            Self::RemoveMember => "remove-member",
-            Self::RebindEntry => "rebind-entry",
-            Self::AdoptUser => "adopt-user",
-            Self::AdoptGroup => "adopt-group",
-            Self::UpdateUser => "update-user",
-            Self::UpdateGroup => "update-group",
-            Self::CreateUser => "create-user",
-            Self::CreateGroup => "create-group",
-            Self::AddMember => "add-member",
-        }
-    }
 }
 
 impl Action {

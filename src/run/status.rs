@@ -31,6 +31,18 @@ pub struct Status {
     pub findings: Vec<(Finding, Timestamp)>,
 }
 
+/// One cycle, as in `status` and `history`.
+pub(super) fn cycle_json(cycle: &Cycle) -> Value {
+    json!({
+        "cycle": cycle.id,
+        "kind": cycle.kind.word(),
+        "started": cycle.started,
+        "finished": cycle.outcome.as_ref().map(|o| o.finished),
+        "outcome": cycle.outcome.as_ref().map(|o| o.word.word()),
+        "counts": cycle.outcome.as_ref().map(|o| &o.counts),
+    })
+}
+
 /// What people call it.
 pub fn object_name(link: &Link) -> &str {
     link.name.as_deref().unwrap_or(&link.dn)
@@ -106,14 +118,7 @@ impl Status {
             "profile": self.config.profile,
             "database": self.database,
             "paused": self.pause.as_ref().map(|p| pause_view(p, &self.config)),
-            "lastCycle": self.last.as_ref().map(|c| json!({
-                "cycle": c.id,
-                "kind": c.kind.word(),
-                "started": c.started,
-                "finished": c.outcome.as_ref().map(|o| o.finished),
-                "outcome": c.outcome.as_ref().map(|o| o.word.word()),
-                "counts": c.outcome.as_ref().map(|o| &o.counts),
-            })),
+            "lastCycle": self.last.as_ref().map(cycle_json),
             "applying": self.applying().map(|(progress, at)| json!({
                 "done": progress.done,
                 "total": progress.total,

@@ -12,8 +12,10 @@ use super::{Result, approvals, profile};
 use crate::ids::Fingerprint;
 use crate::model::{Kind, Link};
 
-const PAGE: &str = select_links!(
-    " AND kind = $2
+/// Which links are meant: of a kind, in a state, with this in a name.
+macro_rules! conditions {
+    () => {
+        " AND kind = $2
     AND ($3 = 'all'
         OR ($3 = 'in' AND target_id IS NOT NULL AND out_since IS NULL AND deleted_at IS NULL AND disabled_at IS NULL)
         OR ($3 = 'out' AND target_id IS NOT NULL AND (out_since IS NOT NULL OR deleted_at IS NOT NULL))
@@ -22,20 +24,12 @@ const PAGE: &str = select_links!(
     AND ($4 = '' OR target_id = $6
         OR lower(COALESCE(name, '')) LIKE $4 ESCAPE '\\' OR lower(COALESCE(name, '')) LIKE $5 ESCAPE '\\'
         OR lower(COALESCE(email, '')) LIKE $4 ESCAPE '\\'
-        OR lower(dn) LIKE $4 ESCAPE '\\' OR lower(dn) LIKE $5 ESCAPE '\\')
-    ORDER BY lower(COALESCE(name, dn)), no LIMIT $7 OFFSET $8"
-);
-/// The same conditions.
-const COUNT: &str = "SELECT COUNT(*) FROM links WHERE profile_id = $1 AND kind = $2
-    AND ($3 = 'all'
-        OR ($3 = 'in' AND target_id IS NOT NULL AND out_since IS NULL AND deleted_at IS NULL AND disabled_at IS NULL)
-        OR ($3 = 'out' AND target_id IS NOT NULL AND (out_since IS NOT NULL OR deleted_at IS NOT NULL))
-        OR ($3 = 'off' AND target_id IS NOT NULL AND disabled_at IS NOT NULL)
-        OR ($3 = 'none' AND target_id IS NULL))
-    AND ($4 = '' OR target_id = $6
-        OR lower(COALESCE(name, '')) LIKE $4 ESCAPE '\\' OR lower(COALESCE(name, '')) LIKE $5 ESCAPE '\\'
-        OR lower(COALESCE(email, '')) LIKE $4 ESCAPE '\\'
-        OR lower(dn) LIKE $4 ESCAPE '\\' OR lower(dn) LIKE $5 ESCAPE '\\')";
+        OR lower(dn) LIKE $4 ESCAPE '\\' OR lower(dn) LIKE $5 ESCAPE '\\')"
+    };
+}
+
+const PAGE: &str = select_links!(conditions!(), " ORDER BY lower(COALESCE(name, dn)), no LIMIT $7 OFFSET $8");
+const COUNT: &str = concat!("SELECT COUNT(*) FROM links WHERE profile_id = $1", conditions!());
 const LEAVING: &str = select_links!(
     " AND target_id IS NOT NULL AND (out_since IS NOT NULL OR deleted_at IS NOT NULL OR disabled_at IS NOT NULL)"
 );

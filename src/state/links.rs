@@ -32,14 +32,14 @@ const WIDTH: usize = 30;
 
 /// Whole rows, for [`read`]; more of the WHERE follows.
 macro_rules! select_links {
-    ($more:literal) => {
+    ($($more:tt)*) => {
         concat!(
             "SELECT no, kind, anchor, dn, sid, target_id, origin, name, email, digest, out_since, filled,
                 direct, hidden, unreadable, applied, retry_attempts, retry_not_before, retry_code, retry_digest,
                 disabled_at, disabled_cause, disabled_how, deleted_at, deletion_proof, absent_since, doubtful,
                 primary_members
             FROM links WHERE profile_id = $1",
-            $more
+            $($more)*
         )
     };
 }

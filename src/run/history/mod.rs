@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 pub use self::members::{At, Membership, Sure};
 pub use self::text::render;
 use super::RunError;
-use super::status::object_name;
+use super::status::{cycle_json, object_name};
 use crate::ids::{Anchor, CycleId, Dn, LinkNo};
 use crate::model::{Kind, Known, Link, StepResult};
 use crate::plan::linked_by_name;
@@ -241,17 +241,6 @@ impl Answer {
         value["profile"] = profile.into();
         value
     }
-}
-
-fn cycle_json(cycle: &Cycle) -> Value {
-    json!({
-        "cycle": cycle.id,
-        "kind": cycle.kind.word(),
-        "started": cycle.started,
-        "finished": cycle.outcome.as_ref().map(|o| o.finished),
-        "outcome": cycle.outcome.as_ref().map(|o| o.word.word()),
-        "counts": cycle.outcome.as_ref().map(|o| &o.counts),
-    })
 }
 
 fn named_json(named: &Named) -> Value {

@@ -9,7 +9,7 @@ use axum::response::Response;
 use serde_json::Value;
 
 use super::{Frame, Paging, When, html, remedy, waits};
-use crate::model::{Code, DisableCause, DisableHow, Finding, Kind};
+use crate::model::{Code, DisableHow, Finding, Kind};
 use crate::plan::{Coming, Hold, counted, grouped};
 use crate::run::{Leaver, Overview, seal};
 use crate::service::http::FromWeb;
@@ -159,7 +159,7 @@ impl LeaverRow {
         let (why, since) = match (leaver.deleted_since, leaver.out_since, leaver.put_out) {
             (Some(at), ..) => ("deleted in the directory", Some(at)),
             (_, Some(at), _) => ("out of scope", Some(at)),
-            (_, _, Some((at, cause, _))) => (cause_word(cause), Some(at)),
+            (_, _, Some((at, cause, _))) => (cause.text(), Some(at)),
             _ => ("", None),
         };
         Self {
@@ -178,17 +178,6 @@ pub(super) fn how_word(how: DisableHow) -> &'static str {
         DisableHow::Deactivated => "disabled",
         DisableHow::Revoked => "revoked: the memberships are gone, sign-in stays",
         DisableHow::Reported => "reported: to be disabled by hand",
-    }
-}
-
-pub(super) fn cause_word(cause: DisableCause) -> &'static str {
-    match cause {
-        DisableCause::OutOfScope => "out of scope for too long",
-        DisableCause::Paused => "the profile was paused for too long",
-        DisableCause::OutOfReach => "the directory was out of reach for too long",
-        DisableCause::AccountDisabled => "the account is disabled in the directory",
-        DisableCause::AccountExpired => "the account is expired in the directory",
-        DisableCause::Deleted => "deleted in the directory",
     }
 }
 

@@ -5,7 +5,7 @@ use axum::extract::{Query, State as Shared};
 use axum::http::StatusCode;
 use axum::response::Response;
 
-use super::lists::{Asked, cause_word, how_word};
+use super::lists::{Asked, how_word};
 use super::{Frame, PER_PAGE, Paging, When, html, waits};
 use crate::model::{Kind, Link};
 use crate::plan::grouped;
@@ -97,7 +97,7 @@ impl Row {
         let (standing, since) = match (&link.target_id, link.deleted, link.disabled, link.out_since) {
             (None, ..) => ("not in the target", None),
             (_, Some(deleted), ..) => ("deleted in the directory", Some(deleted.since)),
-            (_, _, Some(disabled), None) => (cause_word(disabled.cause), Some(disabled.at)),
+            (_, _, Some(disabled), None) => (disabled.cause.text(), Some(disabled.at)),
             (_, _, Some(disabled), Some(_)) => (how_word(disabled.how), Some(disabled.at)),
             (_, _, None, Some(since)) => ("out of scope", Some(since)),
             (Some(_), None, None, None) => ("in scope", None),
