@@ -79,12 +79,14 @@ pub async fn ask(
     match directory.fates(&request).await {
         Ok(fates) => Asked {
             cut_short: lost(&fates).map(|why| format!("{}: {why}", request.server)),
+            // The log says it once; as long as it was not acted on, it is asked from the same place again.
+            cookie: if is_heard(&fates, known) { fates.cookie } else { known.cookie.clone() }
+                .filter(|_| trust_change_log),
             of: fates
                 .of
                 .into_iter()
                 .filter_map(|(a, fate)| Some((missing.get(&a)?.0, proven(fate))))
                 .collect(),
-            cookie: fates.cookie.filter(|_| trust_change_log),
             requests: fates.requests,
         },
         Err(error) => {
@@ -96,6 +98,16 @@ pub async fn ask(
             Asked { cut_short: Some(why), ..Asked::default() }
         }
     }
+}
+
+/// Whether all that the log reports of linked objects is in the answers: not what was deleted after the read that had
+/// brought it, nor what could not be looked up.
+pub fn is_heard(fates: &Fates, known: &Known) -> bool {
+    let linked = || known.links.values().filter(|l| l.target_id.is_some());
+    fates.reported.is_empty()
+        || linked()
+            .filter(|l| fates.reported.contains(&l.anchor))
+            .all(|l| fates.of.get(&l.anchor).is_some_and(|fate| !matches!(fate, Fate::Unread(_))))
 }
 
 /// Why the server was lost in the middle, where it was.

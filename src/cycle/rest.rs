@@ -307,7 +307,8 @@ impl Rest {
                 return None;
             }
         };
-        (digest(fates.of.iter()) == self.fates).then_some((fates.requests, fates.cookie.filter(|_| trusted)))
+        let is_same = digest(fates.of.iter()) == self.fates && super::fates::is_heard(&fates, known);
+        is_same.then_some((fates.requests, fates.cookie.filter(|_| trusted)))
     }
 }
 

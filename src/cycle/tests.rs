@@ -4,13 +4,18 @@
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use jiff::SignedDuration;
 use tempfile::TempDir;
 
 use super::*;
-use crate::model::{Absence, Fate, FateRequest, Fates, ReadRequest, Snapshot};
+use crate::ids::Anchor;
+use crate::model::{
+    Absence, ChangeCookie, DeletionProof, Fate, FateRequest, Fates, ReadRequest, Shortfall, ShortfallKind,
+    Snapshot,
+};
 use crate::plan::Sweep;
 use crate::plan::tests::world::{World, mapping};
 use crate::state::{State, StateUrl};
@@ -21,6 +26,10 @@ use crate::target::{Access, Gate, SandboxSettings, TargetSettings, connect};
 struct Scripted {
     answers: Mutex<VecDeque<Option<Snapshot>>>,
     asked: Mutex<Vec<ReadRequest>>,
+    /// Deleted, by the change log: said to whoever has read it to `b"1"`.
+    deleted: Mutex<BTreeSet<Anchor>>,
+    /// Looking anybody up by anchor fails.
+    deaf: AtomicBool,
 }
 
 #[async_trait]
@@ -32,8 +41,25 @@ impl Directory for Scripted {
     }
 
     async fn fates(&self, request: &FateRequest) -> Result<Fates, DirectoryError> {
-        let of = request.objects.keys().map(|anchor| (*anchor, Fate::Absent)).collect();
-        Ok(Fates { of, ..Fates::default() })
+        let Some(read) = &request.cookie else {
+            let of = request.objects.keys().map(|anchor| (*anchor, Fate::Absent)).collect();
+            let cookie = Some(ChangeCookie { server: "dc1".to_owned(), bytes: b"1".to_vec() });
+            return Ok(Fates { of, cookie, ..Fates::default() });
+        };
+        let reported =
+            if read.bytes == b"1" { self.deleted.lock().unwrap().clone() } else { BTreeSet::new() };
+        let fate = |anchor: &Anchor| match reported.contains(anchor) {
+            _ if self.deaf.load(Ordering::Relaxed) => Fate::Unread(Shortfall {
+                kind: ShortfallKind::Timeout,
+                what: String::new(),
+                detail: "busy".to_owned(),
+            }),
+            true => Fate::Deleted(DeletionProof::ChangeLog),
+            false => Fate::Absent,
+        };
+        let of = request.objects.keys().map(|anchor| (*anchor, fate(anchor))).collect();
+        let cookie = Some(ChangeCookie { bytes: b"2".to_vec(), ..read.clone() });
+        Ok(Fates { of, reported, cookie, requests: 1 })
     }
 }
 
@@ -43,6 +69,7 @@ struct Bed {
     directory: Scripted,
     now: Timestamp,
     sweep: Option<Sweep>,
+    trusts_log: bool,
 }
 
 /// How a cycle went: its steps and its findings.
@@ -69,6 +96,7 @@ impl Bed {
             directory: Scripted::default(),
             now,
             sweep: None,
+            trusts_log: false,
         };
         let first = bed.run(&[Some(bed.world.read())]).await;
         assert_eq!(first.steps.len(), 6 + 2 + 12);
@@ -94,7 +122,8 @@ impl Bed {
         let clock = move || now;
         let usage = Arc::clone(&target);
         let parts = Parts { directory: &self.directory, target, identity_store, clock: &clock };
-        let (mapping, policy) = (mapping(), Policy::default());
+        let (mapping, mut policy) = (mapping(), Policy::default());
+        policy.lifecycle.trust_change_log = self.trusts_log;
         let wanted = Wanted {
             entries: self.world.read().entries.into_iter().map(|e| e.entry).collect(),
             nested: true,
@@ -229,6 +258,36 @@ async fn what_a_new_server_is_the_first_to_miss_waits_for_a_second_cycle() {
     assert!(ran.steps.is_empty(), "{:?}", ran.steps);
     assert!(ran.codes.contains(&Code::RemovalWithheld));
     assert_eq!(bed.run(&[new(), new()]).await.steps, ["remove-member devs bob@x.example"]);
+}
+
+/// Somebody is deleted after the read that still has them, or when nobody can be looked up: the log says it once, and it
+/// is not lost.
+#[tokio::test]
+async fn what_the_change_log_says_is_heard_however_late() {
+    for deaf in [false, true] {
+        let mut bed = Bed::new().await;
+        bed.trusts_log = true;
+        // From here on the log is followed.
+        bed.world.delete_person("carl");
+        let whole = bed.world.read();
+        bed.run(&[Some(whole.clone()), Some(whole.clone())]).await;
+        let bob = bed.world.anchor_of("bob");
+        bed.directory.deleted.lock().unwrap().insert(bob);
+        bed.world.delete_person("bob");
+        let without = bed.world.read();
+        bed.directory.deaf.store(deaf, Ordering::Relaxed);
+        // Groups tell for themselves who is in them no more.
+        let (read, lost) = if deaf { (&without, 2) } else { (&whole, 0) };
+        assert_eq!(bed.run(&vec![Some(read.clone()); lost.max(1)]).await.steps.len(), lost);
+        bed.directory.deaf.store(false, Ordering::Relaxed);
+        let ran = bed.run(&[Some(without)]).await;
+        assert_eq!(
+            ran.steps.last().map(String::as_str),
+            Some("revoke-user bob@x.example"),
+            "{:?}",
+            ran.steps
+        );
+    }
 }
 
 #[tokio::test]

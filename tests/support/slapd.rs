@@ -23,6 +23,8 @@ const PASSWORD: &str = "slapd secret";
 pub struct Options {
     /// Keeps `memberOf` of changes made on line (an offline load has none).
     pub memberof: bool,
+    /// Lets members of groups follow their objects, of which the groups' change numbers tell nothing.
+    pub refint: bool,
     /// Allows content synchronisation (RFC 4533).
     pub syncprov: bool,
     /// Keeps what was deleted, to tell it then; else it lists what is there.
@@ -43,6 +45,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             memberof: false,
+            refint: false,
             syncprov: false,
             session_log: true,
             password_policy: false,
@@ -212,6 +215,9 @@ fn configuration(dir: &Path, base: &str, options: &Options) -> String {
     if options.memberof {
         say("moduleload memberof".to_owned());
     }
+    if options.refint {
+        say("moduleload refint".to_owned());
+    }
     if options.syncprov {
         say("moduleload syncprov".to_owned());
     }
@@ -236,6 +242,12 @@ fn configuration(dir: &Path, base: &str, options: &Options) -> String {
         say(line.clone());
     }
     say("access to attrs=userPassword by * auth\naccess to * by * read".to_owned());
+    if options.refint {
+        // A group must not be empty.
+        say(format!(
+            "overlay refint\nrefint_attributes member uniqueMember\nrefint_nothing \"cn=nobody,{base}\""
+        ));
+    }
     if options.syncprov {
         say("overlay syncprov\nsyncprov-checkpoint 1000 10".to_owned());
         if options.session_log {

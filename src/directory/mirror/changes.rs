@@ -2,6 +2,7 @@
 //! said of the container alone; an answer that is not whole), the doubt is the answer, and everything is to be read.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::time::Duration;
 
 use super::Mirroring;
 use super::held::{Held, Renames, folded};
@@ -28,6 +29,8 @@ const TELLING: [&str; 5] =
 const MOST_CHANGED: usize = 4;
 /// Up to so many changes are not many.
 const FEW: usize = 1_000;
+/// What a server does by itself to groups after a change (OpenLDAP's `refint` in a task of its own), it has done by then.
+const SETTLING: [Duration; 3] = [Duration::ZERO, Duration::from_millis(250), Duration::from_millis(750)];
 
 /// What to ask for of changed entries, where a read asks for `attributes`.
 pub(in crate::directory) fn telling(attributes: &BTreeSet<String>) -> Selection {
@@ -70,8 +73,12 @@ impl<'l> Mirroring<'l> {
             let missing = |anchor: &Anchor| !present.contains(anchor) && !changes.contains_key(anchor);
             gone.extend(held.anchors().filter(missing));
         }
+        let names = names_at_stake(facts, &held, &changes, &gone);
         work_in(facts, &mut held, &changes, gone, attributes);
-        again(live, &mut held, &changes, attributes).await?;
+        match facts.kind {
+            DirectoryKind::ActiveDirectory => again(live, &mut held, &changes, attributes).await?,
+            DirectoryKind::Ldap => settle(live, &mut held, &changes, names, attributes).await?,
+        }
         Ok((Self::over(live, held), count))
     }
 }
@@ -149,7 +156,7 @@ fn work_in(
     gone: BTreeSet<Anchor>,
     kept: &BTreeSet<String>,
 ) {
-    // Elsewhere, members are texts that follow nobody.
+    // Elsewhere, members are texts: whether they follow anybody is seen in `settle`.
     let linked = facts.kind == DirectoryKind::ActiveDirectory;
     let mut renames = Renames::new();
     if linked {
@@ -186,7 +193,7 @@ async fn again(
     changes: &BTreeMap<Anchor, RawEntry>,
     attributes: &BTreeSet<String>,
 ) -> Result<(), String> {
-    if live.facts().kind != DirectoryKind::ActiveDirectory || changes.is_empty() {
+    if changes.is_empty() {
         return Ok(());
     }
     let names = changes.values().map(|raw| folded(raw.dn.as_bytes())).collect();
@@ -203,17 +210,87 @@ async fn again(
         groups.extend(says.symmetric_difference(known));
     }
     groups.retain(|group| !changes.contains_key(group));
+    read_again(live, held, &groups, attributes).await
+}
+
+/// Names that somebody has no more, or has newly. The values of `gone` are those that a group may be rid of by itself.
+struct AtStake {
+    gone: HashSet<Dn>,
+    new: HashSet<Dn>,
+}
+
+fn names_at_stake(
+    facts: &Facts,
+    held: &Held,
+    changes: &BTreeMap<Anchor, RawEntry>,
+    gone: &BTreeSet<Anchor>,
+) -> AtStake {
+    let mut names = AtStake { gone: HashSet::new(), new: HashSet::new() };
+    if facts.kind == DirectoryKind::ActiveDirectory {
+        return names;
+    }
+    let before = |anchor: &Anchor| held.dn_of(*anchor).and_then(|dn| Dn::parse(dn).ok());
+    names.gone.extend(gone.iter().filter_map(before));
+    for (anchor, raw) in changes {
+        let (old, now) = (before(anchor), Dn::parse(&raw.dn).ok());
+        if old != now {
+            names.gone.extend(old);
+            names.new.extend(now);
+        }
+    }
+    names
+}
+
+/// Whether members follow their objects is for each server to say (OpenLDAP's `refint` and `memberof-refint`), and a group
+/// of which it has rewritten a member is reported by none. Groups that have such a name are read again; where they still
+/// have one that is gone, a little later once more: it may be that nobody keeps them in order, and they are as they are.
+async fn settle(
+    live: &dyn Reader,
+    held: &mut Held,
+    changes: &BTreeMap<Anchor, RawEntry>,
+    names: AtStake,
+    attributes: &BTreeSet<String>,
+) -> Result<(), String> {
+    let AtStake { gone, new } = names;
+    if gone.is_empty() && new.is_empty() {
+        return Ok(());
+    }
+    let mut groups = held.naming(gone.iter().chain(&new).collect());
+    groups.retain(|group| !changes.contains_key(group));
+    for pause in SETTLING {
+        if groups.is_empty() {
+            break;
+        }
+        tokio::time::sleep(pause).await;
+        read_again(live, held, &groups, attributes).await?;
+        let still = held.naming(gone.iter().collect());
+        groups.retain(|group| still.contains(group));
+    }
+    Ok(())
+}
+
+async fn read_again(
+    live: &dyn Reader,
+    held: &mut Held,
+    groups: &BTreeSet<Anchor>,
+    attributes: &BTreeSet<String>,
+) -> Result<(), String> {
     let names: Vec<Dn> = groups.iter().filter_map(|group| Dn::parse(held.dn_of(*group)?).ok()).collect();
     let selection = telling(attributes);
+    let mut came = BTreeSet::new();
     for chunk in names.chunks(live.facts().batch.max(1)) {
         let (entries, ending) = live.lookup(chunk, None, &selection).await;
         if let Some(fault) = live.facts().gap(&ending) {
             return Err(fault.detail);
         }
         let read = whole(live, entries).await?;
+        came.extend(read.keys().copied());
         work_in(live.facts(), held, &read, BTreeSet::new(), attributes);
     }
-    Ok(())
+    match groups.iter().find(|group| !came.contains(*group)) {
+        Some(group) => Err(format!("{} could not be read again", held.dn_of(*group).unwrap_or_default())),
+        None => Ok(()),
+    }
 }
 
 fn without_telling(kept: &BTreeSet<String>, raw: &RawEntry) -> RawEntry {

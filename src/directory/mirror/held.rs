@@ -187,6 +187,24 @@ impl Held {
         holders
     }
 
+    /// The entries that have a member of one of these names, however the name is written.
+    pub fn naming(&mut self, names: HashSet<&Dn>) -> BTreeSet<Anchor> {
+        if names.is_empty() {
+            return BTreeSet::new();
+        }
+        let all: Vec<Anchor> = self.entries.keys().copied().collect();
+        all.into_iter()
+            .filter(|anchor| {
+                let Some(raw) = self.get(*anchor) else { return false };
+                let lists = raw.attributes.iter().filter(|(name, _)| entry::is_member_attribute(name));
+                lists.flat_map(|(_, values)| values).any(|value| {
+                    let text = std::str::from_utf8(value).ok().map(entry::without_unique_id);
+                    text.and_then(|text| Dn::parse(text).ok()).is_some_and(|dn| names.contains(&dn))
+                })
+            })
+            .collect()
+    }
+
     /// Active Directory's links follow their objects: a member that was renamed or deleted is so in every group, and no
     /// group is reported for it.
     pub fn rename_members(&mut self, renames: &Renames) {

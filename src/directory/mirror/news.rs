@@ -31,6 +31,8 @@ pub(in crate::directory) struct News {
     questions: Vec<Filter>,
     /// Neither people nor groups, by what they were when they were seen last.
     others: HashMap<Anchor, u64>,
+    /// Those of them that are held. Whoever gets the name of one may be a member at once.
+    kept: HashSet<Anchor>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +59,7 @@ impl News {
             dangling: HashSet::new(),
             questions: mirror.answers.keys().filter_map(|question| Filter::parse(question).ok()).collect(),
             others: HashMap::new(),
+            kept: HashSet::new(),
         };
         let mut names = Interner::default();
         let mut places = HashMap::with_capacity(mirror.entries.len());
@@ -77,6 +80,7 @@ impl News {
                 Sort::Other(_) | Sort::Unclear => {
                     let digest = news.digest(&raw);
                     news.others.insert(*anchor, digest);
+                    news.kept.insert(*anchor);
                 }
             }
         }
@@ -106,7 +110,8 @@ impl News {
 
     /// Whether any of it is to be acted on.
     pub fn are_in(&mut self, facts: &Facts, feed: &Feed) -> bool {
-        let mut any = feed.deleted.iter().any(|anchor| self.held.contains_key(anchor));
+        let is_held = |anchor: &Anchor| self.held.contains_key(anchor) || self.kept.contains(anchor);
+        let mut any = feed.deleted.iter().any(is_held);
         let mut changed = BTreeSet::new();
         for raw in &feed.changed {
             let Some(anchor) = entry::anchor(facts, raw) else { return true };
@@ -116,7 +121,7 @@ impl News {
         let gone = |anchor: &Anchor| {
             feed.present.as_ref().is_some_and(|there| !there.contains(anchor) && !changed.contains(anchor))
         };
-        any || self.held.keys().any(gone)
+        any || self.held.keys().chain(&self.kept).any(gone)
     }
 
     fn is(&mut self, facts: &Facts, anchor: Anchor, raw: &RawEntry) -> bool {

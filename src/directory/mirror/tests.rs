@@ -336,6 +336,21 @@ async fn whoever_gets_the_name_of_a_missing_member_is_news() {
     assert!(news.are_in(&server.facts, &new("cn=P9, dc=CORP,dc=example")));
 }
 
+/// A mail contact in a group goes, and a person gets its name: a member, of which no group is reported.
+#[tokio::test]
+async fn what_is_neither_person_nor_group_and_goes_leaves_its_name_to_others() {
+    let server = two_in_a_team();
+    let contact = raw(5, &person_dn(5), &[("objectclass", &["contact"]), ("hassubordinates", &["FALSE"])]);
+    server.put(5, contact);
+    server.put(100, team(&[&person_dn(1), &person_dn(5)]));
+    let mirror = whole(&server).await.unwrap();
+    let is = |feed: Feed| News::of(&server.facts, &mirror, &request().wanted).are_in(&server.facts, &feed);
+    assert!(is(Feed { deleted: [anchor(5)].into(), ..Feed::default() }));
+    let present = |ids: &[u32]| Some(ids.iter().map(|id| anchor(*id)).collect());
+    assert!(is(Feed { present: present(&[1, 100]), ..Feed::default() }));
+    assert!(!is(Feed { present: present(&[1, 5, 100]), deleted: [anchor(77)].into(), ..Feed::default() }));
+}
+
 #[tokio::test]
 async fn what_the_user_filter_looks_at_counts() {
     let server = two_in_a_team();
