@@ -59,6 +59,8 @@ codes! {
     GroupReadIncomplete: Error,
     /// A group whose members are kept in an attribute that is not understood.
     GroupMembersUnsupported: Warning,
+    /// No entry of an export has an attribute that the user filter looks at.
+    FilterAttributeUnseen: Warning,
     /// Removals that lack a proof and wait for one.
     RemovalWithheld: Error,
     /// `userAccountControl` of a person could not be read.

@@ -32,6 +32,9 @@ impl Code {
                 "mend the read: let the bind account read the members. A container that really is empty \
                  is taken out of `scope`. After 24 hours the exit code is 3"
             }
+            Self::FilterAttributeUnseen => {
+                "export the attribute too; nothing is to be done if nobody has a value there"
+            }
             Self::AccountUnknown => "let the bind account read it",
             Self::AccountDisabled => {
                 "none, if that is meant; else enable the account in the directory, or set \

@@ -21,7 +21,8 @@ use super::settings::LdifSettings;
 use super::{Directory, DirectoryError, checked, fates, walk};
 use crate::ids::{Anchor, Dn, Sid};
 use crate::model::{
-    Above, AboveRequest, DirectoryKind, FateRequest, Fates, ReadRequest, ShortfallKind, Snapshot, Wanted,
+    Above, AboveRequest, Code, DirectoryKind, FateRequest, Fates, Finding, ReadRequest, ShortfallKind,
+    Snapshot, Subject, Wanted,
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -51,13 +52,13 @@ impl Directory for LdifDirectory {
     async fn read(&self, request: &ReadRequest) -> Result<Snapshot, DirectoryError> {
         checked(request)?;
         let reader = open(&self.settings, &request.wanted).await?;
-        Ok(Box::pin(walk::read(&reader, request)).await)
+        Ok(reader.with_unseen(Box::pin(walk::read(&reader, request)).await, &request.wanted))
     }
 
     async fn look(&self, request: &ReadRequest) -> Result<Snapshot, DirectoryError> {
         checked(request)?;
         let reader = open(&self.settings, &request.wanted).await?;
-        Ok(Box::pin(walk::look(&reader, request)).await)
+        Ok(reader.with_unseen(Box::pin(walk::look(&reader, request)).await, &request.wanted))
     }
 
     async fn above(&self, request: &AboveRequest) -> Result<Above, DirectoryError> {
@@ -97,10 +98,13 @@ fn attributes(kind: DirectoryKind, wanted: &Wanted) -> BTreeSet<String> {
     let mut keep: BTreeSet<String> = wanted.attributes.clone();
     keep.extend(entry::always(kind).iter().chain(&entry::MEMBER).map(|a| (*a).to_owned()));
     keep.extend(["netbiosname".to_owned(), "ncname".to_owned()]);
-    if let Some(filter) = wanted.user_filter.as_deref().and_then(|f| Filter::parse(&wrapped(f)).ok()) {
-        keep.extend(filter.attributes().into_iter().map(str::to_owned));
-    }
+    keep.extend(of_filter(wanted));
     keep
+}
+
+fn of_filter(wanted: &Wanted) -> BTreeSet<String> {
+    let filter = wanted.user_filter.as_deref().and_then(|f| Filter::parse(&wrapped(f)).ok());
+    filter.iter().flat_map(Filter::attributes).map(str::to_owned).collect()
 }
 
 pub(super) struct LdifReader {
@@ -140,6 +144,22 @@ impl LdifReader {
 
     pub(super) fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// Says of attributes that the user filter looks at and no entry has: whether nobody has a value, or they were not
+    /// exported, is not to be seen in a file.
+    fn with_unseen(&self, mut snapshot: Snapshot, wanted: &Wanted) -> Snapshot {
+        let unseen =
+            of_filter(wanted).into_iter().filter(|name| !self.entries.iter().any(|(_, raw)| raw.has(name)));
+        snapshot.findings.extend(unseen.map(|name| {
+            let message = format!(
+                "no entry of {} has {name}, which scope.user-filter looks at: export it too, unless nobody has a value",
+                self.facts.server
+            );
+            let subject = Subject { kind: None, id: name.clone(), label: name };
+            Finding::new(Code::FilterAttributeUnseen, subject, message)
+        }));
+        snapshot
     }
 
     fn answered(&self, entries: u64) {

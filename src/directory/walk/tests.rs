@@ -114,6 +114,19 @@ fn members(snapshot: &Snapshot, group: &str) -> Vec<String> {
     group.members.users.iter().map(|ix| snapshot.users[ix as usize].dn.leaf()).collect()
 }
 
+/// An export without the attribute would let everybody through a `!`.
+#[tokio::test]
+async fn what_a_filter_looks_at_and_no_entry_has_is_said() {
+    let ad = Ad::new().user("anna").group("devs", &[&person("anna")]);
+    let mut asked = request(&[(Kind::Group, "devs")]);
+    asked.wanted.user_filter = Some("(&(sAMAccountName=*)(!(employeeType=contractor)))".to_owned());
+    let snapshot = ad.read(&asked).await;
+    assert_eq!(codes(&snapshot), [Code::FilterAttributeUnseen]);
+    assert_eq!(snapshot.findings[0].subject.id, "employeetype");
+    let other = "sAMAccountName: ben\nobjectClass: user\nemployeeType: contractor\n";
+    assert_eq!(codes(&ad.object("CN=ben,OU=People", other).read(&asked).await), []);
+}
+
 #[tokio::test]
 async fn groups_in_groups_are_followed_around_rings() {
     let ad = Ad::new()
