@@ -140,7 +140,9 @@ pub fn intent(plan: &Plan, no: StepNo, links: &Links, at: Timestamp) -> Intent {
             "digest": hex(Digest::of_group(after)),
             "purpose": purpose,
         }),
-        Action::AdoptUser { id, .. } | Action::AdoptGroup { id, .. } => json!({ "targetId": id }),
+        Action::AdoptUser { id, .. } => json!({ "targetId": id }),
+        // For who asks later: no other step tells of them.
+        Action::AdoptGroup { id, present, .. } => json!({ "targetId": id, "present": present }),
         Action::RemoveMember { proof, .. } => {
             let reason = plan.reason(step);
             json!({ "proof": proof.word(), "groupId": links.target_id(object), "reason": reason })

@@ -19,6 +19,8 @@ const LIST: &str = "SELECT id, kind, started_at, finished_at, word, counts FROM 
     WHERE profile_id = $1 ORDER BY id DESC LIMIT $2";
 const BETWEEN: &str = "SELECT id, kind, started_at, finished_at, word, counts FROM cycles
     WHERE profile_id = $1 AND started_at >= $2 AND started_at < $3 ORDER BY id DESC LIMIT $4";
+const REPAIRS: &str = "SELECT id, kind, started_at, finished_at, word, counts FROM cycles
+    WHERE profile_id = $1 AND kind = 'repair' ORDER BY id";
 const ONE: &str = "SELECT id, kind, started_at, finished_at, word, counts FROM cycles
     WHERE profile_id = $1 AND id = $2";
 /// The words are those of `CycleWord::is_well`. By the hand of a person is no cycle.
@@ -190,6 +192,11 @@ impl Reader {
     /// Those that began from `since` on and before `until`, newest first.
     pub async fn cycles_between(&self, since: Timestamp, until: Timestamp, limit: u32) -> Result<Vec<Cycle>> {
         self.db.fetch(BETWEEN, args![self.profile_id, since, until, limit], read).await
+    }
+
+    /// All cycles by hand (`link`, `unlink`, `release`), the oldest first.
+    pub async fn repairs(&self) -> Result<Vec<Cycle>> {
+        self.db.fetch(REPAIRS, args![self.profile_id], read).await
     }
 
     pub async fn cycle(&self, cycle: CycleId) -> Result<Option<Cycle>> {

@@ -31,9 +31,10 @@ const ABOUT: &str = "SELECT seq, cycle_id, step, action, link_no, member_no, det
     FROM journal WHERE profile_id = $1 AND (link_no = $2 OR member_no = $2) ORDER BY seq DESC LIMIT $3";
 
 /// What leaves somebody in nothing, whatever they were in, and a group with nobody.
-const DELETED: &str = "SELECT seq, cycle_id, step, action, link_no, member_no, detail, intended_at,
+const TURNS: &str = "SELECT seq, cycle_id, step, action, link_no, member_no, detail, intended_at,
         result, code, message, recorded_at
-    FROM journal WHERE profile_id = $1 AND action IN ('delete-user', 'delete-group') ORDER BY seq";
+    FROM journal WHERE profile_id = $1 AND action IN ('delete-user', 'delete-group', 'adopt-group')
+    ORDER BY seq";
 const FIRST: &str = "SELECT intended_at FROM journal WHERE profile_id = $1 ORDER BY seq LIMIT 1";
 
 /// One step of a past cycle.
@@ -146,9 +147,9 @@ impl Reader {
         self.db.fetch(STEPS, args![self.profile_id, cycle], read_entry).await
     }
 
-    /// Deletions of users and groups, the oldest first.
-    pub async fn deletions(&self) -> Result<Vec<JournalEntry>> {
-        self.db.fetch(DELETED, args![self.profile_id], read_entry).await
+    /// Deletions of users and groups, and groups that were taken over with their members, the oldest first.
+    pub async fn turns(&self) -> Result<Vec<JournalEntry>> {
+        self.db.fetch(TURNS, args![self.profile_id], read_entry).await
     }
 
     /// The time of the oldest step that is still kept.

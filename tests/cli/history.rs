@@ -116,3 +116,16 @@ fn what_cannot_be_answered_is_said() {
     let fresh = offline(&Export::of(1).group("Team", ["p00"]), &SCOPE);
     fresh.run(&["history"]).exits(0).says("No cycle in that time.");
 }
+
+/// Untied by hand: who was in it before is as certain as it was, and nothing is said to have ended.
+#[test]
+fn a_group_that_was_let_go_has_ended_for_nobody() {
+    let idcsync = lived();
+    let at = ["--group", "team", "--at", "25d"];
+    let before = ask(&idcsync, &at).exits(0);
+    idcsync.run_at("25d", &["unlink", "group", "Team", "--yes"]).exits(0);
+    let after = ask(&idcsync, &at).exits(0);
+    let after = after.says("p00@ex.test  since").never_says("ended by somebody else");
+    assert_eq!(before.stdout.matches("since").count(), after.stdout.matches("since").count());
+    ask(&idcsync, &["--group", "team", "--at", "3d"]).exits(0).says("0 members").says("let go by hand");
+}

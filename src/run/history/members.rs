@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{Named, Step, named_json};
-use crate::ids::{CycleId, LinkNo};
+use crate::ids::{Anchor, CycleId, LinkNo};
 use crate::model::{Kind, Known, Link, StepResult};
-use crate::state::JournalEntry;
+use crate::state::{Cycle, JournalEntry};
 
 /// The members of a group, or the groups of a user.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub struct At {
     pub object: Named,
     pub at: Timestamp,
     pub list: Vec<Membership>,
-    /// When idcsync made it or took it over, if that was later, or when it was deleted, if that was before.
+    /// When idcsync made it or took it over, if that was later, or when it was deleted or let go, if that was before.
     pub note: Option<(Timestamp, &'static str)>,
     /// Before this nothing is on record.
     pub records_from: Option<Timestamp>,
@@ -71,8 +71,46 @@ struct Event {
 enum What {
     Added,
     Removed,
+    /// A member when idcsync took the group over.
+    Found,
     /// The user or the group was deleted.
     Ended,
+    /// Untied by hand (`unlink`, `release`): it was as it was, and from then on nothing is on record.
+    LetGo,
+}
+
+/// What a person did to a link.
+#[derive(Clone, Copy, Debug)]
+pub struct Hand {
+    at: Timestamp,
+    cycle: CycleId,
+    anchor: Anchor,
+    /// `link`; the others untie.
+    ties: bool,
+}
+
+impl Hand {
+    /// Of a cycle by hand.
+    pub fn of(cycle: &Cycle) -> Option<Self> {
+        let what = cycle.outcome.as_ref()?.counts.get("repair")?;
+        let anchor = Anchor::parse(what.get("object")?.get("anchor")?.as_str()?)?;
+        let ties = match what.get("action")?.as_str()? {
+            "link" => true,
+            "unlink" | "release" => false,
+            _ => return None,
+        };
+        Some(Self { at: cycle.started, cycle: cycle.id, anchor, ties })
+    }
+}
+
+/// What there is to replay, the oldest first.
+#[derive(Clone, Copy, Debug)]
+pub struct Records<'a> {
+    /// Every step about the object.
+    pub about: &'a [JournalEntry],
+    /// Deletions of users and groups, and groups taken over.
+    pub turns: &'a [JournalEntry],
+    pub hands: &'a [Hand],
 }
 
 /// When it really happened; `None`: it did not, or nobody knows.
@@ -89,15 +127,15 @@ fn event(known: &Known, entry: &JournalEntry, what: What) -> Option<Event> {
     Some(Event { at, what, cycle: entry.cycle, reason })
 }
 
-/// `about`: every step about `link`, the oldest first; `deleted`: deletions of users and groups.
+/// Who was in `link`, or what it was in.
 pub fn at(
     known: &Known,
     link: &Link,
-    about: &[JournalEntry],
-    deleted: &[JournalEntry],
+    records: &Records<'_>,
     at: Timestamp,
     records_from: Option<Timestamp>,
 ) -> At {
+    let Records { about, turns, hands } = *records;
     let mut pairs: BTreeMap<LinkNo, Vec<Event>> = BTreeMap::new();
     for entry in about {
         let (group, Some(user)) = (entry.intent.link, entry.intent.member) else { continue };
@@ -109,6 +147,15 @@ pub fn at(
         let other = if group == link.no { user } else { group };
         pairs.entry(other).or_default().extend(event(known, entry, what));
     }
+    for entry in turns.iter().filter(|e| e.intent.action == "adopt-group") {
+        let group = entry.intent.link;
+        for user in present(entry) {
+            let other = if group == link.no { user } else { group };
+            if group == link.no || user == link.no {
+                pairs.entry(other).or_default().extend(event(known, entry, What::Found));
+            }
+        }
+    }
     let now: BTreeSet<LinkNo> = match link.kind {
         Kind::Group => link.applied.iter().map(LinkNo).collect(),
         Kind::User => known.links.values().filter(|l| l.applied.contains(link.no.0)).map(|l| l.no).collect(),
@@ -118,15 +165,23 @@ pub fn at(
     }
     // Of the object itself, for all its pairs; and of each other side.
     let own: Vec<&JournalEntry> = about.iter().filter(|e| e.intent.member.is_none()).collect();
-    let ends =
-        |entry: &&&JournalEntry| matches!(entry.intent.action.as_str(), "delete-user" | "delete-group");
+    let ends = |entry: &&JournalEntry| matches!(entry.intent.action.as_str(), "delete-user" | "delete-group");
     for (other, events) in &mut pairs {
-        let others = deleted.iter().filter(|e| e.intent.link == *other);
-        events.extend(own.iter().filter(ends).filter_map(|e| event(known, e, What::Ended)));
-        events.extend(others.filter_map(|e| event(known, e, What::Ended)));
+        let others = turns.iter().filter(|e| e.intent.link == *other);
+        events.extend(own.iter().filter(|e| ends(e)).filter_map(|e| event(known, e, What::Ended)));
+        events.extend(others.filter(|e| ends(&e)).filter_map(|e| event(known, e, What::Ended)));
+        let anchor = known.links.get(other).map(|l| l.anchor);
+        let let_go = |hand: &&Hand| !hand.ties && (hand.anchor == link.anchor || Some(hand.anchor) == anchor);
+        events.extend(hands.iter().filter(let_go).map(|hand| Event {
+            at: hand.at,
+            what: What::LetGo,
+            cycle: hand.cycle,
+            reason: None,
+        }));
         events.sort_by_key(|event| event.at);
     }
-    let note = note(&own, at);
+    let by_hand = hands.iter().filter(|hand| hand.anchor == link.anchor);
+    let note = note(&own, by_hand, at);
     // From then on each membership has a step of its own.
     let made = own
         .iter()
@@ -148,20 +203,34 @@ pub fn at(
 const MADE: &str = "made by idcsync";
 const ADOPTED: &str = "taken over by idcsync";
 const DELETED: &str = "deleted by idcsync";
+const LET_GO: &str = "let go by hand, as it was (unlink or release)";
+
+/// The members that a group had when it was taken over.
+fn present(entry: &JournalEntry) -> impl Iterator<Item = LinkNo> {
+    let list = entry.intent.detail.get("present").and_then(Value::as_array);
+    list.into_iter().flatten().filter_map(|no| Some(LinkNo(u32::try_from(no.as_u64()?).ok()?)))
+}
 
 /// What the object's own steps say of it at the time: nothing, if it was there and idcsync's.
-fn note(own: &[&JournalEntry], at: Timestamp) -> Option<(Timestamp, &'static str)> {
+fn note<'h>(
+    own: &[&JournalEntry],
+    by_hand: impl Iterator<Item = &'h Hand>,
+    at: Timestamp,
+) -> Option<(Timestamp, &'static str)> {
     let word = |entry: &&JournalEntry| match entry.intent.action.as_str() {
         "create-user" | "create-group" => Some(MADE),
         "adopt-user" | "adopt-group" => Some(ADOPTED),
         "delete-user" | "delete-group" => Some(DELETED),
         _ => None,
     };
-    let steps: Vec<(Timestamp, &'static str)> =
+    let ends = [DELETED, LET_GO];
+    let mut steps: Vec<(Timestamp, &'static str)> =
         own.iter().filter_map(|e| Some((happened(e)?, word(e)?))).collect();
+    steps.extend(by_hand.map(|hand| (hand.at, if hand.ties { ADOPTED } else { LET_GO })));
+    steps.sort_by_key(|(when, _)| *when);
     match steps.iter().rev().find(|(when, _)| *when <= at) {
-        Some(last) => Some(*last).filter(|(_, word)| *word == DELETED),
-        None => steps.first().copied().filter(|(_, word)| *word != DELETED),
+        Some(last) => Some(*last).filter(|(_, word)| ends.contains(word)),
+        None => steps.first().copied().filter(|(_, word)| !ends.contains(word)),
     }
 }
 
@@ -170,13 +239,14 @@ fn was_in(events: &[Event], now_in: bool, made: bool, at: Timestamp) -> Option<(
     let by_others = if made { Sure::CameByOthers } else { Sure::Yes };
     let last = events.iter().rposition(|event| event.at <= at);
     match last.map(|last| (&events[last], events.get(last + 1))) {
-        Some((event, next)) if event.what == What::Added => {
+        Some((event, next)) if matches!(event.what, What::Added | What::Found) => {
             // Added again, or not there any more, without a step that took it away.
-            let ended = next.map_or(!now_in, |next| next.what == What::Added);
+            let ended = next.map_or(!now_in, |next| matches!(next.what, What::Added | What::Found));
             let sure = if ended { Sure::EndedByOthers } else { Sure::Yes };
             let since = Since { at: event.at, cycle: event.cycle, reason: event.reason.clone() };
-            Some((Some(since), sure))
+            Some((Some(since).filter(|_| event.what == What::Added), sure))
         }
+        Some((event, _)) if event.what == What::LetGo && !now_in => None,
         // Taken away again later: somebody else had put it there.
         Some((_, Some(next))) if next.what == What::Removed => Some((None, Sure::CameByOthers)),
         Some((_, None)) if now_in => Some((None, Sure::CameByOthers)),
@@ -184,7 +254,7 @@ fn was_in(events: &[Event], now_in: bool, made: bool, at: Timestamp) -> Option<(
         // Whoever was taken out later had been in.
         None => match events.first().map(|event| event.what) {
             Some(What::Removed) => Some((None, by_others)),
-            Some(What::Added | What::Ended) => None,
+            Some(What::Added | What::Found | What::Ended | What::LetGo) => None,
             None => now_in.then_some((None, by_others)),
         },
     }

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 pub use self::members::{At, Membership, Sure};
+use self::members::{Hand, Records};
 pub use self::text::render;
 use super::RunError;
 use super::status::{cycle_json, object_name};
@@ -175,9 +176,11 @@ pub async fn ask(state: &Reader, question: &Question, now: Timestamp) -> Result<
             };
             let mut about = state.writes_about(link.no, u32::MAX).await?;
             about.reverse();
-            let deleted = state.deletions().await?;
+            let turns = state.turns().await?;
+            let hands = state.repairs().await?.iter().filter_map(Hand::of).collect::<Vec<_>>();
             let records_from = state.first_step().await?;
-            Ok(Answer::At(members::at(&known, link, &about, &deleted, *at, records_from)))
+            let records = Records { about: &about, turns: &turns, hands: &hands };
+            Ok(Answer::At(members::at(&known, link, &records, *at, records_from)))
         }
     }
 }
