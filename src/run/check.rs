@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::cycle::{self, Needs, Parts, chain};
 use crate::directory;
 use crate::ids::IdentityStoreId;
-use crate::model::{CheckLine, CheckState};
+use crate::model::{CheckLine, CheckState, Known};
 use crate::state::{Cycle, Reader, StateError};
 use crate::target::{Access, Gate, Target};
 
@@ -44,7 +44,8 @@ pub async fn check(around: &dyn Surroundings, config: &Config, place: &str) -> V
     let mut areas = vec![Area { area: "config", title: "Config", lines }];
 
     let by_changes = config.full_read_every.is_some();
-    let lines = Box::pin(directory::check(&config.directory, &wanted, by_changes)).await;
+    let known = known(config, around.now()).await;
+    let lines = Box::pin(directory::check(&config.directory, &wanted, &known, by_changes)).await;
     areas.push(Area { area: "directory", title: "Directory", lines });
 
     let mut reached = None;
@@ -79,6 +80,12 @@ pub async fn check(around: &dyn Surroundings, config: &Config, place: &str) -> V
     };
     areas.push(Area { area: "quotas", title: "Quotas", lines });
     areas
+}
+
+/// As of the last cycle. Where the database cannot be read, its own lines say so.
+async fn known(config: &Config, now: Timestamp) -> Known {
+    let Ok(copy) = open::state_copy(config).await else { return Known::default() };
+    copy.reader().load(now).await.unwrap_or_default()
 }
 
 async fn state(config: &Config, store: Option<&IdentityStoreId>, now: Timestamp) -> Vec<CheckLine> {
