@@ -148,6 +148,15 @@ fn a_group_becomes_a_container_and_a_user_gets_a_list() {
         .says("1 group goes out of scope: Rest@ex.test")
         .never_says("users go");
     assert!(config(&idcsync).contains("groups = [\"Team\", { group = \"Rest\", write = false }]\n"));
+    // By another name of the same object, there and back.
+    let by_dn = ["scope", "add", "group", "CN=Rest,DC=ex,DC=test", "--yes"];
+    idcsync.run(&by_dn).exits(0).says("1 group comes into scope: Rest@ex.test");
+    assert!(config(&idcsync).contains("groups = [\"Team\", \"Rest\"]\n"));
+    idcsync
+        .run(&[&by_dn[..], &["--container"]].concat())
+        .exits(0)
+        .says("add group Rest (container): CN=Rest,DC=ex,DC=test");
+    assert!(config(&idcsync).contains("groups = [\"Team\", { group = \"Rest\", write = false }]\n"));
     idcsync
         .run(&["scope", "add", "user", "p11@ex.test", "--yes"])
         .exits(0)
