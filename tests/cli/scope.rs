@@ -245,3 +245,19 @@ fn a_store_that_is_filled_already_gives_a_scope() {
     idcsync.run(&["scope", "import", "--write", "--yes"]).exits(0).says("nothing to do");
     idcsync.run_json(&["scope", "import"]).exits(0).says("idcsync/scope-import/v1");
 }
+
+/// The name was pinned to an object that is gone; in the config it would stand in everybody's way.
+#[test]
+fn a_name_that_does_not_resolve_is_told_and_not_proposed() {
+    let sandbox = Sandbox::start();
+    let idcsync = online(&export(), &["Team", "Other"], &sandbox);
+    idcsync.run(&["sync"]).exits(0);
+    idcsync.configure(&config(&idcsync).replace(", \"Other\"]", "]"));
+    let anew = Export::of(12).group("Team", people(0..4)).group("Other2", people(10..12));
+    idcsync.write("directory.ldif", &anew.text().replace("Other2", "Other"));
+    idcsync
+        .run(&["scope", "import"])
+        .exits(0)
+        .says("groups = [\n    \"Team\", # in the scope already; 4 members in both\n    # Other@ex.test: group Other is the name of another object now");
+    idcsync.run(&["scope", "import", "--write", "--yes"]).exits(0).never_says("group Other");
+}
