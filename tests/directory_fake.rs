@@ -14,7 +14,7 @@ use idcsync::directory::{
 };
 use idcsync::ids::Dn;
 use idcsync::model::{
-    CheckState, Code, DirectoryGroup, DirectoryKind, EntryOutcome, Kind, ReadRequest, ScopeEntry,
+    CheckState, Code, DirectoryGroup, DirectoryKind, EntryOutcome, Kind, Known, ReadRequest, ScopeEntry,
     ShortfallKind, Snapshot, Unreadable, Wanted,
 };
 use idcsync::secret::SecretSource;
@@ -468,9 +468,8 @@ async fn check_tells_what_works_and_what_does_not() {
     all.push(blind);
     let server = FakeLdap::start(Behaviour::of(all)).await;
     let (settings, _password) = settings(&["ldap://127.0.0.1:1", &server.url]);
-    let lines =
-        directory::check(&DirectorySettings::Ldap(settings), &request(&["team", "nobody"]).wanted, false)
-            .await;
+    let wanted = request(&["team", "nobody"]).wanted;
+    let lines = directory::check(&DirectorySettings::Ldap(settings), &wanted, &Known::default(), false).await;
     let state = |name: &str| {
         let line = lines.iter().find(|l| l.name.starts_with(name));
         line.unwrap_or_else(|| panic!("no line {name}: {lines:#?}")).state

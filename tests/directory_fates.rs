@@ -13,7 +13,7 @@ use idcsync::directory::{
 use idcsync::ids::{Anchor, Dn};
 use idcsync::model::{
     AccountState, ChangeCookie, CheckState, Code, DeletionProof, DirectoryKind, EntryOutcome, Fate,
-    FateRequest, Fates, Kind, Pin, ReadRequest, ScopeEntry, Wanted,
+    FateRequest, Fates, Kind, Known, Pin, ReadRequest, ScopeEntry, Wanted,
 };
 use idcsync::secret::SecretSource;
 use support::company::Company;
@@ -69,7 +69,8 @@ impl Bench {
 
     async fn check(&self, name: &str) -> (CheckState, String) {
         let wanted = request(&[]).wanted;
-        let lines = directory::check(&DirectorySettings::Ldap(self.settings.clone()), &wanted, false).await;
+        let settings = DirectorySettings::Ldap(self.settings.clone());
+        let lines = directory::check(&settings, &wanted, &Known::default(), false).await;
         let line = lines.into_iter().find(|l| l.name == name).unwrap();
         (line.state, format!("{} {}", line.detail, line.remedy.unwrap_or_default()))
     }

@@ -141,6 +141,39 @@ fn a_first_config_from_a_server() {
     idcsync.run(&flags).exits(6).complains("TLS failed");
     assert!(idcsync.files() == before, "nothing was written");
 
+    // A password that is typed stays where a config comes of it, and only there.
+    let typed = |group: &str, answers: &str| {
+        let program = env!("CARGO_BIN_EXE_idcsync");
+        let flags = format!("--directory-url {tls} --bind-dn '{reader}' --ca-file '{ca}' --group '{group}'");
+        let mut script = std::process::Command::new("script");
+        script.current_dir(idcsync.path("")).args(["-qec", &format!("{program} init {flags}"), "/dev/null"]);
+        script.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = script.spawn().expect("script, of bsdutils");
+        let answers = format!("{}\n{answers}", slapd.password());
+        std::io::Write::write_all(child.stdin.as_mut().unwrap(), answers.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    for (group, answers, code, said) in [
+        ("Nope", "\n", 2, "no group of the directory is called Nope"),
+        (ADMINS, "\u{4}", 2, "the answers ended: nothing was written"),
+        (ADMINS, "\nn\n", 0, "Nothing was written."),
+    ] {
+        let (ended, text) = typed(group, answers);
+        assert!(ended == Some(code) && text.contains(said), "{said} {ended:?} {text}");
+        assert!(
+            text.contains("The password is in idcsync.toml.password") && idcsync.files() == before,
+            "{text}"
+        );
+    }
+    let (ended, text) = typed(ADMINS, "\ny\n");
+    assert!(ended == Some(0) && idcsync.path("idcsync.toml").exists(), "{ended:?} {text}");
+    std::fs::remove_file(idcsync.path("idcsync.toml")).unwrap();
+    let (ended, text) = typed(ADMINS, "");
+    assert!(ended == Some(2) && text.contains("idcsync.toml.password exists"), "{ended:?} {text}");
+    assert!(!text.contains("Its password"), "{text}");
+    std::fs::remove_file(idcsync.path("idcsync.toml.password")).unwrap();
+
     // StartTLS, without being told.
     init(&plain, &["--password-file", "password", "--group", ADMINS])
         .exits(0)

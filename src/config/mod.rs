@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use draft::{Draft, DraftDirectory, DraftGroup, DraftTarget, draft};
-pub use edit::{Change, Edited, Unedited, edit_scope, quoted};
+pub use edit::{Change, Edited, Unedited, edit_scope, entry_literal, quoted};
 pub use file::{FileError, OnDisk};
 pub use keys::all_keys;
 pub use settings::{Config, LogFormat, LogSettings, ScopeSettings, ServiceSettings, StateSettings};

@@ -96,14 +96,39 @@ impl<'d> OneRead<'d> {
         }
     }
 
-    /// The userNames, in lower case, that the people of this entry would have: of those who may be written.
-    pub fn user_names(&self, profile: &Profile<'_>, known: &Known, entry: &ScopeEntry) -> BTreeSet<String> {
-        let snapshot = self.restricted(std::slice::from_ref(entry));
+    /// The userNames, in lower case, that the people of each of these entries would have: of those who may be written.
+    pub fn user_names(
+        &self,
+        profile: &Profile<'_>,
+        known: &Known,
+        entries: &[ScopeEntry],
+    ) -> Vec<BTreeSet<String>> {
+        let snapshot = self.restricted(entries);
         let scope = Scope::resolve(&snapshot, known, profile.nested);
         let eligible = scope.eligible();
-        let people = scope.users().iter().filter(|(no, _)| eligible.contains(no.0));
         let name = |user| profile.mapping.user(user, false).attributes.remove(&UserAttribute::UserName);
-        people.filter_map(|(_, user)| name(user)).map(|name| name.to_lowercase()).collect()
+        let names: BTreeMap<u32, String> = scope
+            .users()
+            .iter()
+            .filter(|(no, _)| eligible.contains(no.0))
+            .filter_map(|(no, user)| Some((no.0, name(user)?.to_lowercase())))
+            .collect();
+        let people = |entry: &ScopeEntry| {
+            let read = snapshot.entries.iter().find(|read| read.entry == *entry)?;
+            let object = match read.outcome {
+                EntryOutcome::Resolved { object, .. } => object,
+                EntryOutcome::Rebound { pinned, .. } => pinned?,
+                _ => return None,
+            };
+            let no = scope.number(anchor_of(&snapshot, object))?;
+            Some(match object {
+                ObjectRef::User(_) => RoaringBitmap::from([no.0]),
+                ObjectRef::Group(_) => scope.below(no)?.all,
+            })
+        };
+        let of =
+            |entry| people(entry).into_iter().flatten().filter_map(|no| names.get(&no).cloned()).collect();
+        entries.iter().map(of).collect()
     }
 
     /// What each of these entries stands for.

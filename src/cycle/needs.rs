@@ -19,6 +19,8 @@ pub struct Needs {
     /// The groups of whoever is in most, and who that is.
     pub most_groups: u64,
     pub in_most: Option<String>,
+    /// Something was not read to its end, so the numbers are of a part: why.
+    pub cut_short: Option<String>,
 }
 
 /// Writes nothing anywhere.
@@ -30,7 +32,7 @@ pub async fn needs(profile: &Profile<'_>, parts: &Parts<'_>, state: &Reader) -> 
     .await?;
     match prepared.unreadable {
         Some(error) => Err(error.into()),
-        None => Ok(needs),
+        None => Ok(Needs { cut_short: prepared.cut_short, ..needs }),
     }
 }
 
@@ -76,5 +78,6 @@ fn count(known: &Known, approved: &ApprovedPlan) -> Needs {
         groups: groups.len() as u64,
         most_groups: most.map_or(0, |(_, count)| u64::try_from(count).unwrap_or(0)),
         in_most: most.and_then(|(no, _)| name(no)),
+        cut_short: None,
     }
 }

@@ -4,10 +4,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Surroundings, open};
 use crate::config::Config;
-use crate::cycle::{self, Needs, Parts, chain};
+use crate::cycle::{self, CycleError, Needs, Parts, chain};
 use crate::directory;
 use crate::ids::IdentityStoreId;
-use crate::model::{CheckLine, CheckState};
+use crate::model::{CheckLine, CheckState, Known};
 use crate::state::{Cycle, Reader, StateError};
 use crate::target::{Access, Gate, Target};
 
@@ -44,7 +44,8 @@ pub async fn check(around: &dyn Surroundings, config: &Config, place: &str) -> V
     let mut areas = vec![Area { area: "config", title: "Config", lines }];
 
     let by_changes = config.full_read_every.is_some();
-    let lines = Box::pin(directory::check(&config.directory, &wanted, by_changes)).await;
+    let known = known(config, around.now()).await;
+    let lines = Box::pin(directory::check(&config.directory, &wanted, &known, by_changes)).await;
     areas.push(Area { area: "directory", title: "Directory", lines });
 
     let mut reached = None;
@@ -74,11 +75,17 @@ pub async fn check(around: &dyn Surroundings, config: &Config, place: &str) -> V
         }
         _ => {
             let why = "not counted: that takes a dry run, and for one everything above must be well";
-            vec![CheckLine::unknown("what the next cycle needs", why)]
+            vec![CheckLine::unknown(NEEDS, why)]
         }
     };
     areas.push(Area { area: "quotas", title: "Quotas", lines });
     areas
+}
+
+/// As of the last cycle. Where the database cannot be read, its own lines say so.
+async fn known(config: &Config, now: Timestamp) -> Known {
+    let Ok(copy) = open::state_copy(config).await else { return Known::default() };
+    copy.reader().load(now).await.unwrap_or_default()
 }
 
 async fn state(config: &Config, store: Option<&IdentityStoreId>, now: Timestamp) -> Vec<CheckLine> {
@@ -159,18 +166,25 @@ async fn quotas(
     let directory = around.directory(config);
     let clock = || around.now();
     let parts = Parts { directory: directory.as_ref(), target, identity_store, clock: &clock };
-    let needs = match open::state_copy(config).await {
-        Ok(state) => Box::pin(cycle::needs(&open::profile(config), &parts, state.reader()))
-            .await
-            .map_err(|error| chain(&error)),
-        Err(error) => Err(chain(&error)),
-    };
+    match open::state_copy(config).await {
+        Ok(state) => told(&Box::pin(cycle::needs(&open::profile(config), &parts, state.reader())).await),
+        // Its own lines say so.
+        Err(error) => vec![CheckLine::unknown(NEEDS, format!("not counted: {}", chain(&error)))],
+    }
+}
+
+const NEEDS: &str = "what the next cycle needs";
+
+/// Where the dry run ends, a cycle would; and what was not read to its end is not worth counting.
+fn told(needs: &Result<Needs, CycleError>) -> Vec<CheckLine> {
+    const MORE: &str = "run `idcsync sync --dry-run`, which says more";
     match needs {
-        Ok(needs) => against(&needs),
-        Err(why) => {
-            let line = CheckLine::unknown("what the next cycle needs", format!("the dry run ended: {why}"));
-            vec![line.with_remedy("run `idcsync sync --dry-run`, which says more")]
+        Ok(Needs { cut_short: Some(why), .. }) => {
+            let detail = format!("not counted: the dry run could not read everything: {why}");
+            vec![CheckLine::fail(NEEDS, detail, MORE)]
         }
+        Ok(needs) => against(needs),
+        Err(error) => vec![CheckLine::fail(NEEDS, format!("the dry run ended: {}", chain(error)), MORE)],
     }
 }
 
@@ -212,6 +226,25 @@ mod tests {
         let most = Needs { most_groups: 950, in_most: Some("alice".to_owned()), ..Needs::default() };
         assert_eq!(against(&most)[2].detail, "950 of 1000 (alice)");
         assert_eq!(against(&most)[2].state, CheckState::Warn);
+    }
+
+    #[test]
+    fn a_dry_run_that_ends_or_is_cut_short_is_a_failure() {
+        let error = CycleError::OtherBinding {
+            profile: "p".to_owned(),
+            what: "directory",
+            bound: "one".to_owned(),
+            found: "another".to_owned(),
+        };
+        let lines = told(&Err(error));
+        assert_eq!((lines.len(), lines[0].state), (1, CheckState::Fail));
+        assert!(lines[0].detail.contains("bound to directory one, and the config points to another"));
+        let part =
+            Needs { users: 3, cut_short: Some("dc1: sizeLimitExceeded".to_owned()), ..Needs::default() };
+        let lines = told(&Ok(part));
+        assert_eq!((lines.len(), lines[0].state), (1, CheckState::Fail));
+        assert!(lines[0].detail.ends_with("dc1: sizeLimitExceeded"));
+        assert!(told(&Ok(Needs::default())).iter().all(|l| l.state == CheckState::Ok));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::cycle::CycleError;
 use crate::directory::{Survey, SurveyedGroup, survey};
 use crate::ids::TargetId;
-use crate::model::{Kind, Observed, ScopeEntry, UserAttribute};
+use crate::model::{Kind, NameForm, Observed, ScopeEntry, UserAttribute};
 use crate::target::{Access, Gate};
 
 /// So many users that no group brings are looked up in the directory.
@@ -82,7 +82,7 @@ pub async fn import(around: &dyn Surroundings, config: &Config) -> Result<Import
         );
         mapped.attributes.display_name
     };
-    let names = Names::of(&found, called);
+    let names = Names::of(&found, config.scope.distribution_groups, called);
     let mut import = Import { identity_store, ..Import::default() };
     let mut pairs: Vec<(TargetId, &SurveyedGroup)> = Vec::new();
     for (id, group) in &observed.groups {
@@ -103,18 +103,24 @@ pub async fn import(around: &dyn Surroundings, config: &Config) -> Result<Import
         .collect();
     let desk = ScopeDesk::open(around, config).await?;
     let look = desk.read(&entries).await?;
-    let mut covered: BTreeSet<String> = BTreeSet::new();
-    for entry in &config.scope.entries {
-        covered.extend(look.user_names(entry));
-    }
-    for ((id, group), entry) in pairs.iter().zip(&entries) {
-        let here = look.user_names(entry);
+    // All in one go: each go takes a copy of all that was read.
+    let mut brought = look.user_names(&[config.scope.entries.as_slice(), &entries].concat());
+    let new = brought.split_off(config.scope.entries.len());
+    let mut covered: BTreeSet<String> = brought.into_iter().flatten().collect();
+    for (((id, group), entry), here) in pairs.iter().zip(&entries).zip(new) {
         let there = members(&observed, id);
         let configured = config.scope.entries.iter().find(|e| {
             e.kind == Kind::Group && look.object(e).is_some_and(|anchor| anchor == group.group.anchor)
         });
+        let name = &observed.groups[id].attributes.display_name;
+        if configured.is_none() && look.object(entry) != Some(group.group.anchor) {
+            let view = look.view(std::slice::from_ref(entry)).entries.pop();
+            let why = view.and_then(|v| v.problem).unwrap_or_else(|| format!("{entry} does not lead to it"));
+            import.other_groups.push(Unmatched { name: name.clone(), why });
+            continue;
+        }
         import.groups.push(MatchedGroup {
-            display_name: observed.groups[id].attributes.display_name.clone(),
+            display_name: name.clone(),
             name: configured.map_or_else(|| entry.name.clone(), |e| e.name.clone()),
             dn: group.group.dn.to_string(),
             configured: configured.is_some(),
@@ -155,9 +161,13 @@ async fn place(
         .collect();
     let look: Option<ScopeLook<'_>> =
         if entries.is_empty() { None } else { Some(desk.read(&entries).await?) };
-    for entry in &entries {
-        let found = look.as_ref().map(|look| (look.object(entry), look.user_names(entry)));
+    let brought = look.as_ref().map(|look| look.user_names(&entries)).unwrap_or_default();
+    for (entry, names) in entries.iter().zip(&brought) {
+        let found = look.as_ref().map(|look| (look.object(entry), names));
         let why = match found {
+            Some((Some(_), _)) if !is_plain(&entry.name) => {
+                "the directory has it, and [scope] cannot have it by this name: add it by its DN".to_owned()
+            }
             Some((Some(_), names)) if names.contains(&entry.name.to_lowercase()) => {
                 import.users.push(entry.name.clone());
                 continue;
@@ -188,15 +198,18 @@ struct Names<'s> {
     own: BTreeMap<String, Vec<&'s SurveyedGroup>>,
     renamed: BTreeMap<String, String>,
     cut_short: Option<&'s String>,
+    /// scope.include-distribution-groups
+    distribution: bool,
 }
 
 impl<'s> Names<'s> {
-    fn of(survey: &'s Survey, called: impl Fn(&SurveyedGroup) -> String) -> Self {
+    fn of(survey: &'s Survey, distribution: bool, called: impl Fn(&SurveyedGroup) -> String) -> Self {
         let mut names = Self {
             called: BTreeMap::new(),
             own: BTreeMap::new(),
             renamed: BTreeMap::new(),
             cut_short: survey.cut_short.as_ref(),
+            distribution,
         };
         for group in &survey.groups {
             let wish = called(group);
@@ -211,7 +224,7 @@ impl<'s> Names<'s> {
     fn of_target(&self, name: &str) -> Result<&'s SurveyedGroup, String> {
         let key = name.to_lowercase();
         match self.called.get(&key).map(Vec::as_slice) {
-            Some([one]) if one.distribution => {
+            Some([one]) if one.distribution && !self.distribution => {
                 Err("it is a distribution group there (scope.include-distribution-groups)".to_owned())
             }
             Some([one]) => Ok(one),
@@ -230,10 +243,27 @@ impl<'s> Names<'s> {
         }
     }
 
+    /// Its name where that means it and nothing else in [scope], else its DN.
     fn for_scope(&self, group: &SurveyedGroup) -> String {
         let same = self.own.get(&group.name.to_lowercase()).map_or(0, Vec::len);
-        if same > 1 { group.group.dn.to_string() } else { group.name.clone() }
+        let is_account = matches!(NameForm::of(&group.name), NameForm::Account(_));
+        if same == 1 && is_account && is_plain(&group.name) {
+            group.name.clone()
+        } else {
+            group.group.dn.to_string()
+        }
     }
+}
+
+/// Whether the config takes it for the name that it is.
+fn is_plain(name: &str) -> bool {
+    let name_is_whole = name.trim() == name && !name.contains(['=', '"']);
+    name_is_whole
+        && match NameForm::of(name) {
+            NameForm::Account(_) => true,
+            NameForm::Address(address) => !address.starts_with('@') && !address.ends_with('@'),
+            NameForm::Anchor(_) | NameForm::Dn(_) | NameForm::Domain { .. } => false,
+        }
 }
 
 /// Names of users, by their lower case.
@@ -250,4 +280,51 @@ fn members(observed: &Observed, group: &TargetId) -> BTreeMap<String, String> {
         name.cloned().unwrap_or_else(|| id.to_string())
     };
     ids.map(name).map(|name| (name.to_lowercase(), name)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{Anchor, Dn};
+    use crate::model::{Attributes, DirectoryGroup, MemberRead};
+
+    fn group(number: u128, name: &str, distribution: bool) -> SurveyedGroup {
+        let group = DirectoryGroup {
+            anchor: Anchor::from_u128(number),
+            dn: Dn::parse(&format!("CN=g{number},DC=ex")).unwrap(),
+            sid: None,
+            created: None,
+            attributes: Attributes::new(Vec::new()),
+            members: MemberRead::default(),
+        };
+        SurveyedGroup { name: name.to_owned(), group, members: 0, distribution }
+    }
+
+    #[test]
+    fn a_name_that_means_something_else_in_the_scope_gives_way_to_the_dn() {
+        let odd =
+            ["devs@corp", "a=b", "with \"quotes\"", "CORP\\x", "00000000-0000-0000-0000-000000000009", " x"];
+        let mut groups: Vec<SurveyedGroup> =
+            (1..).zip(odd).map(|(no, name)| group(no, name, false)).collect();
+        groups.extend([
+            group(7, "Twice", false),
+            group(8, "twice", false),
+            group(9, "Müller & Söhne", false),
+        ]);
+        let survey = Survey { groups, cut_short: None };
+        let names = Names::of(&survey, false, |g| g.name.clone());
+        let written: Vec<String> = survey.groups.iter().map(|g| names.for_scope(g)).collect();
+        let expected: Vec<String> = (1..=8).map(|no| format!("CN=g{no},DC=ex")).collect();
+        assert_eq!(written, [expected, vec!["Müller & Söhne".to_owned()]].concat());
+    }
+
+    #[test]
+    fn a_distribution_group_counts_where_the_config_says_so() {
+        let survey = Survey { groups: vec![group(1, "Mail", true)], cut_short: None };
+        let found = |allowed| {
+            Names::of(&survey, allowed, |g| g.name.clone()).of_target("mail").map(|g| g.group.anchor)
+        };
+        assert_eq!(found(true), Ok(Anchor::from_u128(1)));
+        assert!(found(false).unwrap_err().contains("include-distribution-groups"));
+    }
 }

@@ -55,9 +55,9 @@ impl ScopeLook<'_> {
         self.read.view(&open::profile(self.desk.config), &self.desk.known, entries)
     }
 
-    /// The userNames, in lower case, that this entry brings.
-    pub fn user_names(&self, entry: &ScopeEntry) -> BTreeSet<String> {
-        self.read.user_names(&open::profile(self.desk.config), &self.desk.known, entry)
+    /// The userNames, in lower case, that each of these entries brings.
+    pub fn user_names(&self, entries: &[ScopeEntry]) -> Vec<BTreeSet<String>> {
+        self.read.user_names(&open::profile(self.desk.config), &self.desk.known, entries)
     }
 
     /// The object that an entry stands for.

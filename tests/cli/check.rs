@@ -73,6 +73,30 @@ fn every_problem_is_told_in_one_run() {
     idcsync.run(&["check"]).exits(2).complains("kind");
 }
 
+/// What a cycle follows, `check` follows; and where each cycle would end, or see a part only, it is not well.
+#[test]
+fn what_a_cycle_would_make_of_it_counts() {
+    let idcsync = offline(&small(), &["Team"]);
+    idcsync.run(&["sync"]).exits(0);
+    let text = small().text();
+    idcsync.write("directory.ldif", &text.replace("sAMAccountName: Team\n", "sAMAccountName: Crew\n"));
+    idcsync.run(&["check"]).exits(0).says("  ! group Team: group Team is now called Crew; it is followed");
+    let other = Export::of(8).group("Team2", people(0..8)).text().replace("Team2", "Team");
+    idcsync.write("directory.ldif", &other);
+    idcsync.run(&["check"]).exits(6).says("  ✗ group Team: group Team is the name of another object now");
+
+    let failed = |text: &str, why: &str| {
+        idcsync.write("directory.ldif", text);
+        idcsync.run(&["sync", "--dry-run"]);
+        idcsync.run(&["check"]).exits(6).says(&format!("  ✗ what the next cycle needs: {why}"));
+    };
+    failed(&text.replace("# idcsync: end\n", ""), "not counted: the dry run could not read everything: ");
+    let (before, rest) = text.split_once("objectSid:: ").unwrap();
+    let elsewhere =
+        format!("{before}objectSid:: AQQAAAAAAAUVAAAACQkJCQkJCQkJCQkJ\n{}", rest.split_once('\n').unwrap().1);
+    failed(&elsewhere, "the dry run ended: profile p is bound to directory ");
+}
+
 /// The writes are tried on an id that nobody has: nothing is changed by it, and a permission that is not there is told.
 #[test]
 fn permissions_are_told_apart_without_a_change() {

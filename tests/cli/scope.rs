@@ -148,6 +148,15 @@ fn a_group_becomes_a_container_and_a_user_gets_a_list() {
         .says("1 group goes out of scope: Rest@ex.test")
         .never_says("users go");
     assert!(config(&idcsync).contains("groups = [\"Team\", { group = \"Rest\", write = false }]\n"));
+    // By another name of the same object, there and back.
+    let by_dn = ["scope", "add", "group", "CN=Rest,DC=ex,DC=test", "--yes"];
+    idcsync.run(&by_dn).exits(0).says("1 group comes into scope: Rest@ex.test");
+    assert!(config(&idcsync).contains("groups = [\"Team\", \"Rest\"]\n"));
+    idcsync
+        .run(&[&by_dn[..], &["--container"]].concat())
+        .exits(0)
+        .says("add group Rest (container): CN=Rest,DC=ex,DC=test");
+    assert!(config(&idcsync).contains("groups = [\"Team\", { group = \"Rest\", write = false }]\n"));
     idcsync
         .run(&["scope", "add", "user", "p11@ex.test", "--yes"])
         .exits(0)
@@ -235,4 +244,20 @@ fn a_store_that_is_filled_already_gives_a_scope() {
     );
     idcsync.run(&["scope", "import", "--write", "--yes"]).exits(0).says("nothing to do");
     idcsync.run_json(&["scope", "import"]).exits(0).says("idcsync/scope-import/v1");
+}
+
+/// The name was pinned to an object that is gone; in the config it would stand in everybody's way.
+#[test]
+fn a_name_that_does_not_resolve_is_told_and_not_proposed() {
+    let sandbox = Sandbox::start();
+    let idcsync = online(&export(), &["Team", "Other"], &sandbox);
+    idcsync.run(&["sync"]).exits(0);
+    idcsync.configure(&config(&idcsync).replace(", \"Other\"]", "]"));
+    let anew = Export::of(12).group("Team", people(0..4)).group("Other2", people(10..12));
+    idcsync.write("directory.ldif", &anew.text().replace("Other2", "Other"));
+    idcsync
+        .run(&["scope", "import"])
+        .exits(0)
+        .says("groups = [\n    \"Team\", # in the scope already; 4 members in both\n    # Other@ex.test: group Other is the name of another object now");
+    idcsync.run(&["scope", "import", "--write", "--yes"]).exits(0).never_says("group Other");
 }

@@ -38,7 +38,12 @@ pub async fn choose(
         return Err(usage(context, &text));
     }
     let failed = |error| broken(context, &error);
-    ask::say("\nGroups of the directory:\n").map_err(failed)?;
+    ask::say(if proposed.is_empty() {
+        "\nNo group with members can be seen below the base DN; a name or DN can be given all the same.\n"
+    } else {
+        "\nGroups of the directory:\n"
+    })
+    .map_err(failed)?;
     for (no, group) in proposed.iter().enumerate() {
         ask::say(&format!("  {:2}  {} ({})\n", no + 1, shown(&group.name), members(group)))
             .map_err(failed)?;
@@ -88,15 +93,19 @@ fn check(context: &Context, names: &[String], found: &Survey) -> Result<Vec<Draf
     if wrong.is_empty() && !groups.is_empty() {
         return Ok(groups);
     }
+    Err(usage(context, &refusal(&wrong, found)))
+}
+
+fn refusal(wrong: &[String], found: &Survey) -> String {
     let near: Vec<String> = proposals(found).iter().map(|g| shown(&g.name)).collect();
-    Err(usage(
-        context,
-        &format!(
-            "no group of the directory is called {}; there are, among others: {}",
-            wrong.join(" or "),
-            near.join(", ")
-        ),
-    ))
+    let what = match wrong {
+        [] => "no group is named".to_owned(),
+        _ => format!("no group of the directory is called {}", wrong.join(" or ")),
+    };
+    match near.as_slice() {
+        [] => format!("{what}, and none with members can be seen below the base DN"),
+        _ => format!("{what}; there are, among others: {}", near.join(", ")),
+    }
 }
 
 /// Those that are named for AWS first, then the largest ones.
@@ -112,4 +121,22 @@ fn proposals(found: &Survey) -> Vec<&SurveyedGroup> {
 
 fn members(group: &SurveyedGroup) -> String {
     format!("{} direct member{}", group.members, if group.members == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_does_not_end_in_nothing() {
+        let none = Survey::default();
+        assert_eq!(
+            refusal(&[], &none),
+            "no group is named, and none with members can be seen below the base DN"
+        );
+        assert_eq!(
+            refusal(&["A".to_owned(), "B".to_owned()], &none),
+            "no group of the directory is called A or B, and none with members can be seen below the base DN"
+        );
+    }
 }

@@ -109,7 +109,7 @@ async fn init(context: &Context, args: &InitArgs) -> Result<Exit, Exit> {
             ));
         }
     }
-    let source = source::find(context, args, asks).await?;
+    let mut source = source::find(context, args, asks).await?;
     let groups = groups::choose(context, args, &source, asks).await?;
     let draft_of = Draft {
         profile: args.profile.clone().unwrap_or_else(|| profile_name(&source, args.target)),
@@ -132,13 +132,15 @@ async fn init(context: &Context, args: &InitArgs) -> Result<Exit, Exit> {
     let reached = open::target(&config, Access::ReadOnly, Gate::Open).await;
     let target = reached.map_err(|error| explain(context, error))?;
     let store = open::identity_store(target.as_ref()).await.map_err(|error| explain(context, error))?;
-    context.say(&format!("Target: identity store {}.", shown(store.as_str())));
+    context.say(&target_line(args.target, store.as_str()));
     if asks && !ask::yes(&format!("Write {}?", path.display())).map_err(|e| broken(context, &e))? {
-        source.forget();
         context.say("Nothing was written.");
         return Ok(Exit::Done);
     }
     OnDisk::create(path, &text).map_err(|error| write_failed(context, &error))?;
+    if let Some(password) = source.made.take() {
+        password.keep();
+    }
     context.say(&format!("Written: {}.", path.display()));
     first_look(context, &config).await
 }
@@ -209,6 +211,17 @@ fn profile_name(source: &Source, target: TargetKind) -> String {
     let name = name.trim_start_matches(['-', '_']);
     let name = if name.is_empty() { "directory" } else { name };
     if target == TargetKind::Sandbox { format!("{name}-rehearsal") } else { name.to_owned() }
+}
+
+/// Nobody is to take a rehearsal for the real thing.
+fn target_line(kind: TargetKind, store: &str) -> String {
+    let store = shown(store);
+    match kind {
+        TargetKind::Sandbox => {
+            format!("Target: the sandbox within idcsync (identity store {store}); for AWS see --target.")
+        }
+        TargetKind::IdentityStore | TargetKind::Scim => format!("Target: identity store {store}."),
+    }
 }
 
 fn target(context: &Context, args: &InitArgs) -> DraftTarget {

@@ -22,15 +22,31 @@ pub struct Source {
     pub draft: DraftDirectory,
     pub base_dn: Dn,
     /// The password that was typed.
-    made: Option<PathBuf>,
+    pub made: Option<Typed>,
 }
 
-impl Source {
-    /// Nothing is to come of it.
-    pub fn forget(&self) {
-        if let Some(file) = &self.made {
+/// A password on disk. It goes again with this, however `init` ends, unless it is kept.
+pub struct Typed {
+    path: PathBuf,
+    kept: bool,
+}
+
+impl Typed {
+    fn of(path: PathBuf) -> Self {
+        Self { path, kept: false }
+    }
+
+    /// There is a config now that names it.
+    pub fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for Typed {
+    fn drop(&mut self) {
+        if !self.kept {
             // It is the user's own to remove where that does not work.
-            let _ = std::fs::remove_file(file);
+            let _ = std::fs::remove_file(&self.path);
         }
     }
 }
@@ -88,8 +104,9 @@ async fn ldap(context: &Context, args: &InitArgs, asks: bool) -> Result<Source, 
         let file = match password.clone() {
             Some(file) => file,
             None => {
-                let file = typed(context)?;
-                made = Some(file.clone());
+                let typed = typed(context)?;
+                let file = typed.path.clone();
+                made = Some(typed);
                 file
             }
         };
@@ -111,9 +128,7 @@ async fn ldap(context: &Context, args: &InitArgs, asks: bool) -> Result<Source, 
             Err(error) => {
                 let of_account = error.is_of_the_account();
                 context.complain(&format!("error: {}", chain(&error)));
-                if let Some(file) = made.take() {
-                    let _ = std::fs::remove_file(file);
-                }
+                made = None;
                 if !asks {
                     let error = CycleError::Directory(error);
                     return Err(Exit::of_run(&error.into()));
@@ -176,19 +191,25 @@ fn nowhere(context: &Context) -> Result<Dn, Exit> {
 }
 
 /// A password that is typed goes into a file beside the config, which nobody else may read.
-fn typed(context: &Context) -> Result<PathBuf, Exit> {
+fn typed(context: &Context) -> Result<Typed, Exit> {
     let failed = |error| broken(context, &error);
-    let password = ask::secret("Its password").map_err(failed)?;
     let mut path = context.global.config.clone().into_os_string();
     path.push(".password");
     let path = PathBuf::from(path);
+    // Nobody is to type it for nothing.
     if path.symlink_metadata().is_ok() {
-        return Err(usage(context, &format!("{} exists: give it as --password-file", path.display())));
+        let text = format!(
+            "{} exists, perhaps of an `init` that was killed: give it as --password-file, or remove it",
+            path.display()
+        );
+        return Err(usage(context, &text));
     }
+    let password = ask::secret("Its password").map_err(failed)?;
     let mut file = private_file::anew(&path).map_err(failed)?;
+    let typed = Typed::of(path);
     file.write_all(password.expose_secret().as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
-    context.say(&format!("The password is in {}, which only you may read.", path.display()));
-    Ok(path)
+    context.say(&format!("The password is in {}, which only you may read.", typed.path.display()));
+    Ok(typed)
 }
 
 /// A path as the config, whose relative paths start where it is, has to have it.
@@ -219,5 +240,26 @@ fn word(kind: DirectoryKind) -> &'static str {
     match kind {
         DirectoryKind::ActiveDirectory => "active-directory",
         DirectoryKind::Ldap => "ldap",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_typed_password_stays_only_with_a_config() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("password");
+        for (kept, there) in [(false, false), (true, true)] {
+            std::fs::write(&path, "secret").unwrap();
+            let typed = Typed::of(path.clone());
+            if kept {
+                typed.keep();
+            } else {
+                drop(typed);
+            }
+            assert_eq!(path.exists(), there);
+        }
     }
 }

@@ -12,17 +12,17 @@ use crate::plan::shown;
 use crate::run::{Actual, ScopeDesk, ScopeLook};
 
 pub async fn add(context: &Context, args: &AddArgs) -> Result<Exit, Exit> {
-    let entry = entry(context, args.kind.kind(), &args.name, !args.container)?;
+    let mut entry = entry(context, args.kind.kind(), &args.name, !args.container)?;
     let (file, config) = open(context)?;
-    let Some(text) = edited(context, &file, file.text(), Change::Add, &entry)? else {
+    let Some(mut text) = edited(context, &file, file.text(), Change::Add, &entry)? else {
         return idle(context, &format!("The {} is in the scope already", label(&entry)));
     };
-    let after = checked(context, &file, &text)?;
+    let mut after = checked(context, &file, &text)?;
     let bar = Progress::new("reading and planning", context.global.quiet);
     let desk = ScopeDesk::open(&Actual, &config).await.map_err(|e| explain(context, e))?;
     let look = desk.read(std::slice::from_ref(&entry)).await.map_err(|e| explain(context, e))?;
     let view = one(&look, &entry);
-    let Some(view) = view.filter(EntryView::is_resolved) else {
+    let Some(mut view) = view.filter(EntryView::is_resolved) else {
         bar.end();
         return Err(refuse(context, &entry, one(&look, &entry).as_ref()));
     };
@@ -31,9 +31,16 @@ pub async fn add(context: &Context, args: &AddArgs) -> Result<Exit, Exit> {
         && there.name != entry.name
         && after.scope.entries.len() > config.scope.entries.len()
     {
-        bar.end();
-        let text = format!("The {} is in the scope already, as {}", label(&entry), shown(&there.name));
-        return idle(context, &text);
+        let same = format!("The {} is in the scope already, as {}", label(&entry), shown(&there.name));
+        // Only what it is for is new, if anything.
+        entry = ScopeEntry { name: there.name.clone(), ..entry };
+        let Some(anew) = edited(context, &file, file.text(), Change::Add, &entry)? else {
+            bar.end();
+            return idle(context, &same);
+        };
+        after = checked(context, &file, &anew)?;
+        text = anew;
+        view = EntryView { name: entry.name.clone(), ..view };
     }
     let effect = look.effect(&after.scope.entries).await;
     bar.end();
@@ -172,7 +179,7 @@ fn not_there(context: &Context, config: &Config, entry: &ScopeEntry) -> Exit {
 }
 
 /// A name that is not one object.
-fn refuse(context: &Context, entry: &ScopeEntry, view: Option<&EntryView>) -> Exit {
+pub(super) fn refuse(context: &Context, entry: &ScopeEntry, view: Option<&EntryView>) -> Exit {
     let label = label(entry);
     let problem = view.and_then(|v| v.problem.as_deref()).map(shown).unwrap_or_default();
     let candidates: Vec<String> = view.iter().flat_map(|v| &v.candidates).map(|dn| shown(dn)).collect();

@@ -80,7 +80,7 @@ pub fn edit_scope(text: &str, change: Change, entry: &ScopeEntry) -> Result<Edit
             }
             // As it was named; only what it is for is new.
             let anew = ScopeEntry { name: there.entry.name.clone(), ..entry.clone() };
-            (vec![(there.span.clone(), literal(&anew))], Some((there.entry.clone(), anew)))
+            (vec![(there.span.clone(), entry_literal(&anew))], Some((there.entry.clone(), anew)))
         }
         (Change::Remove, Some(at), Place::Array(array, found)) => {
             wanted.retain(|e| *e != found[at].entry);
@@ -117,7 +117,7 @@ fn first_place(entries: &[ScopeEntry], kind: Kind) -> usize {
 }
 
 fn insert(text: &str, place: &Place, entry: &ScopeEntry) -> Vec<(Range<usize>, String)> {
-    let (key, value) = (array_key(entry.kind), literal(entry));
+    let (key, value) = (array_key(entry.kind), entry_literal(entry));
     let eol = eol(text);
     let line = |prefix: &str| format!("{prefix}{key} = [{value}]{eol}");
     match place {
@@ -256,7 +256,7 @@ fn eol(text: &str) -> &'static str {
 }
 
 /// The entry as it stands in an array.
-fn literal(entry: &ScopeEntry) -> String {
+pub fn entry_literal(entry: &ScopeEntry) -> String {
     if entry.write {
         quoted(&entry.name)
     } else {

@@ -158,7 +158,7 @@ impl Layout {
         let count = self.entries.len();
         let mut array = String::from("[");
         for (at, (name, write, comment)) in self.entries.iter().enumerate() {
-            let literal = literal(&ScopeEntry { kind: Kind::Group, name: name.clone(), write: *write });
+            let literal = entry_literal(&ScopeEntry { kind: Kind::Group, name: name.clone(), write: *write });
             let comma = if at + 1 < count || self.trailing { "," } else { "" };
             if self.lines {
                 let comment = comment.as_ref().map(|c| format!(" # {c}")).unwrap_or_default();

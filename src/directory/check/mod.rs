@@ -6,6 +6,8 @@ mod condition;
 mod limits;
 mod rights;
 mod server;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
@@ -17,12 +19,19 @@ use super::reader::Reader as _;
 use super::settings::{DirectorySettings, LdapSettings, LdifSettings, Servers};
 use super::{filter, ldif, walk};
 use crate::model::{
-    CheckLine, CheckState, DirectoryKind, EntryOutcome, EntryRead, ObjectRef, ReadRequest, Snapshot, Wanted,
+    CheckLine, CheckState, DirectoryKind, EntryOutcome, EntryRead, Kind, Known, ObjectRef, Pin, ReadRequest,
+    Snapshot, Wanted,
 };
 
 /// Checks the directory. Each configured server is tried; the permissions, the limits and the scope are looked at on the
-/// first one that answers. `by_changes`: the config asks for reads of changes.
-pub async fn check(settings: &DirectorySettings, wanted: &Wanted, by_changes: bool) -> Vec<CheckLine> {
+/// first one that answers. `known`: what the entries stood for in the last cycle. `by_changes`: the config asks for reads
+/// of changes.
+pub async fn check(
+    settings: &DirectorySettings,
+    wanted: &Wanted,
+    known: &Known,
+    by_changes: bool,
+) -> Vec<CheckLine> {
     let mut lines = Vec::new();
     if let Some(text) = &wanted.user_filter {
         lines.push(match filter::check_filter(text) {
@@ -38,16 +47,17 @@ pub async fn check(settings: &DirectorySettings, wanted: &Wanted, by_changes: bo
     };
     match settings {
         DirectorySettings::Ldap(settings) => {
-            Box::pin(check_ldap(settings, &request, by_changes, &mut lines)).await;
+            Box::pin(check_ldap(settings, request, known, by_changes, &mut lines)).await;
         }
-        DirectorySettings::Ldif(settings) => check_ldif(settings, &request, &mut lines).await,
+        DirectorySettings::Ldif(settings) => check_ldif(settings, request, known, &mut lines).await,
     }
     lines
 }
 
 async fn check_ldap(
     settings: &LdapSettings,
-    request: &ReadRequest,
+    mut request: ReadRequest,
+    known: &Known,
     by_changes: bool,
     lines: &mut Vec<CheckLine>,
 ) {
@@ -68,7 +78,7 @@ async fn check_ldap(
         let tried = match &refused {
             // One wrong password is enough: each counts towards a lockout.
             Some(by) => server::only_reach(settings, &url, by, lines).await,
-            None => server::open(&opener, settings, &url, names_a_domain(request), lines).await,
+            None => server::open(&opener, settings, &url, names_a_domain(&request), lines).await,
         };
         match tried {
             server::Tried::Opened(opened) => {
@@ -84,9 +94,10 @@ async fn check_ldap(
     }
     let Some(opened) = chosen else { return };
     describe(&opened, settings, lines);
-    rights::look_around(&opened.reader, settings, lines).await;
+    rights::look_around(&opened.reader, lines).await;
     limits::limits(&opened.reader, settings, lines).await;
-    let snapshot = Box::pin(walk::resolve_only(&opened.reader, request)).await;
+    request.pins = pins(known, &opened.reader.facts().binding);
+    let snapshot = Box::pin(walk::resolve_only(&opened.reader, &request)).await;
     entries(&snapshot, lines);
     lines.push(condition::reads_of_changes(&opened.reader, settings, &request.wanted, by_changes).await);
     // Last: a server that hangs over its change log would take the connection with it.
@@ -94,7 +105,12 @@ async fn check_ldap(
     opened.reader.close().await;
 }
 
-async fn check_ldif(settings: &LdifSettings, request: &ReadRequest, lines: &mut Vec<CheckLine>) {
+async fn check_ldif(
+    settings: &LdifSettings,
+    mut request: ReadRequest,
+    known: &Known,
+    lines: &mut Vec<CheckLine>,
+) {
     let reader = match ldif::open(settings, &request.wanted).await {
         Ok(reader) => reader,
         Err(error) => return lines.push(failed("LDIF file", &error)),
@@ -108,8 +124,17 @@ async fn check_ldif(settings: &LdifSettings, request: &ReadRequest, lines: &mut 
             "nothing will be taken away on the strength of it; export it again, or add the end marker",
         ),
     });
-    let snapshot = Box::pin(walk::resolve_only(&reader, request)).await;
+    request.pins = pins(known, &reader.facts().binding);
+    let snapshot = Box::pin(walk::resolve_only(&reader, &request)).await;
     entries(&snapshot, lines);
+}
+
+/// As a cycle has them: those of another directory say nothing about this one.
+fn pins(known: &Known, here: &str) -> BTreeMap<(Kind, String), Pin> {
+    match &known.binding {
+        Some(bound) if bound.directory == here => known.pins.clone(),
+        _ => BTreeMap::new(),
+    }
 }
 
 fn describe(opened: &Opened, settings: &LdapSettings, lines: &mut Vec<CheckLine>) {
@@ -133,20 +158,39 @@ fn describe(opened: &Opened, settings: &LdapSettings, lines: &mut Vec<CheckLine>
 
 fn entries(snapshot: &Snapshot, lines: &mut Vec<CheckLine>) {
     for EntryRead { entry, outcome } in &snapshot.entries {
-        let name = entry.to_string();
+        let label = entry.to_string();
+        let told =
+            |id: &str| snapshot.findings.iter().find(|f| f.subject.id == id).map(|f| f.message.clone());
         let line = match outcome {
             EntryOutcome::Resolved { object, name: called, .. } => {
-                let dn = match object {
-                    ObjectRef::User(ix) => &snapshot.user(*ix).dn,
-                    ObjectRef::Group(ix) => &snapshot.group(*ix).dn,
+                let (anchor, sid, dn) = match object {
+                    ObjectRef::User(ix) => {
+                        let user = snapshot.user(*ix);
+                        (user.anchor, &user.sid, &user.dn)
+                    }
+                    ObjectRef::Group(ix) => {
+                        let group = snapshot.group(*ix);
+                        (group.anchor, &group.sid, &group.dn)
+                    }
                 };
-                CheckLine::ok(name, format!("{called} ({dn})"))
+                let of_object =
+                    told(&anchor.to_string()).or_else(|| sid.as_ref().and_then(|sid| told(&sid.to_string())));
+                let doubts: Vec<String> = told(&label).into_iter().chain(of_object).collect();
+                if doubts.is_empty() {
+                    CheckLine::ok(label, format!("{called} ({dn})"))
+                } else {
+                    // What to do is in their words.
+                    CheckLine {
+                        name: label,
+                        state: CheckState::Warn,
+                        detail: doubts.join("; "),
+                        remedy: None,
+                    }
+                }
             }
             _ => {
-                let label = entry.to_string();
-                let finding = snapshot.findings.iter().find(|f| f.subject.id == label);
-                let detail = finding.map_or_else(|| "it was not found".to_owned(), |f| f.message.clone());
-                CheckLine { name, state: CheckState::Fail, detail, remedy: None }
+                let detail = told(&label).unwrap_or_else(|| "it was not found".to_owned());
+                CheckLine { name: label, state: CheckState::Fail, detail, remedy: None }
             }
         };
         lines.push(line);

@@ -1,72 +1,124 @@
 //! What the bind account may read: members, people, the domain itself, and what was deleted.
 
+use crate::directory::entry::{self, Sort};
 use crate::directory::ldap::{LdapReader, Sight};
-use crate::directory::reader::{Query, Reader as _, Selection};
-use crate::directory::settings::LdapSettings;
+use crate::directory::reader::{Query, RawEntry, Reader, Selection};
 use crate::directory::walk;
 use crate::ids::Sid;
 use crate::model::{CheckLine, DirectoryKind};
 
 /// Whether the attributes that matter can be read, from a few groups and people.
-pub(super) async fn look_around(reader: &LdapReader, settings: &LdapSettings, lines: &mut Vec<CheckLine>) {
-    let kind = settings.kind;
-    let groups = sample(reader, &walk::groups_filter(kind), &["member", "uniqueMember", "memberUid"]).await;
-    let (seen, readable) = groups;
-    let with_members = readable.iter().sum::<u64>();
-    lines.push(match (seen, with_members) {
-        (0, _) => CheckLine::warn(
-            "groups",
-            "no group can be seen below the base DN",
-            "check `base-dn` and the permissions",
-        ),
-        (_, 0) => CheckLine::warn(
-            "members",
-            format!("none of {seen} groups shows a member"),
-            "let the bind account read `member`",
-        ),
-        _ => CheckLine::ok(
-            "members",
-            format!("readable ({with_members} of the first {seen} groups show some)"),
-        ),
-    });
+pub(super) async fn look_around(reader: &dyn Reader, lines: &mut Vec<CheckLine>) {
+    let kind = reader.facts().kind;
+    let groups =
+        sample(reader, &walk::groups_filter(kind), &[&entry::MEMBER, &["memberuid"]], |_| true).await;
+    lines.push(members(groups.seen, groups.having[0], groups.having[1]));
     let anchor = match (kind, reader.facts().ns_unique_id) {
         (DirectoryKind::ActiveDirectory, _) => "objectGUID",
         (DirectoryKind::Ldap, true) => "nsUniqueId",
         (DirectoryKind::Ldap, false) => "entryUUID",
     };
-    let (seen, readable) = sample(reader, &walk::people_filter(kind), &[anchor, "userAccountControl"]).await;
-    lines.push(match (seen, readable[0]) {
-        (0, _) => CheckLine::warn(
+    // Accounts of trusts come along, and are nobody.
+    let counted: [&[&str]; 3] = [&[anchor], &["useraccountcontrol"], &["accountexpires"]];
+    let is_person = |raw: &RawEntry| !matches!(entry::sort(kind, raw), Sort::Other(_) | Sort::Group(_));
+    let people = sample(reader, &walk::people_filter(kind), &counted, is_person).await;
+    let seen = people.seen;
+    if seen == 0 {
+        lines.push(CheckLine::warn(
             "people",
             "nobody can be seen below the base DN",
             "check `base-dn` and the permissions",
-        ),
-        (_, 0) => CheckLine::fail(
-            "people",
-            format!("{anchor} cannot be read of any of {seen}: nobody can be told from others"),
-            format!("let the bind account read {anchor}"),
-        ),
-        (_, readable) => {
-            CheckLine::ok("people", format!("{anchor} readable of {readable} of the first {seen}"))
-        }
-    });
+        ));
+    } else {
+        lines.push(anchors(anchor, seen, people.having[0]));
+    }
     if kind == DirectoryKind::ActiveDirectory {
         lines.push(domain(reader));
-        let readable = readable[1];
-        lines.extend((seen > 0).then(|| match (seen, readable) {
-            (_, 0) => CheckLine::fail(
-                "userAccountControl",
-                format!("cannot be read of any of {seen} people"),
-                "let the bind account read userAccountControl and accountExpires; without it nobody is created or \
-                 disabled",
-            ),
-            _ => CheckLine::ok("userAccountControl", format!("readable of {readable} of the first {seen} people")),
-        }));
+        if seen > 0 {
+            lines.push(controls(seen, people.having[1]));
+            lines.push(expiries(seen, people.having[2]));
+        }
     }
 }
 
+fn members(seen: u64, with_members: u64, by_uid: u64) -> CheckLine {
+    match (seen, with_members, by_uid) {
+        (0, ..) => CheckLine::warn(
+            "groups",
+            "no group can be seen below the base DN",
+            "check `base-dn` and the permissions",
+        ),
+        (_, 0, 0) => CheckLine::warn(
+            "members",
+            format!("none of {seen} groups shows a member"),
+            "let the bind account read `member`",
+        ),
+        (_, 0, _) => CheckLine::warn(
+            "members",
+            format!("none of {seen} groups shows a member but by memberUid, which idcsync does not read"),
+            "use groups with `member` or `uniqueMember`",
+        ),
+        _ => CheckLine::ok(
+            "members",
+            format!("readable ({with_members} of the first {seen} groups show some)"),
+        ),
+    }
+}
+
+fn anchors(anchor: &str, seen: u64, readable: u64) -> CheckLine {
+    const NAME: &str = "people";
+    let remedy = format!("let the bind account read {anchor} of everybody");
+    if readable == 0 {
+        let detail = format!("{anchor} cannot be read of any of {seen}: nobody can be told from others");
+        return CheckLine::fail(NAME, detail, remedy);
+    }
+    let detail = format!("{anchor} readable of {readable} of the first {seen}");
+    if readable < seen {
+        let so = "whoever has none cannot be synced, and no group with them in it is read to its end";
+        return CheckLine::warn(NAME, format!("{detail}: {so}"), remedy);
+    }
+    CheckLine::ok(NAME, detail)
+}
+
+fn controls(seen: u64, readable: u64) -> CheckLine {
+    const NAME: &str = "userAccountControl";
+    if readable == 0 {
+        return CheckLine::fail(
+            NAME,
+            format!("cannot be read of any of {seen} people"),
+            "let the bind account read userAccountControl and accountExpires; without it nobody is created or \
+             disabled",
+        );
+    }
+    let detail = format!("readable of {readable} of the first {seen} people");
+    if readable < seen {
+        return CheckLine::warn(
+            NAME,
+            format!("{detail}: of the others nobody is created, disabled or removed"),
+            "let the bind account read userAccountControl and accountExpires of everybody",
+        );
+    }
+    CheckLine::ok(NAME, detail)
+}
+
+/// Active Directory sets it on every user: where it is not there, it is not shown.
+fn expiries(seen: u64, readable: u64) -> CheckLine {
+    const NAME: &str = "accountExpires";
+    if readable < seen {
+        return CheckLine::warn(
+            NAME,
+            format!(
+                "readable of {readable} of the first {seen} people: an expired account counts as an enabled one \
+                 where it is not"
+            ),
+            "let the bind account read accountExpires of everybody",
+        );
+    }
+    CheckLine::ok(NAME, format!("readable of {readable} of the first {seen} people"))
+}
+
 /// The profile is bound to the domain by its SID.
-fn domain(reader: &LdapReader) -> CheckLine {
+fn domain(reader: &dyn Reader) -> CheckLine {
     const NAME: &str = "objectSid of the domain";
     let facts = reader.facts();
     match Sid::parse(&facts.binding) {
@@ -137,24 +189,40 @@ pub(super) async fn deletions(reader: &LdapReader) -> CheckLine {
     }
 }
 
-/// Of one page: how many entries came, and how many of them had each attribute.
-async fn sample(reader: &LdapReader, filter: &str, attributes: &[&str]) -> (u64, Vec<u64>) {
-    let selection: Selection = attributes.iter().map(|a| (*a).to_owned()).collect();
-    let (mut seen, mut having) = (0, vec![0; attributes.len()]);
+/// Of one page.
+struct Sample {
+    /// Entries that count.
+    seen: u64,
+    /// How many of them have one of these attributes.
+    having: Vec<u64>,
+}
+
+/// `counted`: attributes, and what may stand in place of each.
+async fn sample(
+    reader: &dyn Reader,
+    filter: &str,
+    counted: &[&[&str]],
+    counts: impl Fn(&RawEntry) -> bool + Send + Sync,
+) -> Sample {
+    let by = ["objectclass", "samaccounttype"].iter().chain(counted.iter().copied().flatten());
+    let selection: Selection = by.map(|a| (*a).to_owned()).collect();
+    let mut found = Sample { seen: 0, having: vec![0; counted.len()] };
     let query = Query { filter, attributes: &selection, pages: Some(1), verdicts: None };
     reader
         .search(&query, &mut |raw| {
-            seen += 1;
-            for (at, attribute) in attributes.iter().enumerate() {
-                let wanted = attribute.to_lowercase();
+            if !counts(&raw) {
+                return;
+            }
+            found.seen += 1;
+            for (having, names) in found.having.iter_mut().zip(counted) {
                 // A long attribute may come as a range only.
-                let has = raw
-                    .attributes
-                    .iter()
-                    .any(|(n, values)| !values.is_empty() && n.split(';').next() == Some(wanted.as_str()));
-                having[at] += u64::from(has);
+                let has = raw.attributes.iter().any(|(name, values)| {
+                    let name = name.split(';').next().unwrap_or_default();
+                    !values.is_empty() && names.iter().any(|wanted| wanted.eq_ignore_ascii_case(name))
+                });
+                *having += u64::from(has);
             }
         })
         .await;
-    (seen, having)
+    found
 }

@@ -134,22 +134,34 @@ impl IdentityStoreTarget {
             Err(e) => return unknown(NAME, &e, ALLOW),
         };
         let all: Vec<String> = found.into_iter().filter_map(|a| a.id).collect();
-        let named = if all.is_empty() { "there is none".to_owned() } else { all.join(", ") };
-        match (here, management) {
-            (Some(here), _) if all.iter().any(|id| id == here) => {
-                CheckLine::ok(NAME, format!("{here}, the credentials' account"))
-            }
-            (Some(here), Some(management)) => CheckLine::warn(
-                NAME,
-                format!(
-                    "{named}; the credentials' account {here} is neither that nor {management}, and may only read"
-                ),
-                format!(
-                    "use a role of {management}, or make {here} the delegated administrator of IAM Identity Center"
-                ),
-            ),
-            _ => CheckLine::ok(NAME, named),
+        standing(here, management, &all)
+    }
+}
+
+/// What the credentials' account may do, by who administers.
+fn standing(here: Option<&str>, management: Option<&str>, all: &[String]) -> CheckLine {
+    const NAME: &str = "delegated administrator";
+    let named = if all.is_empty() { "there is none".to_owned() } else { all.join(", ") };
+    match (here, management) {
+        (Some(here), _) if all.iter().any(|id| id == here) => {
+            CheckLine::ok(NAME, format!("{here}, the credentials' account"))
         }
+        (Some(here), Some(management)) => CheckLine::warn(
+            NAME,
+            format!(
+                "{named}; the credentials' account {here} is neither that nor {management}, and may only read"
+            ),
+            format!(
+                "use a role of {management}, or make {here} the delegated administrator of IAM Identity Center"
+            ),
+        ),
+        (Some(here), None) => CheckLine::unknown(
+            NAME,
+            format!(
+                "{named}; whether the credentials' account {here} is the management account is not known"
+            ),
+        ),
+        (None, _) => CheckLine::unknown(NAME, format!("{named}; whose the credentials are is not known")),
     }
 }
 
@@ -164,6 +176,12 @@ fn unknown(name: &str, error: &TargetError, permission: &str) -> CheckLine {
 }
 
 fn told(error: &TargetError, permission: &str) -> String {
+    // AWS knows its own operations.
+    if error.code == "UnknownOperationException" && permission.starts_with("organizations:") {
+        return format!(
+            "{permission}: the endpoint has no such operation (`idcsync sandbox` has no Organizations)"
+        );
+    }
     format!("{permission} was not answered: {}: {}", error.code, error.message)
 }
 
@@ -177,5 +195,34 @@ pub(super) async fn patiently<T>(
             "NoAnswer",
             format!("nothing came within {} s", PATIENCE.as_secs()),
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::CheckState;
+
+    #[test]
+    fn an_account_whose_standing_cannot_be_told_is_not_well() {
+        let of = |here, management, all: &[&str]| {
+            let all: Vec<String> = all.iter().map(|id| (*id).to_owned()).collect();
+            standing(here, management, &all).state
+        };
+        assert_eq!(of(Some("1"), None, &["1"]), CheckState::Ok);
+        assert_eq!(of(Some("1"), Some("2"), &["3"]), CheckState::Warn);
+        assert_eq!(of(Some("1"), None, &["3"]), CheckState::Unknown);
+        assert_eq!(of(None, Some("2"), &["3"]), CheckState::Unknown);
+        assert_eq!(of(None, None, &[]), CheckState::Unknown);
+    }
+
+    #[test]
+    fn the_sandbox_is_told_in_plain_words() {
+        let error = TargetError::new(TargetErrorKind::Validation, "UnknownOperationException", "HTTP 400");
+        assert_eq!(
+            unknown("organization", &error, "organizations:DescribeOrganization").detail,
+            "organizations:DescribeOrganization: the endpoint has no such operation (`idcsync sandbox` has no \
+             Organizations)"
+        );
     }
 }

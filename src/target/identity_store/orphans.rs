@@ -37,8 +37,10 @@ impl IdentityStoreTarget {
     /// `summary`: of the assignments of one principal, in a line.
     pub(super) async fn check_orphans(&self, instance: &str) -> CheckLine {
         let before = self.pacer.usage().requests;
-        let spent = || self.pacer.usage().requests - before >= MOST_REQUESTS;
-        let seen = match self.all_assignments(instance, &spent).await {
+        let spent = |most| self.pacer.usage().requests - before >= most;
+        // The rest is for a look at those who are assigned.
+        let listed = || spent(MOST_REQUESTS / 2);
+        let seen = match self.all_assignments(instance, &listed).await {
             Ok(seen) => seen,
             Err(e) => {
                 return CheckLine::unknown(NAME, format!("{}: {}", e.code, e.message));
@@ -48,7 +50,7 @@ impl IdentityStoreTarget {
         let mut cut_short = seen.cut_short;
         let (mut looked_at, mut count) = (0_u64, 0_u64);
         for ((kind, id), list) in &seen.of {
-            if spent() {
+            if spent(MOST_REQUESTS) {
                 cut_short = true;
                 break;
             }
@@ -72,6 +74,9 @@ impl IdentityStoreTarget {
                 String::new()
             }
         );
+        if gone.is_empty() && cut_short {
+            return CheckLine::unknown(NAME, format!("none among the first; {extent}"));
+        }
         if gone.is_empty() {
             return CheckLine::ok(NAME, format!("none; {extent}"));
         }
@@ -97,6 +102,10 @@ impl IdentityStoreTarget {
     ) -> Result<Seen, TargetError> {
         let mut seen = Seen::default();
         for set in self.permission_sets(instance).await? {
+            if spent() {
+                seen.cut_short = true;
+                break;
+            }
             let mut found: Vec<((Kind, TargetId), Assignment)> = Vec::new();
             for account in self.accounts_of(instance, &set).await? {
                 if spent() {

@@ -53,32 +53,31 @@ impl IdentityStoreTarget {
             of("DeleteGroup", self.send_delete_group(&nothing)),
             of("CreateGroupMembership", self.send_add_member(&nothing, &nobody)),
             of("DeleteGroupMembership", self.delete_membership(NOBODY)),
+        );
+        let beside = futures::join!(
             of("GetGroupMembershipId", self.membership_id(&nothing, &nobody)),
             of("IsMemberInGroups", self.send_is_member(&nothing, &nobody)),
         );
-        let writes = [writes.0, writes.1, writes.2, writes.3, writes.4, writes.5, writes.6, writes.7];
+        let writes = [writes.0, writes.1, writes.2, writes.3, writes.4, writes.5];
         let mut lines = told("permissions to read", "", &reads, "allow it: deploy/iam/read.json", false);
-        // Whoever may write nothing at all is somebody who looks.
-        let looks = writes.iter().all(|(_, right)| matches!(right, Right::Denied(_)));
-        if looks {
-            lines.push(CheckLine::warn(
-                "permissions to write",
-                "none: these credentials do for `check` and for dry runs, and for no cycle",
-                "give deploy/iam/sync.json to whoever runs the cycles",
-            ));
-        } else {
-            let not_tried =
-                "; CreateUser and CreateGroup were not tried: no call tells without making something";
-            lines.extend(told(
-                "permissions to write",
-                not_tried,
-                &writes,
-                "allow it: deploy/iam/sync.json",
-                true,
-            ));
-        }
+        lines.extend(to_write(&writes, &[beside.0, beside.1]));
         lines
     }
+}
+
+/// `beside`: reads that only whoever writes has need of.
+fn to_write(writes: &[(&'static str, Right)], beside: &[(&'static str, Right)]) -> Vec<CheckLine> {
+    const NAME: &str = "permissions to write";
+    // Whoever may write nothing at all is somebody who looks.
+    if writes.iter().all(|(_, right)| matches!(right, Right::Denied(_))) {
+        return vec![CheckLine::warn(
+            NAME,
+            "none: these credentials do for `check` and for dry runs, and for no cycle",
+            "give deploy/iam/sync.json to whoever runs the cycles",
+        )];
+    }
+    let not_tried = "; CreateUser and CreateGroup were not tried: no call tells without making something";
+    told(NAME, not_tried, &[writes, beside].concat(), "allow it: deploy/iam/sync.json", true)
 }
 
 async fn of<T>(
@@ -131,6 +130,17 @@ mod tests {
         assert_eq!(of(TargetErrorKind::AccessDenied, "AccessDeniedException"), Right::Denied("m".to_owned()));
         assert!(matches!(of(TargetErrorKind::Ambiguous, "Timeout"), Right::Unclear(_)));
         assert!(matches!(of(TargetErrorKind::Validation, "ValidationException"), Right::Unclear(_)));
+    }
+
+    #[test]
+    fn whoever_may_only_read_is_somebody_who_looks() {
+        let denied = || Right::Denied("no".to_owned());
+        // As with a policy of Get*, Describe*, List* and Is*.
+        let reads = [("IsMemberInGroups", Right::Allowed)];
+        let lines = to_write(&[("UpdateUser", denied()), ("DeleteUser", denied())], &reads);
+        assert_eq!(lines.iter().map(|l| l.state).collect::<Vec<_>>(), [CheckState::Warn]);
+        let lines = to_write(&[("UpdateUser", Right::Allowed), ("DeleteUser", denied())], &reads);
+        assert_eq!(lines.iter().map(|l| l.state).collect::<Vec<_>>(), [CheckState::Ok, CheckState::Fail]);
     }
 
     #[test]

@@ -183,3 +183,29 @@ async fn assignments_of_a_group_that_is_gone_are_listed() {
         "group g-1: Admin in 2 accounts; 3 assignments of 2 users and groups looked at"
     );
 }
+
+/// Neither many accounts nor many permission sets without any use up all requests, and what was not looked at is not well.
+#[tokio::test]
+async fn who_was_not_looked_at_is_not_known_to_be_there() {
+    let user = || Answer::Says(200, json!({"UserId": "u-1", "IdentityStoreId": "d-1234567890"}));
+    let sets = |names: Vec<String>| Answer::Says(200, json!({ "PermissionSets": names }));
+    let begin = || [instances(), Answer::Says(200, json!({"Users": []}))].into_iter();
+    let accounts: Vec<String> = (0..600).map(|n| n.to_string()).collect();
+    let one = json!({"AccountAssignments": [{"PrincipalType": "USER", "PrincipalId": "u-1"}]});
+    let listing = (0..248).map(|_| Answer::Says(200, one.clone()));
+    let of_accounts = begin()
+        .chain([sets(vec![set("Admin")]), Answer::Says(200, json!({ "AccountIds": accounts }))])
+        .chain(listing)
+        .chain([described("Admin"), user()]);
+    let many: Vec<String> = (0..600).map(|n| set(&n.to_string())).collect();
+    let nowhere = (0..249).map(|_| Answer::Says(200, json!({"AccountIds": []})));
+    let of_sets = begin().chain([sets(many)]).chain(nowhere);
+    for (answers, extent) in [
+        (of_accounts.collect::<Vec<_>>(), "248 assignments of 1 users and groups looked at; there are more"),
+        (of_sets.collect(), "0 assignments of 0 users and groups looked at; there are more"),
+    ] {
+        let lines = Script::default().target(answers).check_assignments().await;
+        assert_eq!(lines[1].state, CheckState::Unknown, "{lines:?}");
+        assert!(lines[1].detail.contains(extent), "{}", lines[1].detail);
+    }
+}
