@@ -5,6 +5,7 @@
 mod support;
 
 use std::fs;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -134,6 +135,33 @@ fn a_pause_ends_the_cycle_that_is_under_way() {
     service.wait_for(FINISHED, 2);
     bench.assert_whole();
     assert!(bench.sandbox.requests().iter().filter(|r| is_write(r)).count() > writes);
+}
+
+/// The profile was paused for too long, and is resumed while everybody is being put out of use: the rest is spared.
+#[test]
+fn a_resume_ends_what_the_pause_has_led_to() {
+    let mut bench = Bench::new(&[]);
+    bench.export = Export::of(60).group("All", people(0..60)).group("Some", people(0..4));
+    bench.publish();
+    bench.idcsync.run(&["sync"]).exits(0);
+    let config = fs::read_to_string(bench.idcsync.path("idcsync.toml")).unwrap();
+    bench.idcsync.configure(&config.replace("per-second = 100000", "per-second = 3"));
+    bench.idcsync.run(&["pause", "--reason", "a change freeze"]).exits(0);
+    bench.idcsync.run_at("29d", &["sync"]).exits(0).complains("paused");
+    let writes = || bench.sandbox.requests().iter().filter(|r| is_write(r)).count();
+    let before = writes();
+    let mut sweep = bench.idcsync.command(&["sync"]);
+    sweep.env("IDCSYNC_CLOCK_SHIFT", "31d").stdout(Stdio::null()).stderr(Stdio::null());
+    let mut sweep = sweep.spawn().unwrap();
+    let since = Instant::now();
+    while writes() == before {
+        assert!(since.elapsed() < Duration::from_secs(120), "the sweep does not begin");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    bench.idcsync.run_at("31d", &["resume"]).exits(0);
+    sweep.wait().unwrap();
+    let left = bench.sandbox.store().contents().memberships();
+    assert!((20..64).contains(&left), "{left} of 64 memberships are left");
 }
 
 #[test]

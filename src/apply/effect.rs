@@ -227,7 +227,7 @@ pub(super) fn finding(plan: &Plan, step: &Step, error: &TargetError) -> Finding 
             Code::ConflictError,
             "something else in the target holds a value that must be unique; rename it, or let it be adopted",
         ),
-        TargetErrorKind::Validation => {
+        TargetErrorKind::Validation | TargetErrorKind::InPart => {
             (Code::TargetRefused, "correct the value in the directory or the mapping")
         }
         TargetErrorKind::Quota => (Code::TargetRefused, "raise the quota, or narrow the scope"),

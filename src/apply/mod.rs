@@ -94,7 +94,8 @@ const BATCH: usize = 64;
 const FLUSH: Duration = Duration::from_millis(500);
 /// How far it is, is noted down every so often.
 const NOTE: Duration = Duration::from_secs(5);
-/// So many failures of the target as a whole in a row end the apply.
+/// So many requests in a row that fail for a reason of the whole target end the apply; as many of one object, in a row or
+/// not, end what is done to that one.
 const GIVE_UP_AFTER: u32 = 10;
 
 /// Performs all runnable steps. `links` are the profile's, changed as outcomes come in.
@@ -162,6 +163,7 @@ pub async fn apply(
         }
         for (batch, performed) in landed.drain(..) {
             run.count(&batch);
+            run.weigh(&batch, &performed);
             for ((no, seq), performed) in batch.into_iter().zip(performed) {
                 run.settle(no, seq, performed);
             }
@@ -223,6 +225,9 @@ struct Run<'a> {
     changed: BTreeSet<LinkNo>,
     applied: Applied,
     failures_in_a_row: u32,
+    /// Of which object the failures in a row are, while they are all of one.
+    failing: Option<LinkNo>,
+    failures_of: BTreeMap<LinkNo, u32>,
     total: u64,
     settled: u64,
     /// Requests of each batch.
@@ -257,6 +262,8 @@ impl<'a> Run<'a> {
             changed: BTreeSet::new(),
             applied: Applied::default(),
             failures_in_a_row: 0,
+            failing: None,
+            failures_of: BTreeMap::new(),
             total: 0,
             settled: 0,
             cost: Vec::new(),
@@ -390,7 +397,6 @@ impl<'a> Run<'a> {
         let at = (self.clock)();
         match performed {
             Performed::Done { id, found } => {
-                self.failures_in_a_row = 0;
                 if perform::renames_user(&step.action) {
                     self.applied.rename_support = Some(RenameSupport::Accepted);
                 }
@@ -398,21 +404,14 @@ impl<'a> Run<'a> {
             }
             // A membership that went with its user, who was deleted beside it.
             Performed::Moot(missing) if self.is_ended_here(&step.action, missing) => {
-                self.failures_in_a_row = 0;
                 self.succeed(no, seq, None, StepResult::Found);
             }
             Performed::Moot(missing) => {
-                self.failures_in_a_row = 0;
                 self.applied.missed = true;
                 self.changed.extend(self.links.miss(step, missing));
                 self.succeed(no, seq, None, StepResult::Found);
             }
             Performed::Failed(error) => {
-                // Another door, with another key, that serves for nothing else: it says nothing of the target.
-                let of_disabling = matches!(sort, Sort::DisableUser | Sort::EnableUser);
-                if !(of_disabling && error.kind == TargetErrorKind::AccessDenied) {
-                    self.count_failure(&error);
-                }
                 *self.applied.failed.entry(sort).or_default() += 1;
                 // A permission can be given any time, and the same is tried again in each cycle.
                 if error.is_retryable() || error.kind == TargetErrorKind::AccessDenied {
@@ -430,7 +429,6 @@ impl<'a> Run<'a> {
             }
             // Left without an outcome on purpose: it is looked up before anything else is done to the object.
             Performed::Unknown(error) => {
-                self.count_failure(&error);
                 *self.applied.failed.entry(sort).or_default() += 1;
                 self.applied.retryable += 1;
                 self.applied.findings.push(effect::finding(self.plan.plan(), step, &error));
@@ -468,16 +466,55 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// One object's refusal says nothing of the target; the same failure of all in a row does.
-    fn count_failure(&mut self, error: &TargetError) {
-        let of_the_whole = error.is_retryable() || error.kind == TargetErrorKind::AccessDenied;
-        if !of_the_whole {
+    /// One object's refusal says nothing of the target, however often it comes; the same failure of several in a row does.
+    /// A request counts once, however many steps it was for.
+    fn weigh(&mut self, batch: &[(StepNo, i64)], performed: &[Performed]) {
+        let Some(step) = batch.first().map(|(no, _)| self.plan.plan().step(*no)) else { return };
+        // Another door, with another key, that serves for nothing else: it says nothing of the target.
+        let of_disabling = matches!(step.action.sort(), Sort::DisableUser | Sort::EnableUser);
+        let says_much = |error: &&TargetError| {
+            error.is_of_the_whole() && !(of_disabling && error.kind == TargetErrorKind::AccessDenied)
+        };
+        let failure = performed.iter().find_map(|performed| match performed {
+            Performed::Failed(error) | Performed::Unknown(error) => Some(error).filter(says_much),
+            Performed::Done { .. } | Performed::Moot(_) => None,
+        });
+        let Some(error) = failure else {
             self.failures_in_a_row = 0;
+            self.failing = None;
             return;
+        };
+        let object = step.action.object();
+        if self.failures_in_a_row == 0 {
+            self.failing = object;
+        } else if self.failing != object {
+            self.failing = None;
         }
         self.failures_in_a_row += 1;
-        if self.failures_in_a_row >= GIVE_UP_AFTER && self.applied.stop.is_none() {
+        if self.failures_in_a_row >= GIVE_UP_AFTER && self.failing.is_none() && self.applied.stop.is_none() {
             self.applied.stop = Some(Stop::TargetUnavailable(error.to_string()));
+        }
+        let Some(object) = object else { return };
+        let failures = self.failures_of.entry(object).or_default();
+        *failures += 1;
+        if *failures == GIVE_UP_AFTER {
+            self.leave(object);
+        }
+    }
+
+    /// Nothing more is begun on this object; the next cycle tries again.
+    fn leave(&mut self, object: LinkNo) {
+        let of_it = |run: &Self, at: &usize| {
+            let first = run.batches.get(*at).and_then(|batch| batch.first());
+            first.is_some_and(|no| run.plan.plan().step(*no).action.object() == Some(object))
+        };
+        let ready: Vec<usize> = self.ready.iter().copied().filter(|at| of_it(self, at)).collect();
+        for at in ready {
+            self.ready.remove(&at);
+            self.meter.give_up(self.cost.get(at).copied().unwrap_or_default());
+            for no in std::mem::take(&mut self.batches[at]) {
+                self.block(no);
+            }
         }
     }
 

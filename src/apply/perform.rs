@@ -243,33 +243,47 @@ fn because_of(error: &TargetError) -> TargetError {
 }
 
 /// Several memberships in one request; one by one where the request is refused, since it does not say for whom, and a
-/// refusal does not prove that nothing happened.
+/// refusal does not prove that nothing happened. Where nobody has answered, nobody is asked a hundred times more: what
+/// became of it is looked up later.
 async fn members(target: &dyn Target, group: &TargetId, users: &[TargetId], add: bool) -> Vec<Performed> {
-    let [_, _, ..] = users else {
-        let mut all = Vec::new();
-        for user in users {
-            all.push(member(target, group, user, add).await);
-        }
-        return all;
-    };
-    let result =
-        if add { target.add_members(group, users).await } else { target.remove_members(group, users).await };
-    match result {
-        Ok(()) => users.iter().map(|_| Performed::DONE).collect(),
-        Err(error)
-            if matches!(error.kind, TargetErrorKind::Throttled | TargetErrorKind::Unavailable)
-                || error.kind == TargetErrorKind::AccessDenied =>
-        {
-            users.iter().map(|_| Performed::Failed(because_of(&error))).collect()
-        }
-        Err(_) => {
-            let mut all = Vec::new();
-            for user in users {
-                all.push(member(target, group, user, add).await);
-            }
-            all
+    if let [_, _, ..] = users {
+        let result = if add {
+            target.add_members(group, users).await
+        } else {
+            target.remove_members(group, users).await
+        };
+        let all_of = |of: &dyn Fn(TargetError) -> Performed, error: &TargetError| {
+            users.iter().map(|_| of(because_of(error))).collect()
+        };
+        match result {
+            Ok(()) => return users.iter().map(|_| Performed::DONE).collect(),
+            Err(error) => match error.kind {
+                TargetErrorKind::Throttled | TargetErrorKind::Unavailable | TargetErrorKind::AccessDenied => {
+                    return all_of(&Performed::Failed, &error);
+                }
+                TargetErrorKind::Ambiguous => return all_of(&Performed::Unknown, &error),
+                _ => {}
+            },
         }
     }
+    let mut all: Vec<Performed> = Vec::with_capacity(users.len());
+    for user in users {
+        let one = member(target, group, user, add).await;
+        let broken = match &one {
+            Performed::Failed(error) | Performed::Unknown(error) if error.is_of_the_whole() => {
+                Some(because_of(error))
+            }
+            _ => None,
+        };
+        all.push(one);
+        if let Some(error) = broken {
+            // Not sent by themselves; whether the refused request had done a part of it is looked up.
+            let rest = users.len() - all.len();
+            all.extend((0..rest).map(|_| Performed::Unknown(because_of(&error))));
+            break;
+        }
+    }
+    all
 }
 
 async fn member(target: &dyn Target, group: &TargetId, user: &TargetId, add: bool) -> Performed {
@@ -278,7 +292,7 @@ async fn member(target: &dyn Target, group: &TargetId, user: &TargetId, add: boo
         if add { target.add_members(group, one).await } else { target.remove_members(group, one).await };
     match result {
         Ok(()) => Performed::DONE,
-        Err(error) if error.kind == TargetErrorKind::Ambiguous => {
+        Err(error) if matches!(error.kind, TargetErrorKind::Ambiguous | TargetErrorKind::InPart) => {
             member_after(target, group, user, add, error).await
         }
         // Who is gone is a member of nothing, and what is gone has no members.
@@ -289,7 +303,7 @@ async fn member(target: &dyn Target, group: &TargetId, user: &TargetId, add: boo
     }
 }
 
-/// What became of a membership call whose answer was lost.
+/// What became of a membership call whose answer was lost, or says too little.
 async fn member_after(
     target: &dyn Target,
     group: &TargetId,
@@ -299,8 +313,11 @@ async fn member_after(
 ) -> Performed {
     match target.is_member(group, user).await {
         Ok(is) if is == wanted => Performed::Done { id: None, found: true },
+        Ok(_) if error.kind == TargetErrorKind::InPart => {
+            Performed::Failed(TargetError { kind: TargetErrorKind::Validation, ..error })
+        }
         Ok(_) => Performed::Failed(TargetError { kind: TargetErrorKind::Unavailable, ..error }),
-        Err(_) => Performed::Unknown(error),
+        Err(_) => Performed::Unknown(TargetError { kind: TargetErrorKind::Ambiguous, ..error }),
     }
 }
 

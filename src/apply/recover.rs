@@ -1,7 +1,7 @@
 //! After a crash: what was written down as intended and has no outcome is looked up in the target, before anything
 //! else is done to that object.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
@@ -11,8 +11,8 @@ use super::perform::{hex, only};
 use super::{Journal, JournalError, Links};
 use crate::ids::{LinkNo, TargetId};
 use crate::model::{
-    Digest, Disabled, GroupAttributes, Link, ObservedGroup, ObservedUser, Origin, Outcome, PendingIntent,
-    StepResult, UserAttribute, Wants,
+    Digest, Disabled, GroupAttributes, Kind, Link, ObservedGroup, ObservedUser, Origin, Outcome,
+    PendingIntent, StepResult, UserAttribute, Wants,
 };
 use crate::target::{Target, TargetError, TargetErrorKind};
 
@@ -32,11 +32,14 @@ const IN_FLIGHT: usize = 16;
 /// The target is asked side by side: there may be hundreds of steps (a request over SCIM has a hundred memberships), and
 /// the next cycle waits for them all. Objects that a lost create may have made come first, since memberships that were
 /// sent with it are asked for by their ids. What is concluded is the same as one by one, in the order of the steps.
+///
+/// `elsewhere`: what other profiles have linked there, which is none of ours however like it is.
 pub async fn recover(
     pending: &[PendingIntent],
     target: &dyn Target,
     journal: &dyn Journal,
     links: &mut Links,
+    elsewhere: &BTreeMap<(Kind, TargetId), String>,
     now: Timestamp,
 ) -> Result<usize, RecoverError> {
     let mut outcomes = Vec::new();
@@ -49,7 +52,7 @@ pub async fn recover(
         let asked = asked.map_err(RecoverError::Target)?;
         for (step, found) in steps.into_iter().zip(asked) {
             changed.extend(groups_to_forget(step, links));
-            let done = conclude(step, found, links);
+            let done = conclude(step, found, links, elsewhere);
             let result = if done { StepResult::Found } else { StepResult::NotDone };
             outcomes.push(Outcome { seq: step.seq, result, at: now });
             changed.insert(step.intent.link);
@@ -123,14 +126,20 @@ async fn look_up(step: &PendingIntent, target: &dyn Target, links: &Links) -> Re
 }
 
 /// Whether the step was done; brings the link up to date where it was.
-fn conclude(step: &PendingIntent, found: Found, links: &mut Links) -> bool {
+fn conclude(
+    step: &PendingIntent,
+    found: Found,
+    links: &mut Links,
+    elsewhere: &BTreeMap<(Kind, TargetId), String>,
+) -> bool {
     let (no, detail) = (step.intent.link, &step.intent.detail);
+    let others = |kind, id: &TargetId| elsewhere.contains_key(&(kind, id.clone()));
     let is_as_written = |digest: Digest| Some(hex(digest).as_str()) == text(detail, "digest");
     match (step.intent.action.as_str(), found) {
         ("create-user", Found::User(Some((id, user)))) => {
             let written = only(&user.attributes, &attributes(detail));
             // The same name with other values is somebody else's: the plan decides about it.
-            if !is_as_written(Digest::of_user(&written)) || taken(links, no, &id) {
+            if !is_as_written(Digest::of_user(&written)) || taken(links, no, &id) || others(Kind::User, &id) {
                 return false;
             }
             if let Some(link) = links.get_mut(no) {
@@ -151,7 +160,8 @@ fn conclude(step: &PendingIntent, found: Found, links: &mut Links) -> bool {
         ("create-group", Found::Group(Some((id, group)))) => {
             let external_id = group.attributes.external_id.filter(|_| text(detail, "externalId").is_some());
             let written = GroupAttributes { external_id, ..group.attributes };
-            if !is_as_written(Digest::of_group(&written)) || taken(links, no, &id) {
+            if !is_as_written(Digest::of_group(&written)) || taken(links, no, &id) || others(Kind::Group, &id)
+            {
                 return false;
             }
             if let Some(link) = links.get_mut(no) {

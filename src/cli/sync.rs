@@ -214,6 +214,12 @@ fn ended(
             context.say("The profile was paused meanwhile: nothing was begun.");
             Ok(paused)
         }
+        Ending::ResumedMeanwhile => {
+            context.say(
+                "The profile was resumed meanwhile: nobody was disabled. The next cycle goes on as usual.",
+            );
+            Ok(Exit::Done)
+        }
         Ending::Done(done) => {
             watcher.tell_last(&done.report)?;
             Ok(match (done.swept, Exit::of_cycle(&done.report.outcome, args.strict, false)) {

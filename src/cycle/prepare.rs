@@ -272,7 +272,11 @@ async fn recover_known(
 ) -> Result<usize, CycleError> {
     let pending = state.unfinished().await?;
     let mut links = Links::new(std::mem::take(&mut known.links));
-    let recovered = recover(&pending, parts.target.as_ref(), journal, &mut links, now).await?;
+    let elsewhere = match pending.is_empty() {
+        true => BTreeMap::new(),
+        false => state.linked_elsewhere(&parts.identity_store).await?,
+    };
+    let recovered = recover(&pending, parts.target.as_ref(), journal, &mut links, &elsewhere, now).await?;
     known.links = links.into_inner();
     Ok(recovered)
 }

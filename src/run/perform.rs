@@ -95,6 +95,8 @@ pub enum Ending {
     Stopped,
     /// The profile was paused before anything was begun.
     PausedMeanwhile,
+    /// The pause that was too long was ended before anybody was put out of use.
+    ResumedMeanwhile,
     Done(Box<Done>),
 }
 
@@ -111,6 +113,7 @@ pub struct Done {
 enum Why {
     Asked,
     Paused,
+    Resumed,
     LeaseLost,
 }
 
@@ -160,7 +163,7 @@ pub async fn perform(
     asked: &watch::Receiver<bool>,
     observer: &dyn Observer,
 ) -> Result<Ending, RunError> {
-    let mut mode = Mode::Normal;
+    let (mut mode, mut swept_for) = (Mode::Normal, None);
     if let Some(pause) = state.pause().await?
         && !pause.is_over(around.now())
     {
@@ -172,7 +175,7 @@ pub async fn perform(
             }
             PauseDue::Sweep(sweep) => {
                 observer.sweeping(&pause);
-                mode = Mode::Sweep(sweep);
+                (mode, swept_for) = (Mode::Sweep(sweep), Some(pause));
             }
         }
     }
@@ -187,8 +190,7 @@ pub async fn perform(
     let (stop, stopped) = watch::channel(false);
     let brake = Brake { stop: Arc::new(stop), why: Arc::default() };
     let relay = tokio::spawn(relay(asked.clone(), brake.clone()));
-    let pauses = matches!(mode, Mode::Normal)
-        .then(|| tokio::spawn(heed_pauses(around.clone(), state.clone(), brake.clone())));
+    let pauses = tokio::spawn(heed_pauses(around.clone(), state.clone(), brake.clone(), swept_for));
     let work = |gate| async {
         let target = around.target(config, Access::ReadWrite, gate).await?;
         let directory = around.directory(config);
@@ -200,14 +202,13 @@ pub async fn perform(
     let lost = brake.clone();
     let leased = Box::pin(under_lease(state, &store, move || lost.pull(Why::LeaseLost), work)).await;
     relay.abort();
-    if let Some(pauses) = pauses {
-        pauses.abort();
-    }
+    pauses.abort();
     match (leased?, brake.why.get()) {
         (Leased::Elsewhere { holder, until }, _) => Ok(Ending::LeaseElsewhere { store, holder, until }),
         // Whatever it says of itself: another run goes on from here, this one or somebody else's.
         (Leased::Done(Ok(_)), Some(Why::LeaseLost)) => Err(StateError::LeaseLost { store }.into()),
         (Leased::Done(Ok(Ending::Stopped)), Some(Why::Paused)) => Ok(Ending::PausedMeanwhile),
+        (Leased::Done(Ok(Ending::Stopped)), Some(Why::Resumed)) => Ok(Ending::ResumedMeanwhile),
         (Leased::Done(result), _) => result,
     }
 }
@@ -218,18 +219,29 @@ async fn relay(mut asked: watch::Receiver<bool>, brake: Brake) {
     }
 }
 
-/// Whoever pauses means the cycle that is under way too.
-async fn heed_pauses(around: Arc<dyn Surroundings>, state: State, brake: Brake) {
+/// Whoever pauses means the cycle that is under way too; and whoever resumes means the one that puts everybody out of use,
+/// since the profile was paused for so long (`swept_for`).
+async fn heed_pauses(around: Arc<dyn Surroundings>, state: State, brake: Brake, swept_for: Option<Pause>) {
     loop {
         tokio::time::sleep(HEED).await;
-        match state.pause().await {
-            Ok(Some(pause)) if !pause.is_over(around.now()) => {
+        let pause = match state.pause().await {
+            Ok(pause) => pause.filter(|pause| !pause.is_over(around.now())),
+            // Whether the run can go on without its database is seen where it writes.
+            Err(error) => {
+                debug!("whether the profile is paused could not be read: {}", chain(&error));
+                continue;
+            }
+        };
+        match (&swept_for, pause) {
+            (None, Some(_)) => {
                 warn!("the profile was paused: what is under way is finished, nothing new is begun");
                 return brake.pull(Why::Paused);
             }
-            Ok(_) => {}
-            // Whether the run can go on without its database is seen where it writes.
-            Err(error) => debug!("whether the profile is paused could not be read: {}", chain(&error)),
+            (Some(before), now) if now.as_ref().is_none_or(|now| now.at != before.at) => {
+                warn!("the pause was ended: nobody else is disabled for it, what is under way is finished");
+                return brake.pull(Why::Resumed);
+            }
+            _ => {}
         }
     }
 }

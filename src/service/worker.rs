@@ -347,6 +347,10 @@ impl Worker {
                 info!("the profile was paused while it was read: nothing was begun");
                 ("paused", None, false)
             }
+            Ok(Ending::ResumedMeanwhile) => {
+                info!("the profile was resumed: nobody was disabled for the pause");
+                (word(CycleWord::Stopped), None, false)
+            }
             Ok(Ending::Done(done)) => {
                 self.store = Some(done.store);
                 let outcome = &done.report.outcome;

@@ -190,6 +190,8 @@ pub enum TargetErrorKind {
     Conflict,
     /// The request can never succeed as it is.
     Validation,
+    /// As [`Self::Validation`], of memberships: a part of it may have been done all the same.
+    InPart,
     NotFound(Option<Kind>),
     AccessDenied,
     Quota,
@@ -209,6 +211,11 @@ impl TargetError {
             self.kind,
             TargetErrorKind::Throttled | TargetErrorKind::Unavailable | TargetErrorKind::Ambiguous
         )
+    }
+
+    /// Whether it says something of the target, or of who asks it, rather than of the object.
+    pub fn is_of_the_whole(&self) -> bool {
+        self.is_retryable() || self.kind == TargetErrorKind::AccessDenied
     }
 
     /// Whether it is the caller's role that lacks something, and not the credentials that are no good.

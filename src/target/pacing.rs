@@ -129,7 +129,15 @@ impl Failure {
 
     /// `unknown_before`: an earlier attempt of the same call may have had its effect.
     fn into_error(self, repeat: Repeat, unknown_before: bool) -> TargetError {
+        let of_the_caller = |kind| {
+            use TargetErrorKind::{AccessDenied, Quota, Unavailable};
+            matches!(kind, AccessDenied | Quota | Unavailable)
+        };
         let kind = match self.effect {
+            // It says nothing of the attempt before it.
+            Effect::Refused(kind) if unknown_before && repeat != Repeat::Read && of_the_caller(kind) => {
+                TargetErrorKind::Ambiguous
+            }
             Effect::Refused(kind) => kind,
             Effect::Unknown if repeat == Repeat::Read => TargetErrorKind::Unavailable,
             Effect::Unknown => TargetErrorKind::Ambiguous,

@@ -1,9 +1,9 @@
 //! Refusals, lost answers, throttling: what fails, what goes on, and what is tried again when.
 
 use crate::apply::Stop;
-use crate::model::{Code, RenameSupport, StepResult, UserAttribute};
+use crate::model::{Capabilities, Code, RenameSupport, StepResult, UserAttribute};
 use crate::plan::Sort;
-use crate::plan::tests::store::{Effect, Fault};
+use crate::plan::tests::store::{API, Effect, Fault, SCIM};
 use crate::plan::tests::world::World;
 use crate::target::TargetErrorKind;
 
@@ -306,4 +306,70 @@ fn an_accepted_rename_is_learned_and_an_update_of_something_else_teaches_nothing
     assert_eq!(w.run().applied.rename_support, None);
     w.person("anna").set("userprincipalname", "anna.new@x.example");
     assert_eq!(w.run().applied.rename_support, Some(RenameSupport::Accepted));
+}
+
+/// Two groups of thirty that wait for thirty more.
+fn two_to_be_filled(capabilities: Capabilities) -> World {
+    let mut w = World::new();
+    w.store.become_of_sort(capabilities);
+    w.policy.guard.max_percent = 100;
+    for group in ["all", "devs", "ops"] {
+        (0..30).for_each(|n| w.join(group, &format!("p{n:02}")));
+        w.enter(group);
+    }
+    (30..60).for_each(|n| w.join("all", &format!("p{n:02}")));
+    w.settle();
+    for group in ["devs", "ops"] {
+        (30..60).for_each(|n| w.join(group, &format!("p{n:02}")));
+    }
+    w
+}
+
+/// Whatever one group has against its members, refusal or trouble, for each request or for all of them: the others are
+/// none the worse for it.
+#[test]
+fn one_group_that_fails_does_not_stop_the_others() {
+    for capabilities in [API, SCIM] {
+        for kind in [
+            TargetErrorKind::InPart,
+            TargetErrorKind::Validation,
+            TargetErrorKind::Unavailable,
+            TargetErrorKind::Ambiguous,
+        ] {
+            let w = two_to_be_filled(capabilities);
+            w.store.fail(Fault::new("add-member", "devs", kind));
+            let ran = w.run();
+            assert_eq!(ran.applied.stop, None, "{kind:?}");
+            assert_eq!(w.store.members_of("ops").len(), 60, "{kind:?}");
+            assert_eq!(w.store.members_of("devs").len(), 30);
+            w.store.mend();
+            w.settle();
+            assert_eq!(w.store.members_of("devs").len(), 60, "{kind:?}");
+            assert!(w.book.pending().is_empty());
+        }
+    }
+}
+
+/// With nobody there to answer, a hundred memberships in one request are not sent a hundred times more.
+#[test]
+fn a_request_that_nobody_answered_is_not_taken_apart() {
+    let w = two_to_be_filled(SCIM);
+    w.store.fail(Fault::new("add-member", "", TargetErrorKind::Ambiguous));
+    w.store.take_calls();
+    let ran = w.run();
+    assert_eq!(w.store.take_calls()["add-member"], 2);
+    assert_eq!((ran.applied.retryable, w.book.pending().len()), (60, 60));
+    w.store.mend();
+    w.settle();
+    assert_eq!(w.store.members_of("devs").len(), 60);
+    // One that was refused says nothing of whom: those are asked for one by one, until nobody answers any more.
+    let mut w = two_to_be_filled(SCIM);
+    w.store.fail(Fault { times: 1, ..Fault::new("add-member", "devs", TargetErrorKind::InPart) });
+    w.store.fail(Fault { times: 3, ..Fault::new("add-member", "devs", TargetErrorKind::Throttled) });
+    let ran = w.run();
+    assert!(ran.applied.failed.values().sum::<u64>() >= 30);
+    w.settle();
+    assert_eq!(w.store.members_of("devs").len(), 60);
+    w.leave("devs", "p01");
+    assert_eq!(w.run().applied.failed.len(), 0);
 }

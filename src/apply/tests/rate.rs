@@ -148,7 +148,10 @@ fn what_a_crash_left_open_is_looked_up_side_by_side() {
         assert_eq!(pending.len(), 64);
         let mut links = Links::new(w.book.known().links);
         let begun = Instant::now();
-        let found = recover(&pending, target.as_ref(), w.book.as_ref(), &mut links, w.now).await.unwrap();
+        let found =
+            recover(&pending, target.as_ref(), w.book.as_ref(), &mut links, &w.book.known().elsewhere, w.now)
+                .await
+                .unwrap();
         assert_eq!(found, 64);
         let took = begun.elapsed().as_secs_f64();
         let requests = target.usage().since(before).requests;

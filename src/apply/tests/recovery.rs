@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use crate::apply::{Links, RecoverError, recover};
-use crate::model::StepResult;
+use crate::model::{Kind, StepResult};
 use crate::plan::tests::store::{Effect, Fault};
 use crate::plan::tests::world::{World, block_on};
-use crate::target::TargetErrorKind;
+use crate::target::{Target as _, TargetErrorKind};
 
 /// Killed at that write.
 fn crash(w: &World, at: usize, effect: Effect) {
@@ -19,7 +19,14 @@ fn crash(w: &World, at: usize, effect: Effect) {
 
 fn recovered(w: &World) -> Result<usize, RecoverError> {
     let mut links = Links::new(w.book.known().links);
-    block_on(recover(&w.book.pending(), w.store.as_ref(), w.book.as_ref(), &mut links, w.now))
+    block_on(recover(
+        &w.book.pending(),
+        w.store.as_ref(),
+        w.book.as_ref(),
+        &mut links,
+        &w.book.known().elsewhere,
+        w.now,
+    ))
 }
 
 #[test]
@@ -121,6 +128,22 @@ fn without_an_answer_nothing_is_concluded() {
     w.store.mend();
     w.run();
     assert_eq!(w.store.contents().users.len(), 1);
+}
+
+/// The same, made by another profile after this one was killed: it is theirs.
+#[test]
+fn what_another_profile_has_made_is_not_taken_for_ours() {
+    let mut w = World::new();
+    w.group("devs", &["anna"]);
+    w.enter("devs");
+    crash(&w, 0, Effect::Done);
+    let pending = w.book.pending();
+    let (made, _) = block_on(w.store.find_user("anna@x.example")).unwrap().unwrap();
+    let elsewhere = [((Kind::User, made), "other".to_owned())].into();
+    let mut links = Links::new(w.book.known().links);
+    let found = recover(&pending, w.store.as_ref(), w.book.as_ref(), &mut links, &elsewhere, w.now);
+    block_on(found).unwrap();
+    assert!(w.link("anna").target_id.is_none() && w.book.pending().is_empty());
 }
 
 #[test]

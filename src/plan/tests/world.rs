@@ -512,7 +512,15 @@ impl World {
         let pending = self.book.pending();
         let mut links = Links::new(self.book.known().links);
         let target: &dyn Target = self.store.as_ref();
-        block_on(recover(&pending, target, self.book.as_ref(), &mut links, self.now)).unwrap();
+        block_on(recover(
+            &pending,
+            target,
+            self.book.as_ref(),
+            &mut links,
+            &self.book.known().elsewhere,
+            self.now,
+        ))
+        .unwrap();
         let prepared = self.prepare();
         self.register(&prepared);
         let mut links = Links::new(self.book.known().links);

@@ -186,10 +186,11 @@ fn identifier(key: Key, value: &str) -> Result<AlternateIdentifier, TargetError>
 }
 
 /// A name that the service refuses as no possible name is held by nobody: one bad name must not fail the look-up
-/// of all others. It must be the service that says so: what stands before it refuses for other reasons.
+/// of all others. It must be the service that says so: what stands before it refuses for other reasons, and a key that
+/// cannot be used has the same code.
 fn unheld<T>(found: Result<T, TargetError>, kind: Kind) -> Result<Option<T>, TargetError> {
     match found {
-        Err(e) if e.code == "ValidationException" => Ok(None),
+        Err(e) if e.code == "ValidationException" && e.kind == TargetErrorKind::Validation => Ok(None),
         found => absent(found, kind),
     }
 }

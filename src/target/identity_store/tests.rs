@@ -209,6 +209,10 @@ async fn one_impossible_name_does_not_fail_the_look_up() {
     let target = script.target([refusal("ValidationException", &json!({}))]);
     let wants = Wants { user_names: ["a b".to_owned()].into(), ..Wants::default() };
     assert!(target.observe(&wants).await.unwrap().users.is_empty());
+    // With a key that cannot be used, nobody has been looked for.
+    let target = script.target([refusal("ValidationException", &json!({"Reason": "KMS_DISABLED"}))]);
+    let error = target.observe(&wants).await.unwrap_err();
+    assert_eq!(error.kind, TargetErrorKind::AccessDenied, "{error}");
 }
 
 #[tokio::test]

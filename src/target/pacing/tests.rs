@@ -58,6 +58,21 @@ async fn a_write_that_may_have_been_done_stays_ambiguous_whatever_follows() {
         assert_eq!(outcome(&pacer, Repeat::Write, &effects).await, (4, Some(TargetErrorKind::Ambiguous)));
     }
     assert_eq!(outcome(&pacer, Repeat::Read, &[Unknown; 4]).await, (4, Some(TargetErrorKind::Unavailable)));
+    // A token that ends in between, a proxy: they refuse the second attempt.
+    use TargetErrorKind::{AccessDenied, Ambiguous, NotFound, Quota, Unavailable, Validation};
+    for (kind, of_both) in [
+        (AccessDenied, Ambiguous),
+        (Quota, Ambiguous),
+        (Unavailable, Ambiguous),
+        // What is wrong with the request was wrong with it before; and what is gone by now need not be deleted.
+        (Validation, Validation),
+        (NotFound(None), NotFound(None)),
+    ] {
+        let effects = [Unknown, Effect::Refused(kind)];
+        assert_eq!(outcome(&pacer, Repeat::Write, &effects).await, (2, Some(of_both)));
+        assert_eq!(outcome(&pacer, Repeat::Read, &effects).await, (2, Some(kind)));
+        assert_eq!(outcome(&pacer, Repeat::Write, &effects[1..]).await, (1, Some(kind)));
+    }
 }
 
 #[tokio::test]

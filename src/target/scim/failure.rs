@@ -36,7 +36,7 @@ pub(super) struct Refusal {
 }
 
 pub(super) fn of_refusal(refusal: Refusal, on: On, token: &SecretSource) -> Failure {
-    use TargetErrorKind::{AccessDenied, Ambiguous, Conflict, NotFound, Quota, Unavailable, Validation};
+    use TargetErrorKind::{AccessDenied, Conflict, InPart, NotFound, Quota, Unavailable, Validation};
 
     let text = |name: &str| refusal.body.as_ref().and_then(|b| b.get(name)).and_then(Value::as_str);
     let (effect, hint) = match (refusal.status, on) {
@@ -55,7 +55,7 @@ pub(super) fn of_refusal(refusal: Refusal, on: On, token: &SecretSource) -> Fail
         // It is known to have come with the group emptied.
         (400, On::Members) => {
             let hint = "whether the members were changed all the same must be looked up";
-            (Effect::Refused(Ambiguous), Some(hint.to_owned()))
+            (Effect::Refused(InPart), Some(hint.to_owned()))
         }
         (408, _) => (Effect::Unknown, None),
         (300..=399, _) => {
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_status_means_what_was_asked() {
-        use TargetErrorKind::{AccessDenied, Ambiguous, Conflict, NotFound, Quota, Unavailable, Validation};
+        use TargetErrorKind::{AccessDenied, Conflict, InPart, NotFound, Quota, Unavailable, Validation};
         let user = On::Object(Kind::User);
         for (status, on, effect) in [
             (429, On::Endpoint, Effect::Throttled),
@@ -162,7 +162,7 @@ mod tests {
             (404, On::Naming, Effect::Refused(NotFound(None))),
             (404, On::Endpoint, Effect::Refused(Unavailable)),
             (400, user, Effect::Refused(Validation)),
-            (400, On::Members, Effect::Refused(Ambiguous)),
+            (400, On::Members, Effect::Refused(InPart)),
             (307, user, Effect::Refused(Unavailable)),
             (501, On::Endpoint, Effect::Refused(Validation)),
             (500, user, Effect::Unknown),

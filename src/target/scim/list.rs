@@ -116,8 +116,14 @@ impl ScimTarget {
             // An endpoint that knows no cursors may refuse the parameter; but so it does a filter.
             Err(refused) if first && with_cursor && refused.kind == TargetErrorKind::Validation => {
                 let plain = self.send_list(kind, filter, None, count).await.map_err(|_| refused)?;
-                self.without_cursor.store(true, Relaxed);
-                plain
+                let mut plain = sheet(plain, first)?;
+                if filter.is_none() {
+                    self.without_cursor.store(true, Relaxed);
+                } else if plain.next.is_none() && plain.resources.len() >= OLDER_PAGE {
+                    // The filter alone was refused with a cursor: what the endpoint tells of others is not told of it.
+                    plain.cut = true;
+                }
+                return Ok(plain);
             }
             answer => answer?,
         };

@@ -122,7 +122,9 @@ impl ScimTarget {
                 let message = "the user is gone";
                 TargetError::new(TargetErrorKind::NotFound(Some(Kind::User)), "HTTP404", message)
             };
-            self.resource(Kind::User, user).await?.ok_or_else(gone)?
+            // The change was taken: that it could not be looked at afterwards does not undo it.
+            let unseen = |e| TargetError { kind: TargetErrorKind::Ambiguous, ..e };
+            self.resource(Kind::User, user).await.map_err(unseen)?.ok_or_else(gone)?
         } else {
             answer
         };

@@ -115,6 +115,24 @@ async fn a_server_without_cursors_is_asked_without() {
     assert!(rig.script.lines()[2].ends_with("cursor="));
 }
 
+/// It gives cursors, and takes none together with a filter: what is told of the one list is not told of the other.
+#[tokio::test]
+async fn a_filter_that_takes_no_cursor_gives_one_page_that_may_not_be_all() {
+    let rig = Rig::start().await;
+    rig.script.prepare([page(users(0..60), Some("c")), page(users(60..61), None)]);
+    assert_eq!(rig.target.pages(Kind::User, None).await.unwrap().0.len(), 61);
+    let in_group = Some("groups.value eq \"g\"");
+    rig.script.prepare([refusal(400), page(users(0..100), None)]);
+    let (found, cut) = rig.target.pages(Kind::User, in_group).await.unwrap();
+    assert_eq!((found.len(), cut), (100, true));
+    rig.script.prepare([refusal(400), page(users(0..3), None)]);
+    assert!(!rig.target.pages(Kind::User, in_group).await.unwrap().1);
+    rig.script.lines();
+    rig.script.prepare([page(users(0..60), Some("c")), page(users(60..61), None)]);
+    assert_eq!(rig.target.pages(Kind::User, None).await.unwrap().0.len(), 61);
+    assert!(rig.script.lines()[0].ends_with("cursor="));
+}
+
 #[tokio::test]
 async fn members_are_asked_of_the_users_and_a_membership_of_the_groups() {
     let rig = Rig::start().await;

@@ -77,10 +77,7 @@ async fn a_400_on_memberships_proves_nothing_and_is_not_repeated() {
     let rig = Rig::start().await;
     for add in [true, false] {
         rig.script.prepare([refusal(400)]);
-        assert_eq!(
-            kind(rig.target.send_members(&id("g"), &ids(0..2), add).await).0,
-            TargetErrorKind::Ambiguous
-        );
+        assert_eq!(kind(rig.target.send_members(&id("g"), &ids(0..2), add).await).0, TargetErrorKind::InPart);
         assert_eq!(rig.script.lines(), ["PATCH /Groups/g"]);
     }
     // On the group itself it is a refusal.
@@ -181,4 +178,7 @@ async fn disabling_counts_when_the_answer_shows_it() {
     rig.script.prepare([refusal(404)]);
     let error = kind(rig.target.set_active(&id("u"), false).await);
     assert_eq!(error.0, TargetErrorKind::NotFound(Some(Kind::User)));
+    // Taken, and then nobody may look.
+    rig.script.prepare([done(), refusal(403)]);
+    assert_eq!(kind(rig.target.set_active(&id("u"), false).await).0, TargetErrorKind::Ambiguous);
 }
