@@ -2,16 +2,16 @@
 
 use clap::Args;
 use jiff::Timestamp;
-use serde::Deserialize as _;
 use serde_json::Value;
 
+use super::only::OnlyOne;
 use super::pause::login;
 use super::sync::explain;
 use super::{Context, Exit, sync};
-use crate::ids::{Fingerprint, PlanId};
-use crate::model::Assignment;
-use crate::plan::{meant, shown};
-use crate::run::{HeldSteps, clock, open};
+use crate::config::Config;
+use crate::ids::{Anchor, PlanId};
+use crate::plan::{counted, shown};
+use crate::run::{HeldSteps, assigned, changed, clock, open, taken_over};
 use crate::state::StateError;
 
 #[derive(Debug, Args)]
@@ -22,6 +22,10 @@ pub struct ApproveArgs {
     /// Only show the held steps
     #[arg(long)]
     show: bool,
+
+    /// Approve nothing but what concerns this one user or group, and what that needs: what `sync --only` shows
+    #[arg(long, num_args = 2, value_names = ["user|group", "NAME"])]
+    only: Option<Vec<String>>,
 }
 
 pub async fn run(context: &Context, args: &ApproveArgs) -> Exit {
@@ -46,10 +50,12 @@ async fn approve(context: &Context, args: &ApproveArgs) -> Result<(), Exit> {
             if *now != id {
                 let held = prepared.approved.held().len();
                 context.complain(&match held {
-                    0 => format!("error: there is no plan {id} with held steps, and no step would be held now"),
+                    0 => format!(
+                        "error: there is no plan {id} with held steps, and no step would be held now. {UNRECORDED}"
+                    ),
                     _ => format!(
                         "error: there is no plan {id} with held steps; as of now, plan {now} holds {held}. Look at \
-                         it with `idcsync sync --dry-run`"
+                         it with `idcsync sync --dry-run`. {UNRECORDED}"
                     ),
                 });
                 return Err(Exit::Usage);
@@ -61,15 +67,50 @@ async fn approve(context: &Context, args: &ApproveArgs) -> Result<(), Exit> {
         context.complain(&format!("error: plan {id} holds no steps, so there is nothing to approve"));
         return Err(Exit::Usage);
     }
+    let (chosen, whose) = chosen(context, args, &config, &held).await?;
     let expires = if args.show {
         None
     } else {
         let state = open::state(&config).await.map_err(|e| explain(context, e))?;
-        let result = held.approve(&state, &who(), clock::now()).await;
+        let result = held.approve(&chosen, &state, &who(), clock::now()).await;
         state.close().await;
         Some(result.map_err(failed)?)
     };
-    context.give(|| held.json(expires), || text(&id, &held.steps, expires))
+    let others = held.steps.len() - chosen.steps.len();
+    context.give(|| chosen.json(expires), || text(&chosen, &whose, others, expires))
+}
+
+/// Beside a plan that neither the record nor a new plan has.
+const UNRECORDED: &str = "What `sync --dry-run` showed with `--full` or `--rebind` can be approved once a run with that \
+                          option has recorded it";
+
+/// The steps that are meant, and in words whose they are.
+async fn chosen(
+    context: &Context,
+    args: &ApproveArgs,
+    config: &Config,
+    held: &HeldSteps,
+) -> Result<(HeldSteps, String), Exit> {
+    let all = || HeldSteps { plan: held.plan.clone(), steps: held.steps.clone() };
+    let Some((kind, name)) = OnlyOne::parse(context, args.only.as_deref())? else {
+        return Ok((all(), String::new()));
+    };
+    // What a plan prints is an anchor: then nobody has to be asked who is meant.
+    let by_anchor =
+        Anchor::parse(name).map(|anchor| held.about(kind, anchor)).filter(|found| !found.steps.is_empty());
+    let found = match by_anchor {
+        Some(found) => found,
+        None => {
+            let one = OnlyOne::of(context, args.only.as_deref(), false, config).await?;
+            one.map_or_else(all, |one| held.about(kind, one.anchor()))
+        }
+    };
+    let whose = format!("{kind} {}", shown(name));
+    if found.steps.is_empty() {
+        context.complain(&format!("error: plan {} holds no step for the {whose}", held.plan));
+        return Err(Exit::Usage);
+    }
+    Ok((found, format!(" for the {whose}")))
 }
 
 /// Whom the approval is recorded for.
@@ -77,10 +118,10 @@ fn who() -> String {
     std::env::var("SUDO_USER").ok().filter(|name| !name.is_empty()).unwrap_or_else(login)
 }
 
-fn text(id: &PlanId, steps: &[(Fingerprint, Value)], expires: Option<Timestamp>) -> String {
+fn text(held: &HeldSteps, whose: &str, others: usize, expires: Option<Timestamp>) -> String {
     use std::fmt::Write as _;
-    let mut text = format!("Held steps of plan {id}:\n");
-    for (_, step) in steps {
+    let mut text = format!("Held steps of plan {}{whose}:\n", held.plan);
+    for (_, step) in &held.steps {
         let of = |key: &str| step.get(key).and_then(Value::as_str).unwrap_or_default();
         let label = |key: &str| {
             step.get(key).and_then(|o| o.get("label")).and_then(Value::as_str).unwrap_or_default()
@@ -96,21 +137,27 @@ fn text(id: &PlanId, steps: &[(Fingerprint, Value)], expires: Option<Timestamp>)
         };
         // Writing to a String cannot fail.
         let _ = writeln!(text, "  {} {}{to}  ({})", of("action"), shown(object), shown(of("reason")));
-        if let Some(list) = step.get("assignments") {
-            // `null`: they could not be read.
-            let list = Vec::<Assignment>::deserialize(list).ok();
-            let unread = || "assigned: could not be read".to_owned();
-            let line = list.map_or_else(unread, |list| meant(of("action"), &list));
+        if let Some(id) = taken_over(step) {
+            let _ = writeln!(text, "      takes over {}", shown(id));
+        }
+        if let Some(line) = assigned(step) {
             let _ = writeln!(text, "      {line}");
         }
-        for change in step.get("changes").and_then(Value::as_array).into_iter().flatten() {
-            let value = |key: &str| match change.get(key).and_then(Value::as_str) {
+        for change in changed(step) {
+            let value = |value: &Option<String>| match value {
                 Some(value) => format!("\"{}\"", shown(value)),
                 None => "(none)".to_owned(),
             };
-            let attribute = change.get("attribute").and_then(Value::as_str).unwrap_or_default();
-            let _ = writeln!(text, "      {attribute} {} → {}", value("old"), value("new"));
+            let (old, new) = (value(&change.old), value(&change.new));
+            let _ = writeln!(text, "      {} {old} → {new}", shown(&change.attribute));
         }
+    }
+    if others > 0 {
+        let _ = writeln!(
+            text,
+            "Of the same plan, {} more wait and are not meant here.",
+            counted(others as u64, "step", "steps")
+        );
     }
     let _ = match expires {
         Some(until) => writeln!(
@@ -120,4 +167,40 @@ fn text(id: &PlanId, steps: &[(Fingerprint, Value)], expires: Option<Timestamp>)
         None => writeln!(text, "Not approved yet: run the command without --show."),
     };
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::ids::Fingerprint;
+
+    #[test]
+    fn whoever_approves_sees_every_value_and_which_object_is_taken_over() {
+        let steps = [
+            json!({
+                "action": "update-group", "object": { "label": "Admins" }, "reason": "the directory has other values",
+                "before": { "displayName": "Admins", "description": "a\u{202e}" },
+                "afterAttributes": { "displayName": "Admins", "description": "b" },
+            }),
+            json!({
+                "action": "adopt-user", "object": { "label": "alice", "targetId": "u-1" },
+                "reason": "the target has alice already", "assignments": [],
+            }),
+        ];
+        let steps =
+            steps.into_iter().map(|step| (Fingerprint::new(step["action"].to_string()), step)).collect();
+        let held = HeldSteps { plan: PlanId::new("0123456789ab".to_owned()), steps };
+        insta::assert_snapshot!(text(&held, " for the user alice", 300, None), @r#"
+        Held steps of plan 0123456789ab for the user alice:
+          update-group Admins  (the directory has other values)
+              description "a\u{202e}" → "b"
+          adopt-user alice  (the target has alice already)
+              takes over u-1
+              assigned: nothing directly
+        Of the same plan, 300 steps more wait and are not meant here.
+        Not approved yet: run the command without --show.
+        "#);
+    }
 }

@@ -51,6 +51,7 @@ impl Exit {
 
     pub fn of_run(error: &RunError) -> Self {
         match error {
+            RunError::PausedTooLong(_) => Self::Usage,
             _ if error.lies_with_the_config() => Self::Usage,
             RunError::Url(_)
             | RunError::State(_)

@@ -8,6 +8,7 @@ use super::{Context, Exit};
 use crate::config::Config;
 use crate::cycle::{Named, Only};
 use crate::ids::Anchor;
+use crate::model::Kind;
 use crate::plan::{ApprovedPlan, shown};
 use crate::run;
 
@@ -27,18 +28,30 @@ impl OnlyOne {
         rebind: bool,
         config: &Config,
     ) -> Result<Option<Self>, Exit> {
+        let Some((kind, name)) = Self::parse(context, wanted)? else { return Ok(None) };
+        let named = Box::pin(run::identify(&run::Actual, config, rebind, kind, name)).await;
+        match named.map_err(|error| explain(context, error))? {
+            Named::One { anchor, .. } => Ok(Some(Self { anchor, label: format!("{kind} {}", shown(name)) })),
+            other => Err(refuse(context, kind, name, &other)),
+        }
+    }
+
+    /// What was typed.
+    pub fn parse<'w>(
+        context: &Context,
+        wanted: Option<&'w [String]>,
+    ) -> Result<Option<(Kind, &'w str)>, Exit> {
         let Some([kind, name]) = wanted else { return Ok(None) };
         let Ok(what) = <What as clap::ValueEnum>::from_str(kind, true) else {
             context
                 .complain(&format!("error: --only takes `user NAME` or `group NAME`, not `{}`", shown(kind)));
             return Err(Exit::Usage);
         };
-        let (kind, name) = (what.kind(), name.trim());
-        let named = Box::pin(run::identify(&run::Actual, config, rebind, kind, name)).await;
-        match named.map_err(|error| explain(context, error))? {
-            Named::One { anchor, .. } => Ok(Some(Self { anchor, label: format!("{kind} {}", shown(name)) })),
-            other => Err(refuse(context, kind, name, &other)),
-        }
+        Ok(Some((what.kind(), name.trim())))
+    }
+
+    pub fn anchor(&self) -> Anchor {
+        self.anchor
     }
 
     pub fn only(&self) -> Only {

@@ -81,6 +81,14 @@ impl SyncArgs {
             file: Some(file),
         }
     }
+
+    /// Without which another plan is made.
+    fn options(&self) -> Vec<&'static str> {
+        [(self.full, "--full"), (self.rebind, "--rebind")]
+            .into_iter()
+            .filter_map(|(given, option)| given.then_some(option))
+            .collect()
+    }
 }
 
 pub async fn run(context: &Context, args: &SyncArgs) -> Exit {
@@ -106,7 +114,8 @@ async fn dry_run(context: &Context, args: &SyncArgs, config: &Config) -> Result<
     let one = OnlyOne::of(context, args.only.as_deref(), args.rebind, config).await?;
     let only = one.as_ref().map(OnlyOne::only);
     let profile = Profile { full: args.full, rebind: args.rebind, only, ..open::profile(config) };
-    let prepared = plan(context, config, &profile).await?;
+    let mut prepared = plan(context, config, &profile).await?;
+    prepared.approved = prepared.approved.made_with(args.options());
     let outcome = Outcome {
         steps: prepared.approved.chosen().count() as u64,
         held: prepared.approved.held().len() as u64,

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::apply::{Applied, Journal, JournalError, Links, Pace, apply};
 use crate::ids::{CycleId, Fingerprint};
-use crate::model::{Code, Kind, Link, Pin, Progress};
+use crate::model::{Code, Finding, Kind, Link, Pin, Progress};
 use crate::plan::{Action, ApprovedPlan, Sort, StepNo, countdowns, crossed};
 use crate::state::{CycleOutcome, State, StateError};
 
@@ -87,7 +87,11 @@ pub async fn carry_out(
 
     findings.extend(findings::of_apply(&approved, &applied));
     let standing = state.standing_findings().await?;
-    findings.extend(standing.iter().map(|(f, _)| f).filter(|f| findings::stays_unseen(f, &unseen)).cloned());
+    let left_out = findings::left_out(&approved);
+    let stays = |f: &&Finding| findings::stays_unseen(f, &unseen) || findings::stays_left_out(f, &left_out);
+    let found: BTreeSet<(Code, String)> = findings.iter().map(|f| (f.code, f.subject.id.clone())).collect();
+    let new = |f: &&Finding| !found.contains(&(f.code, f.subject.id.clone()));
+    findings.extend(standing.iter().map(|(f, _)| f).filter(stays).filter(new).cloned());
     if let Some(read) = &read {
         findings = read.with_those_of_unread_objects(findings, standing.into_iter().map(|(f, _)| f));
     }

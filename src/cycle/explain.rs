@@ -50,7 +50,10 @@ pub async fn explain(
         let observed = parts.target.observe(&wants).await.map_err(CycleError::Target)?;
         explain::hold_against(&mut explanation, &observed);
     }
-    if matches!(explanation.scope.verdict, Verdict::OutOfScope | Verdict::Unsure) {
+    // Where a path leads to it, what it lacks is nothing that stands above.
+    if matches!(explanation.scope.verdict, Verdict::OutOfScope | Verdict::Unsure)
+        && explanation.scope.paths.is_empty()
+    {
         place(profile, parts, &asked, &mut explanation, &terrain, server).await;
     }
     if let Some(link) = link_of(known, anchor) {
@@ -67,8 +70,6 @@ pub async fn explain(
     if profile.assignments {
         explanation.access = access(parts.target.as_ref(), known, link_of(known, anchor)).await;
     }
-    explanation.next.paused_since =
-        state.pause().await?.filter(|pause| !pause.is_over((parts.clock)())).map(|pause| pause.at);
     Ok(explanation)
 }
 

@@ -81,8 +81,7 @@ pub fn of_time(
     now: Timestamp,
 ) -> Vec<Finding> {
     let mut all = Vec::new();
-    let waits =
-        approved.held().values().flatten().filter(|h| matches!(h, Hold::ClockUntrusted { .. })).count();
+    let waits = approved.all_holds().filter(|h| matches!(h, Hold::ClockUntrusted { .. })).count();
     if let Some(why) = distrust.filter(|_| waits > 0) {
         let message = format!(
             "{why}: {waits} steps that rest on elapsed time wait. Set the clock of this machine right (NTP); if it is \
@@ -146,6 +145,30 @@ pub fn stays_unseen(finding: &Finding, unseen: &BTreeSet<String>) -> bool {
     finding.code == Code::DisabledByOthers && unseen.contains(&finding.subject.id)
 }
 
+/// What only an apply can tell of an object, and only the next one that comes to it can end.
+const OF_STEPS: [Code; 5] = [
+    Code::ConflictError,
+    Code::TargetRefused,
+    Code::TargetObjectMissing,
+    Code::TargetFailed,
+    Code::DisableByHand,
+];
+
+/// Subjects of which a step was left out: what an earlier cycle has found of them stands.
+pub fn left_out(approved: &ApprovedPlan) -> BTreeSet<String> {
+    let plan = approved.plan();
+    let objects = approved.left_out().filter_map(|no| {
+        let action = &plan.step(no).action;
+        // As with a failed step: that of a membership is its group's.
+        plan.objects.get(&action.object()?)
+    });
+    objects.map(|o| o.sid.as_ref().map_or_else(|| o.anchor.to_string(), ToString::to_string)).collect()
+}
+
+pub fn stays_left_out(finding: &Finding, left_out: &BTreeSet<String>) -> bool {
+    OF_STEPS.contains(&finding.code) && left_out.contains(&finding.subject.id)
+}
+
 /// A running service goes on with the config that it had.
 pub fn of_broken_config(profile: &str, why: &str) -> Finding {
     let message = format!(
@@ -158,4 +181,42 @@ pub fn of_broken_config(profile: &str, why: &str) -> Finding {
 /// What concerns the profile as a whole.
 pub fn of_profile(profile: &str) -> Subject {
     Subject { kind: None, id: profile.to_owned(), label: profile.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::Anchor;
+    use crate::model::Finding;
+    use crate::plan::tests::world::World;
+
+    #[test]
+    fn what_a_step_has_shown_stands_while_the_step_is_left_out() {
+        let mut world = World::new();
+        world.group("devs", &["anna", "bob"]);
+        world.enter("devs");
+        let approved = world.prepare().approved;
+        let finding = |code: Code, anchor: Anchor| {
+            let subject = Subject { kind: Some(Kind::User), id: anchor.to_string(), label: String::new() };
+            Finding::new(code, subject, "as it was")
+        };
+        let id = |handle: &str| {
+            let anchor = world.anchor_of(handle);
+            let object = approved.plan().objects.values().find(|o| o.anchor == anchor).expect("planned");
+            (anchor, object.sid.as_ref().map_or_else(|| anchor.to_string(), ToString::to_string))
+        };
+        let of = |code: Code, handle: &str| {
+            let (anchor, id) = id(handle);
+            let mut finding = finding(code, anchor);
+            finding.subject.id = id;
+            finding
+        };
+        let all = left_out(&approved);
+        assert!(all.is_empty(), "{all:?}");
+        let only = left_out(&approved.clone().only_about(world.anchor_of("anna")));
+        assert!(stays_left_out(&of(Code::TargetRefused, "bob"), &only));
+        assert!(!stays_left_out(&of(Code::TargetRefused, "anna"), &only));
+        // The mapping is seen by each cycle.
+        assert!(!stays_left_out(&of(Code::MappingFailed, "bob"), &only));
+    }
 }

@@ -13,8 +13,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::ids::Anchor;
 use crate::model::{
-    Absence, ChangeCookie, DeletionProof, Fate, FateRequest, Fates, ReadRequest, Shortfall, ShortfallKind,
-    Snapshot,
+    Absence, ChangeCookie, DeletionProof, Fate, FateRequest, Fates, Kind, ReadRequest, Shortfall,
+    ShortfallKind, Snapshot, Subject,
 };
 use crate::plan::Sweep;
 use crate::plan::tests::world::{World, mapping};
@@ -70,6 +70,7 @@ struct Bed {
     now: Timestamp,
     sweep: Option<Sweep>,
     trusts_log: bool,
+    only: Option<Only>,
 }
 
 /// How a cycle went: its steps and its findings.
@@ -97,6 +98,7 @@ impl Bed {
             now,
             sweep: None,
             trusts_log: false,
+            only: None,
         };
         let first = bed.run(&[Some(bed.world.read())]).await;
         assert_eq!(first.steps.len(), 6 + 2 + 12);
@@ -144,7 +146,7 @@ impl Bed {
             drift_check: Duration::from_secs(365 * 86_400),
             full_read_every: None,
             rebind: false,
-            only: None,
+            only: self.only.clone(),
             rests: false,
             notes: Vec::new(),
             assignments: false,
@@ -176,6 +178,19 @@ impl Bed {
         Ran { steps, codes, requests, reads: self.directory.asked.lock().unwrap().clone() }
     }
 
+    /// What an earlier cycle has found of somebody.
+    async fn found(&self, code: Code, handle: &str) {
+        let url = StateUrl::parse("sqlite:state.db", self.dir.path()).unwrap();
+        let state = State::open(&url, "corp").await.unwrap();
+        let read = self.world.read();
+        let anchor = self.world.anchor_of(handle);
+        let user = read.users.iter().find(|u| u.anchor == anchor).unwrap();
+        let id = user.sid.as_ref().map_or_else(|| anchor.to_string(), ToString::to_string);
+        let subject = Subject { kind: Some(Kind::User), id, label: handle.to_owned() };
+        state.replace_findings(self.now, &[Finding::new(code, subject, "no")]).await.unwrap();
+        state.close().await;
+    }
+
     /// What the directory shows without this member.
     fn without(&mut self, group: &str, member: &str) -> Snapshot {
         self.world.leave(group, member);
@@ -189,6 +204,21 @@ fn from(server: &str, snapshot: &Snapshot) -> Option<Snapshot> {
     let mut snapshot = snapshot.clone();
     server.clone_into(&mut snapshot.source.server);
     Some(snapshot)
+}
+
+#[tokio::test]
+async fn a_refusal_stands_while_its_step_is_left_out() {
+    let mut bed = Bed::new().await;
+    bed.world.join("devs", "gus");
+    bed.world.join("devs", "hans");
+    bed.found(Code::TargetRefused, "hans").await;
+    bed.only = Some(Only::About(bed.world.anchor_of("gus")));
+    let gus = bed.run(&[Some(bed.world.read())]).await;
+    assert!(gus.codes.contains(&Code::TargetRefused), "{:?}", gus.codes);
+    bed.only = None;
+    let all = bed.run(&[Some(bed.world.read())]).await;
+    assert!(all.steps.contains(&"create-user hans@x.example".to_owned()), "{:?}", all.steps);
+    assert!(!all.codes.contains(&Code::TargetRefused), "{:?}", all.codes);
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use super::near::Terrain;
 use super::standing::{Verdict, standing};
 use super::{
     Attribute, Coming, DisabledBy, Explanation, InTarget, LinkFacts, Membership, Next, NextStep, Object,
-    SCHEMA, Sight, Told,
+    SCHEMA, Sight, Standing, Told,
 };
 use crate::ids::{Anchor, LinkNo, Sid};
 use crate::mapping::Traced;
@@ -65,7 +65,9 @@ pub fn explain(sight: &Sight<'_>, asked: &Asked<'_>) -> (Explanation, Terrain) {
     let no = number(sight, asked.anchor);
     let link = no.and_then(|no| sight.known.links.get(&no));
     let object = object(sight, asked, no, link);
-    let scope = standing(sight, asked, no);
+    let mut scope = standing(sight, asked, no);
+    let findings = findings(sight, &object);
+    name_findings(&mut scope, &findings);
     let out = matches!(scope.verdict, Verdict::OutOfScope | Verdict::Unsure);
     let explanation = Explanation {
         schema: SCHEMA,
@@ -82,7 +84,7 @@ pub fn explain(sight: &Sight<'_>, asked: &Asked<'_>) -> (Explanation, Terrain) {
         },
         members: no.filter(|_| asked.kind == Kind::Group).and_then(|no| members(sight, no)),
         next: no.map(|no| next(sight, no)).unwrap_or_default(),
-        findings: findings(sight, &object),
+        findings,
         access: None,
         journal: Vec::new(),
         object,
@@ -204,11 +206,18 @@ fn memberships(sight: &Sight<'_>, user: LinkNo) -> Vec<Membership> {
     let there: BTreeSet<LinkNo> = groups_of(sight.known, user).map(|l| l.no).collect();
     let synced = sight.desire.desired.users.contains_key(&user) || sight.desire.kept.contains(&user);
     let eligible = synced && sight.scope.eligible().contains(user.0);
-    let holds = |closure: &crate::model::Closure| closure.certain().contains(user.0);
-    let wanted: BTreeSet<LinkNo> = (sight.scope.written().iter())
-        .filter(|(_, written)| eligible && holds(&written.closure))
-        .map(|(no, _)| *no)
-        .collect();
+    let unknown = sight.scope.unknown().contains(user.0);
+    let of_group = |group: &LinkNo| {
+        // A group that is not synced any more was not read for it.
+        let closure = &sight.scope.written().get(group)?.closure;
+        match closure.certain().contains(user.0) {
+            true if unknown => None,
+            true => Some(eligible),
+            false => closure.not_a_member(user).map(|_| false),
+        }
+    };
+    let wanted: BTreeSet<LinkNo> =
+        sight.scope.written().keys().copied().filter(|no| of_group(no) == Some(true)).collect();
     let one = RoaringBitmap::from_iter([user.0]);
     let mut list: Vec<Membership> = there
         .union(&wanted)
@@ -220,7 +229,7 @@ fn memberships(sight: &Sight<'_>, user: LinkNo) -> Vec<Membership> {
             let holder = ways.first().map(|(_, holder)| *holder).filter(|holder| holder != group);
             Membership {
                 group: label(sight, *group),
-                wanted: wants,
+                wanted: of_group(group),
                 there: there.contains(group),
                 through: holder.map(|holder| leaf(sight, holder)),
             }
@@ -254,10 +263,10 @@ fn next(sight: &Sight<'_>, no: LinkNo) -> Next {
         .filter(|w| w.group == no || leaves(w.group))
         .map(|w| format!("{}: {} may have left, which is not proven: {}", w.group_label, w.members, w.why));
     Next {
-        paused_since: None,
         plan: plan.id.to_string(),
         steps: steps.collect(),
         withheld: withheld.collect(),
+        ..Next::default()
     }
 }
 
@@ -328,6 +337,19 @@ fn update(purpose: Purpose) -> &'static str {
 
 fn value(value: Option<&str>) -> String {
     value.map_or_else(|| "(none)".to_owned(), |value| format!("\"{value}\""))
+}
+
+/// They stand far below what they are the reason of.
+fn name_findings(scope: &mut Standing, findings: &[Told]) {
+    for lack in scope.lacks.iter_mut().filter(|lack| lack.code == "not-writable" && !findings.is_empty()) {
+        lack.text += &format!(" ({})", codes(findings));
+    }
+}
+
+/// Each once.
+pub(super) fn codes(findings: &[Told]) -> String {
+    let codes: BTreeSet<&str> = findings.iter().map(|found| found.code.name()).collect();
+    codes.into_iter().collect::<Vec<_>>().join(", ")
 }
 
 /// Those about the object, and about the scope entry that names it.

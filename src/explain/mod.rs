@@ -146,8 +146,8 @@ pub struct Coming {
 #[serde(rename_all = "camelCase")]
 pub struct Membership {
     pub group: String,
-    /// By what was read.
-    pub wanted: bool,
+    /// By what was read; `None`: the read was not enough to say.
+    pub wanted: Option<bool>,
     /// idcsync has made it a member in the target.
     pub there: bool,
     /// The nested group by which it is in; `None`: directly.
@@ -158,8 +158,15 @@ pub struct Membership {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Next {
-    /// No cycle is run before somebody resumes the profile.
+    /// No cycle is run before the pause ends.
     pub paused_since: Option<Timestamp>,
+    /// When it ends by itself.
+    pub paused_until: Option<Timestamp>,
+    /// When the pause disables everybody; `None` where it ends before.
+    pub disables_at: Option<Timestamp>,
+    /// What the pause means for the steps.
+    #[serde(skip)]
+    pub paused: Option<String>,
     pub plan: String,
     pub steps: Vec<NextStep>,
     /// What is not taken away, and why.

@@ -22,6 +22,8 @@ pub struct Terrain {
     groups: BTreeMap<Anchor, String>,
     /// The groups that entries name: the config's name, and the DN.
     entries: Vec<(String, Dn)>,
+    /// Groups in groups are followed.
+    nested: bool,
 }
 
 impl Terrain {
@@ -33,7 +35,7 @@ impl Terrain {
             }
             _ => None,
         });
-        Self { groups, entries: entries.take(MOST_ENTRIES).collect() }
+        Self { groups, entries: entries.take(MOST_ENTRIES).collect(), nested: sight.nested }
     }
 
     /// Whose groups are to be asked for: the object's, and those of the scope's entries.
@@ -59,6 +61,8 @@ pub struct Near {
 pub enum How {
     /// The scope group stands above, and something between does not count: a distribution group, groups in groups.
     Above,
+    /// The scope group stands above, all between counts, and the read did not show it.
+    Unread,
     /// Both are in the last of `by`.
     SharedGroup,
     /// They have nothing in common: only the group that the object is in is told.
@@ -72,7 +76,10 @@ pub fn nearest(terrain: &Terrain, above: &Above) -> Vec<Near> {
     for (at, group) in own.iter().enumerate() {
         if let Some(label) = group.anchor.and_then(|anchor| terrain.groups.get(&anchor)) {
             let by = way(own, at);
-            found.push((group.level, How::Above, Near { group: label.clone(), by, how: How::Above }));
+            let entry = terrain.entries.iter().any(|(_, dn)| *dn == group.dn);
+            let followed = terrain.nested || (group.level == 1 && entry);
+            let how = if followed && counts(own, at) { How::Unread } else { How::Above };
+            found.push((group.level, how, Near { group: label.clone(), by, how }));
         }
     }
     for ((name, dn), list) in terrain.entries.iter().zip(entries) {
@@ -99,6 +106,18 @@ pub fn nearest(terrain: &Terrain, above: &Above) -> Vec<Near> {
         }));
     }
     list
+}
+
+/// Whether nothing between the object and this group is of a kind that does not count.
+fn counts(list: &[GroupAbove], at: usize) -> bool {
+    let mut next = list.get(at);
+    while let Some(group) = next {
+        if !group.counts {
+            return false;
+        }
+        next = group.below.and_then(|at| list.get(at));
+    }
+    true
 }
 
 /// From the object's own group up to this one. A group that does not count says so.
@@ -134,6 +153,7 @@ mod tests {
         Terrain {
             groups: [(anchor("aws"), "aws".to_owned())].into(),
             entries: vec![("CORP\\aws".to_owned(), dn("aws"))],
+            nested: true,
         }
     }
 
@@ -144,6 +164,22 @@ mod tests {
         let above = Above { of: vec![list, vec![]], cut_short: None };
         let by = vec!["mail (a distribution group)".to_owned(), "aws".to_owned()];
         assert_eq!(nearest(&terrain(), &above), [Near { group: "aws".to_owned(), by, how: How::Above }]);
+    }
+
+    #[test]
+    fn a_way_that_counts_is_one_that_the_read_did_not_show() {
+        let how = |terrain: &Terrain, list: Vec<GroupAbove>| {
+            nearest(terrain, &Above { of: vec![list, vec![]], cut_short: None })[0].how
+        };
+        let far = || vec![group("inner", 1, None), group("aws", 2, Some(0))];
+        assert_eq!(how(&terrain(), vec![group("aws", 1, None)]), How::Unread);
+        assert_eq!(how(&terrain(), far()), How::Unread);
+        // Groups in groups are not followed: then only a direct member is one.
+        let direct = Terrain { nested: false, ..terrain() };
+        assert_eq!(how(&direct, vec![group("aws", 1, None)]), How::Unread);
+        assert_eq!(how(&direct, far()), How::Above);
+        let beside = Terrain { entries: vec![], ..direct };
+        assert_eq!(how(&beside, vec![group("aws", 1, None)]), How::Above);
     }
 
     #[test]

@@ -67,7 +67,7 @@ fn whoever_is_in_has_every_path_the_shortest_first() {
     assert_eq!(own, ["create-user", "add-member", "add-member", "add-member"]);
     assert_eq!(anna.next.steps.iter().filter(|s| s.needed).count(), 3);
     let groups: Vec<_> = anna.memberships.iter().map(|m| (m.wanted, m.there, m.through.is_some())).collect();
-    assert_eq!(groups, [(true, false, false), (true, false, true), (true, false, false)]);
+    assert_eq!(groups, [(Some(true), false, false), (Some(true), false, true), (Some(true), false, false)]);
     let text = render(&anna);
     assert!(
         text.starts_with("The user anna@x.example is in scope, by all.\n  And by 3 other paths:\n"),
@@ -92,6 +92,7 @@ fn what_somebody_lacks_is_said() {
     let found = &anna.findings[0];
     assert_eq!((found.code, found.remedy), (Code::RequiredAttributeMissing, found.code.remedy()));
     assert!(render(&anna).contains("    remedy: fill the attribute, or map it"));
+    assert!(anna.scope.lacks[0].text.ends_with(": see the findings (RequiredAttributeMissing)"));
 }
 
 #[test]
@@ -115,7 +116,10 @@ fn what_the_target_has_is_held_against_what_it_should_have() {
     let world = World::synced(&[("devs", &["anna", "bob", "carl"])]);
     let mut anna = user(&world, "anna");
     assert!(anna.next.steps.is_empty());
-    assert_eq!(anna.memberships.iter().map(|m| (m.wanted, m.there)).collect::<Vec<_>>(), [(true, true)]);
+    assert_eq!(
+        anna.memberships.iter().map(|m| (m.wanted, m.there)).collect::<Vec<_>>(),
+        [(Some(true), true)]
+    );
     hold_against(&mut anna, &Observed::default());
     assert_eq!(anna.target, InTarget::Gone);
     let mut attributes: UserAttributes = anna
@@ -160,7 +164,91 @@ fn who_left_is_counted_down_and_what_is_held_says_why() {
         text.contains("remove it from") && text.contains("    held: 1 in this cycle, guard.max-removals"),
         "{text}"
     );
-    assert!(text.contains("idcsync approve "), "{text}");
+    // No more than what this answer shows.
+    let only = format!("idcsync approve {} --only user {}\n", bob.next.plan, world.anchor_of("bob"));
+    assert!(text.contains(&only), "{text}");
+}
+
+/// As the target has it, but for what `change` does to it.
+fn seen(world: &World, handle: &str, change: impl FnOnce(&mut ObservedUser)) -> Explanation {
+    let mut explained = user(world, handle);
+    let values = explained.attributes.iter();
+    let attributes: UserAttributes = values
+        .filter_map(|a| Some((UserAttribute::parse(a.traced.attribute)?, a.traced.value.clone()?)))
+        .collect();
+    let mut observed = ObservedUser { attributes, ..ObservedUser::default() };
+    change(&mut observed);
+    let users = [(world.id(handle), observed)].into();
+    hold_against(&mut explained, &Observed { users, ..Observed::default() });
+    explained
+}
+
+fn idle(explained: &Explanation) -> String {
+    let text = render(explained);
+    text.lines()
+        .find(|line| line.starts_with("  Nothing to do"))
+        .unwrap_or_else(|| panic!("{text}"))
+        .to_owned()
+}
+
+#[test]
+fn that_all_is_as_it_should_be_is_said_of_what_was_looked_at() {
+    let mut world = World::synced(&[("devs", &["anna", "bob", "carl"])]);
+    let well = "  Nothing to do to it: the target is as the directory has it.";
+    assert_eq!(idle(&seen(&world, "anna", |_| {})), well);
+    let full = "  Nothing to do to it in the next cycle: what the target has otherwise than the directory is found by \
+                the next full cycle (`idcsync sync --full`), and repaired or reported.";
+    let renamed = |user: &mut ObservedUser| {
+        user.attributes.insert(UserAttribute::DisplayName, "Other".to_owned());
+    };
+    assert_eq!(idle(&seen(&world, "anna", renamed)), full);
+    assert_eq!(idle(&seen(&world, "anna", |user| user.disabled = true)), full);
+    let mut gone = user(&world, "anna");
+    hold_against(&mut gone, &Observed::default());
+    assert_eq!(idle(&gone), full);
+    // Whom the plan leaves alone for a reason of its own.
+    world.policy.protect = ["anna@x.example".to_owned()].into();
+    world.person("anna").set("displayname", "New");
+    let protected = seen(&world, "anna", |_| {});
+    assert_eq!(idle(&protected), "  Nothing to do to it in the next cycle: see the findings (Protected).");
+    // Not linked, and its creation has to wait.
+    let mut bob = seen(&world, "bob", |_| {});
+    bob.target = InTarget::NotLinked;
+    bob.link.as_mut().unwrap().retry_not_before = Some(world.now);
+    assert_eq!(
+        idle(&bob),
+        "  Nothing to do to it in the next cycle: the target has refused it, as said above."
+    );
+}
+
+#[test]
+fn a_membership_that_was_not_read_is_not_called_a_strangers() {
+    let mut world = World::synced(&[("devs", &["anna", "bob"]), ("ops", &["anna", "bob"])]);
+    world.leave("devs", "anna");
+    world.groups.get_mut("ops").unwrap().cut_at = Some(0);
+    let anna = user(&world, "anna");
+    let of = |group: &str| anna.memberships.iter().find(|m| m.group == group).unwrap();
+    assert_eq!((of("devs").wanted, of("ops").wanted), (Some(false), None));
+    let text = render(&anna);
+    assert!(text.contains("ops: a member there; whether by the directory could not be read"), "{text}");
+    assert!(text.contains("devs: is a member there, and not by the directory"), "{text}");
+    // Unsure, and the list of the other group was read to its end.
+    assert_eq!(anna.scope.verdict, Verdict::Unsure);
+    assert!(
+        text.contains("it is not taken to have left the scope; a group that was read to its end may"),
+        "{text}"
+    );
+    assert!(text.contains("  remove it from devs  ("), "{text}");
+    assert!(!text.contains("nothing is taken away"), "{text}");
+    // The account cannot be read: whether it is to be a member neither.
+    world.person("bob").account = AccountState::Unknown;
+    let bob = user(&world, "bob");
+    assert!(bob.memberships.iter().all(|m| m.wanted.is_none()), "{:?}", bob.memberships);
+    let ops = render(&ask(&world, Kind::Group, "ops", None));
+    assert!(
+        ops.contains("nobody is taken to have left it; who is disabled, expired or deleted is removed"),
+        "{ops}"
+    );
 }
 
 #[test]

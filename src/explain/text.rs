@@ -2,10 +2,12 @@
 
 use std::fmt::{self, Write};
 
+use super::compose::codes;
 use super::near::{How, Near};
 use super::{Attribute, Explanation, InTarget, LinkFacts, Members, Membership, NextStep, Standing, Verdict};
+use crate::ids::PlanId;
 use crate::model::{DisableCause, DisableHow, Kind, Origin};
-use crate::plan::summary;
+use crate::plan::{approve_command, summary};
 use crate::printable::shown;
 
 /// So many of a list are named.
@@ -74,7 +76,11 @@ fn head(out: &mut String, e: &Explanation) -> fmt::Result {
         writeln!(out, "  - not read to its end: {}", shown(doubt))?;
     }
     if e.scope.verdict == Verdict::Unsure {
-        writeln!(out, "  While that stands, nothing is taken away from it.")?;
+        let may = match e.object.kind {
+            Kind::User => "; a group that was read to its end may still lose it",
+            Kind::Group => "",
+        };
+        writeln!(out, "  While that stands, it is not taken to have left the scope{may}.")?;
     }
     Ok(())
 }
@@ -129,6 +135,11 @@ fn near(out: &mut String, label: &str, list: &[Near]) -> fmt::Result {
             How::Above => {
                 writeln!(out, "  It is below the scope group {group}, by {by}, and that way does not count.")?
             }
+            How::Unread => writeln!(
+                out,
+                "  It is in the scope group {group}, by {by}, and the read did not show it: a list on that way was not \
+                 read to its end, or it is newer than the read."
+            )?,
             How::SharedGroup => writeln!(
                 out,
                 "  The nearest scope group is {group}: both are in {}. The way up from {label}: {by}.",
@@ -262,11 +273,12 @@ fn memberships(out: &mut String, list: &[Membership]) -> fmt::Result {
     writeln!(out, "\nGroups in the target ({})", list.len())?;
     for one in list.iter().take(NAMED) {
         let how = match (&one.through, one.wanted, one.there) {
-            (_, false, _) => "is a member there, and not by the directory".to_owned(),
-            (Some(through), true, true) => format!("a member through {}", shown(through)),
-            (None, true, true) => "a direct member".to_owned(),
-            (Some(through), true, false) => format!("to be a member, through {}", shown(through)),
-            (None, true, false) => "to be a direct member".to_owned(),
+            (_, None, _) => "a member there; whether by the directory could not be read".to_owned(),
+            (_, Some(false), _) => "is a member there, and not by the directory".to_owned(),
+            (Some(through), Some(true), true) => format!("a member through {}", shown(through)),
+            (None, Some(true), true) => "a direct member".to_owned(),
+            (Some(through), Some(true), false) => format!("to be a member, through {}", shown(through)),
+            (None, Some(true), false) => "to be a direct member".to_owned(),
         };
         writeln!(out, "  {}: {how}", shown(&one.group))?;
     }
@@ -334,7 +346,8 @@ fn group(out: &mut String, m: &Members) -> fmt::Result {
     for why in &m.incomplete {
         writeln!(
             out,
-            "  The list was not read to its end: {}. Nobody is removed while that stands.",
+            "  The list was not read to its end: {}. While that stands, nobody is taken to have left it; who is \
+             disabled, expired or deleted is removed all the same.",
             shown(why)
         )?;
     }
@@ -364,15 +377,11 @@ fn group(out: &mut String, m: &Members) -> fmt::Result {
 
 fn next(out: &mut String, e: &Explanation) -> fmt::Result {
     writeln!(out, "\nNext cycle")?;
-    if let Some(since) = e.next.paused_since {
-        writeln!(out, "  The profile is paused since {since}: this waits for `idcsync resume`.")?;
+    if let Some(paused) = &e.next.paused {
+        writeln!(out, "  {}.", shown(paused))?;
     }
     if e.next.steps.is_empty() {
-        let why = match e.scope.verdict {
-            Verdict::InScope => ": the target is as the directory has it",
-            _ => "",
-        };
-        writeln!(out, "  Nothing to do to it{why}.")?;
+        writeln!(out, "  Nothing to do to it{}.", idle(e))?;
     }
     let mut held = false;
     for NextStep { needed, line, holds, .. } in e.next.steps.iter().take(NAMED) {
@@ -389,9 +398,50 @@ fn next(out: &mut String, e: &Explanation) -> fmt::Result {
         writeln!(out, "  not taken away: {}", shown(why))?;
     }
     if held {
-        writeln!(out, "  Held steps are done once they are approved: idcsync approve {}", e.next.plan)?;
+        let command =
+            approve_command(&PlanId::new(e.next.plan.clone()), Some((e.object.kind, e.object.anchor)));
+        writeln!(out, "  Held steps are done once they are approved: {command}")?;
     }
     Ok(())
+}
+
+/// Why nothing is done to it: that all is as it should be is said of what was looked at alone.
+fn idle(e: &Explanation) -> String {
+    if e.scope.verdict != Verdict::InScope {
+        return String::new();
+    }
+    let differs =
+        matches!(e.target, InTarget::Gone | InTarget::Disabled) || e.attributes.iter().any(|a| a.differs);
+    let refused = e.link.as_ref().is_some_and(|link| link.retry_not_before.is_some());
+    let mut why = Vec::new();
+    if !e.findings.is_empty() {
+        why.push(format!("see the findings ({})", codes(&e.findings)));
+    } else if refused {
+        why.push("the target has refused it, as said above".to_owned());
+    }
+    if differs && !refused {
+        let else_ = if why.is_empty() { "" } else { " else" };
+        why.push(format!(
+            "what{else_} the target has otherwise than the directory is found by the next full cycle (`idcsync sync \
+             --full`), and repaired or reported"
+        ));
+    }
+    if !e.next.withheld.is_empty() {
+        why.push("what may have to go is not proven to".to_owned());
+    }
+    if why.is_empty() && e.memberships.iter().any(|one| one.wanted != Some(one.there)) {
+        why.push("why a membership waits is told with its group (`idcsync explain group NAME`)".to_owned());
+    }
+    if why.is_empty() && e.members.as_ref().is_some_and(|m| m.synced > m.in_target) {
+        why.push(
+            "why somebody is not in it yet is told with the user (`idcsync explain user NAME`)".to_owned(),
+        );
+    }
+    match (why.is_empty(), e.target) {
+        (true, InTarget::There) => ": the target is as the directory has it".to_owned(),
+        (true, _) => String::new(),
+        (false, _) => format!(" in the next cycle: {}", why.join("; ")),
+    }
 }
 
 fn quoted(value: &str) -> String {

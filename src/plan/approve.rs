@@ -8,8 +8,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::assigned::Assigned;
 use super::guard;
-use super::step::{Plan, Step, StepNo};
-use crate::ids::Fingerprint;
+use super::step::{Plan, Step, StepNo, Withheld};
+use crate::ids::{Anchor, Fingerprint, LinkNo, PlanId};
+use crate::model::Kind;
 
 /// Why a step waits for someone's approval.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -103,6 +104,16 @@ impl fmt::Display for Hold {
     }
 }
 
+/// What is typed to approve what a plan holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Approving {
+    /// What has to be run before, to record and hold them.
+    pub first: Option<String>,
+    pub command: String,
+    /// Steps that it approves as well, though they were not shown.
+    pub others: usize,
+}
+
 /// A plan with, for each step that may not be done yet, why. Made by the guard alone.
 #[derive(Clone, Debug)]
 pub struct ApprovedPlan {
@@ -111,22 +122,38 @@ pub struct ApprovedPlan {
     approved: BTreeSet<StepNo>,
     /// Not to be done in this cycle, whatever the guard says of them; with what it does say.
     left_out: BTreeMap<StepNo, Vec<Hold>>,
+    /// The one object for which it is done.
+    about: Option<LinkNo>,
+    /// Options without which no cycle makes this plan.
+    options: Vec<&'static str>,
 }
 
 impl ApprovedPlan {
     pub(super) fn new(plan: Plan, held: BTreeMap<StepNo, Vec<Hold>>, approved: BTreeSet<StepNo>) -> Self {
-        Self { plan, held, approved, left_out: BTreeMap::new() }
+        let (left_out, about, options) = Default::default();
+        Self { plan, held, approved, left_out, about, options }
     }
 
     /// The same with nothing to be done but steps of these fingerprints: the others are left out, and every step that
     /// needs one of them. What is held stays held.
     #[must_use]
     pub fn only(self, wanted: &BTreeSet<Fingerprint>) -> Self {
-        let Self { plan, held, approved, .. } = self;
+        let Self { plan, held, approved, about, options, .. } = self;
         let other = plan.numbered().filter(|(_, step)| !wanted.contains(&plan.fingerprint(step)));
         let out = other.map(|(no, _)| no).collect();
         let (held, left_out) = guard::without(&plan, &approved, held, out);
-        Self { plan, held, approved, left_out }
+        Self { plan, held, approved, left_out, about, options }
+    }
+
+    /// The same, done for this one object. `None`: the plan has no step for it.
+    pub(super) fn for_one(self, about: Option<LinkNo>) -> Self {
+        Self { about, ..self }
+    }
+
+    /// The same, as it is made with these options alone: until a run with them has recorded it, nobody can approve it.
+    #[must_use]
+    pub fn made_with(self, options: Vec<&'static str>) -> Self {
+        Self { options, ..self }
     }
 
     /// The same, with what its objects are assigned to.
@@ -168,6 +195,30 @@ impl ApprovedPlan {
         self.left_out.contains_key(&no)
     }
 
+    /// How its held steps are approved, and nothing that was not shown.
+    pub fn how_to_approve(&self) -> Approving {
+        let plan = &self.plan;
+        let one = self.about.and_then(|no| plan.objects.get(&no)).map(|object| (object.kind, object.anchor));
+        let run = || format!("idcsync sync {}{}", self.options.join(" "), only(one));
+        let others = self.left_out.values().filter(|holds| !holds.is_empty()).count();
+        Approving {
+            first: (!self.options.is_empty()).then(run),
+            command: approve_command(&plan.id, one),
+            others: if one.is_some() { 0 } else { others },
+        }
+    }
+
+    /// What holds steps, those that are left out among them.
+    pub fn all_holds(&self) -> impl Iterator<Item = &Hold> {
+        self.held.values().chain(self.left_out.values()).flatten()
+    }
+
+    /// What the plan withholds, as far as it concerns what it is done for.
+    pub fn withheld(&self) -> impl Iterator<Item = &Withheld> {
+        let concerns = |w: &&Withheld| self.about.is_none_or(|no| w.group == no || w.users.contains(&no));
+        self.plan.withheld.iter().filter(concerns)
+    }
+
     /// Steps that are done because someone approved them.
     pub fn approved(&self) -> &BTreeSet<StepNo> {
         &self.approved
@@ -188,4 +239,14 @@ impl ApprovedPlan {
     pub fn is_empty(&self) -> bool {
         self.plan.steps.is_empty()
     }
+}
+
+/// What is typed to approve the held steps of a plan, or those of one object. The anchor is nobody else's, and needs no
+/// quotes.
+pub fn approve_command(plan: &PlanId, one: Option<(Kind, Anchor)>) -> String {
+    format!("idcsync approve {plan}{}", only(one))
+}
+
+fn only(one: Option<(Kind, Anchor)>) -> String {
+    one.map(|(kind, anchor)| format!(" --only {kind} {anchor}")).unwrap_or_default()
 }

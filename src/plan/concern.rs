@@ -48,9 +48,9 @@ impl ApprovedPlan {
     #[must_use]
     pub fn only_about(self, anchor: Anchor) -> Self {
         let plan = self.plan();
-        let object = plan.objects.iter().find(|(_, object)| object.anchor == anchor);
-        let steps = object.map(|(no, _)| plan.with_needs(plan.about(*no))).unwrap_or_default();
+        let object = plan.objects.iter().find(|(_, object)| object.anchor == anchor).map(|(no, _)| *no);
+        let steps = object.map(|no| plan.with_needs(plan.about(no))).unwrap_or_default();
         let wanted: BTreeSet<Fingerprint> = steps.iter().map(|no| plan.fingerprint(plan.step(*no))).collect();
-        self.only(&wanted)
+        self.only(&wanted).for_one(object)
     }
 }

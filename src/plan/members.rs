@@ -73,7 +73,7 @@ pub fn members(inputs: &Inputs<'_>, drafts: &Drafts) -> Members {
         }
         let stays = certain & &people.in_good_standing;
         let gone = &(&before.applied - &stays) - &people.protected;
-        let mut unproven = 0_u64;
+        let mut unproven = Vec::new();
         for user in gone.iter().map(LinkNo) {
             if let Some(proof) = people.barred.get(&user) {
                 members.removes.push(removal(*group, user, *proof, None));
@@ -88,7 +88,7 @@ pub fn members(inputs: &Inputs<'_>, drafts: &Drafts) -> Members {
                 // Frozen, or an account of which nothing is known: not short of a proof, but of an approval or
                 // a permission, which has a finding of its own.
                 None if written.frozen || certain.contains(user.0) => {}
-                None => unproven += 1,
+                None => unproven.push(user),
             }
         }
         if let Some(proof) = written.closure.not_a_stranger().filter(|_| !written.frozen) {
@@ -107,7 +107,7 @@ pub fn members(inputs: &Inputs<'_>, drafts: &Drafts) -> Members {
                 });
             }
         }
-        if unproven > 0 {
+        if !unproven.is_empty() {
             let why =
                 written.closure.shortfalls().iter().map(ToString::to_string).take(3).collect::<Vec<_>>();
             let doubts = written.closure.doubts();
@@ -121,7 +121,14 @@ pub fn members(inputs: &Inputs<'_>, drafts: &Drafts) -> Members {
             let group_label = inputs.label(*group);
             let sid = inputs.scope.groups().get(group).and_then(|g| g.sid.as_ref());
             let group_id = sid.map_or_else(|| inputs.anchor(*group).to_string(), ToString::to_string);
-            members.withheld.push(Withheld { group: *group, group_id, group_label, members: unproven, why });
+            members.withheld.push(Withheld {
+                group: *group,
+                group_id,
+                group_label,
+                members: unproven.len() as u64,
+                users: unproven,
+                why,
+            });
         }
         if let Some(present) = before.present {
             members.present.insert(*group, present);

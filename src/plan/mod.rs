@@ -33,7 +33,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 pub use crate::printable::shown;
-pub use approve::{ApprovedPlan, Hold};
+pub use approve::{ApprovedPlan, Hold, approve_command};
 pub use assigned::{Assigned, meant, summary};
 pub use batch::{Batch, batches};
 pub use clock::{Distrust, distrust};

@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use askama::Template;
 
-use super::approve::ApprovedPlan;
+use super::approve::{ApprovedPlan, Approving};
 use super::assigned::Assigned;
 use super::counts::{by_sort, counted, grouped, told, words};
 use super::deed::Value;
@@ -50,6 +50,7 @@ struct Page<'a> {
     sessions_last: &'static str,
     unread_assignments: bool,
     held_count: String,
+    approving: Approving,
     held_reasons: Vec<(String, String)>,
     held: Shown<Row<'a>>,
     parts: Vec<PartView<'a>>,
@@ -130,6 +131,7 @@ impl PlanPage<'_> {
             sessions_last: SESSIONS,
             unread_assignments: plan.assigned == Assigned::Unread,
             held_count: counted(approved.held().len() as u64, "step", "steps"),
+            approving: approved.how_to_approve(),
             held_reasons: (approved.held_reasons().into_iter())
                 .map(|(why, count)| (why, counted(count, "step", "steps")))
                 .collect(),

@@ -108,6 +108,9 @@ pub struct Withheld {
     pub group_id: String,
     pub group_label: String,
     pub members: u64,
+    /// Who they are.
+    #[serde(skip)]
+    pub users: Vec<LinkNo>,
     pub why: String,
 }
 

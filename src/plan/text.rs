@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
-use super::approve::ApprovedPlan;
+use super::approve::{ApprovedPlan, Approving};
 use super::assigned::Assigned;
 use super::counts::{by_sort, counted, grouped, told, words};
 use super::grouped::{Numbered, ObjectSteps, Part};
@@ -123,7 +123,25 @@ impl Sheet<'_> {
             for (why, count) in self.approved.held_reasons() {
                 writeln!(self.text, "  {}: {why}", counted(count, "step", "steps"))?;
             }
-            writeln!(self.text, "  Approve with: idcsync approve {}", plan.id)?;
+            self.approving(&self.approved.how_to_approve())?;
+        }
+        Ok(())
+    }
+
+    fn approving(&mut self, how: &Approving) -> fmt::Result {
+        let command = &how.command;
+        if let Some(run) = &how.first {
+            writeln!(self.text, "  Run this first, which records and holds them: {run}")?;
+            writeln!(self.text, "  Then approve with: {command}")?;
+        } else {
+            writeln!(self.text, "  Approve with: {command}")?;
+        }
+        if how.others > 0 {
+            let others = counted(how.others as u64, "step", "steps");
+            writeln!(
+                self.text,
+                "  This also approves {others} not shown here; look first: {command} --show"
+            )?;
         }
         Ok(())
     }
@@ -255,12 +273,10 @@ impl Sheet<'_> {
     }
 
     fn withheld(&mut self) -> fmt::Result {
-        let withheld = &self.approved.plan().withheld;
-        if withheld.is_empty() {
-            return Ok(());
-        }
-        writeln!(self.text, "\nNot taken away, because it is not proven:")?;
-        for item in withheld {
+        for (at, item) in self.approved.withheld().enumerate() {
+            if at == 0 {
+                writeln!(self.text, "\nNot taken away, because it is not proven:")?;
+            }
             let members = counted(item.members, "member", "members");
             writeln!(self.text, "  {}: {members} ({})", shown(&item.group_label), shown(&item.why))?;
         }
@@ -295,7 +311,7 @@ impl ApprovedPlan {
     }
 
     pub(super) fn ends_sessions(&self) -> bool {
-        self.plan().steps.iter().any(|s| s.action.deletes() || s.action.disables())
+        self.chosen().any(|(_, s)| s.action.deletes() || s.action.disables())
     }
 }
 

@@ -17,6 +17,12 @@ pub enum RunError {
     Target(#[source] TargetError),
     #[error(transparent)]
     Cycle(#[from] CycleError),
+    /// What is due is due for all.
+    #[error(
+        "the profile is {0}, for longer than lifecycle.disable-after: the next run puts all its users out of use, and \
+         none is run for chosen steps alone. End the pause with `idcsync resume`, or run `idcsync sync` for all"
+    )]
+    PausedTooLong(String),
 }
 
 impl RunError {

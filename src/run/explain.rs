@@ -1,10 +1,12 @@
 //! What a person asks about one object: which one is meant, and why it is as it is. Writes nothing anywhere.
 
+use super::pauses::meaning;
 use super::{RunError, Surroundings, open};
 use crate::config::Config;
 use crate::cycle::{self, Named, Parts};
 use crate::explain::Explanation;
 use crate::model::Kind;
+use crate::plan::pause_disables_at;
 use crate::target::{Access, Gate};
 
 /// What came of a question about a name.
@@ -51,5 +53,14 @@ pub async fn explain(
     let parts = Parts { directory: directory.as_ref(), target, identity_store, clock: &clock };
     let explained =
         Box::pin(cycle::explain(&profile, &parts, state.reader(), &known, (kind, anchor), look.as_deref()));
-    Ok(Answer::Explained(Box::new(explained.await?)))
+    let mut explanation = Box::new(explained.await?);
+    let now = around.now();
+    if let Some(pause) = state.reader().pause().await?.filter(|pause| !pause.is_over(now)) {
+        let next = &mut explanation.next;
+        next.paused_since = Some(pause.at);
+        next.paused_until = pause.until;
+        next.disables_at = pause_disables_at(pause.at, pause.until, &config.policy.lifecycle);
+        next.paused = Some(meaning(&pause, config, now));
+    }
+    Ok(Answer::Explained(explanation))
 }

@@ -21,7 +21,7 @@ mod status;
 mod textfile;
 
 pub use crate::directory::Watch;
-pub use approvals::{HeldSteps, seal};
+pub use approvals::{Changed, HeldSteps, assigned, changed, seal, taken_over};
 pub use check::{Area, check};
 pub use error::RunError;
 pub use explain::{Answer, explain, identify};

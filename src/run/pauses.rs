@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::config::{Config, parse_duration};
+use crate::cycle::{PauseDue, pause_due};
 use crate::plan::{DisableMethod, pause_disables_at, shown};
 use crate::state::{Pause, State, StateError};
 
@@ -110,6 +111,30 @@ pub fn consequence(pause: &Pause, config: &Config) -> Option<String> {
     ))
 }
 
+/// What a pause means for a plan that is shown meanwhile.
+pub fn meaning(pause: &Pause, config: &Config, now: Timestamp) -> String {
+    let (since, all) = (describe(pause), put_out(config));
+    let lifecycle = &config.policy.lifecycle;
+    // The warning is given even where the pause ends before anything comes of it.
+    let warned = |at: &Timestamp| pause.until.is_none_or(|until| until > *at);
+    match pause_due(pause, lifecycle.disable_after, now) {
+        PauseDue::Sweep(_) => format!(
+            "The next run does nothing of this: the profile is {since}, for longer than lifecycle.disable-after, and all \
+             its users are {all} by it. To prevent that: `idcsync resume`"
+        ),
+        PauseDue::Warn { at } if warned(&at) => format!(
+            "The profile is {since}: all its users are {all} by the first run after {at}, and nothing of this is done, \
+             unless it is resumed: `idcsync resume`"
+        ),
+        _ => {
+            let ends =
+                if pause.until.is_some() { "that time, or for `idcsync resume`" } else { "`idcsync resume`" };
+            let then = consequence(pause, config).map(|then| format!("; {then}")).unwrap_or_default();
+            format!("The profile is {since}: this waits for {ends}{then}")
+        }
+    }
+}
+
 pub fn pause_view(pause: &Pause, config: &Config) -> Value {
     json!({
         "since": pause.at,
@@ -149,6 +174,37 @@ mod tests {
         assert_eq!(at("0s").unwrap_err(), "2026-03-01T12:00:00Z has gone by");
         assert!(at("tomorrow").unwrap_err().contains("nor a span"));
         assert!(at("99999999w").is_err());
+    }
+
+    #[test]
+    fn what_a_pause_means_for_a_plan_depends_on_how_long_it_has_been() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("config/quickstart.toml");
+        let config = Config::load(&path).unwrap();
+        let at = |text: &str| -> Timestamp { format!("2026-{text}T00:00:00Z").parse().unwrap() };
+        let pause = |until: Option<&str>, warned: Option<&str>| Pause {
+            at: at("03-01"),
+            reason: None,
+            by: Some("ada".to_owned()),
+            until: until.map(at),
+            warned: warned.map(at),
+        };
+        let told = |pause: &Pause, now: &str| meaning(pause, &config, at(now));
+        let open = told(&pause(None, None), "03-02");
+        assert!(open.starts_with("The profile is paused since 2026-03-01T00:00:00Z by ada: this waits for `idcsync resume`; if it"), "{open}");
+        assert!(open.contains(" from 2026-03-29T00:00:00Z on (lifecycle.disable-after)"), "{open}");
+        // It ends by itself, and nothing comes of it.
+        let ends = told(&pause(Some("03-03"), None), "03-02");
+        assert!(
+            ends.ends_with("until 2026-03-03T00:00:00Z: this waits for that time, or for `idcsync resume`"),
+            "{ends}"
+        );
+        let late = told(&pause(None, None), "03-28");
+        assert!(
+            late.contains("by the first run after 2026-03-29T00:00:00Z, and nothing of this is done"),
+            "{late}"
+        );
+        let due = told(&pause(None, Some("03-28")), "04-01");
+        assert!(due.starts_with("The next run does nothing of this: the profile is paused since "), "{due}");
     }
 
     proptest! {

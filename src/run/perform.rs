@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use super::{Leased, RunError, Surroundings, open, put_out, under_lease};
+use super::{Leased, RunError, Surroundings, describe, open, put_out, under_lease};
 use crate::config::Config;
 use crate::cycle::{
     self, CycleError, CycleReport, NoJournal, Only, Parts, PauseDue, Prepared, Profile, StateJournal, Times,
@@ -172,6 +172,9 @@ pub async fn perform(
             PauseDue::Warn { at } => {
                 warn(config, state, &pause, at, around.now()).await?;
                 return Ok(Ending::Warned { pause, at });
+            }
+            PauseDue::Sweep(_) if wish.only.is_some() => {
+                return Err(RunError::PausedTooLong(describe(&pause)));
             }
             PauseDue::Sweep(sweep) => {
                 observer.sweeping(&pause);

@@ -1,12 +1,14 @@
 //! What the state database knows of a profile, and what is going to happen to whom.
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::pause_view;
 use crate::config::Config;
 use crate::model::{Code, Finding, Kind, Known, Link, Progress};
-use crate::plan::{Countdown, countdowns};
+use crate::plan::{Countdown, countdowns, finding_ids};
 use crate::state::{Cycle, CycleKind, HeldPlan, Pause, Reader, StateError};
 
 /// Among so many the last one is looked for that was not a repair by hand.
@@ -108,7 +110,19 @@ impl Status {
     }
 
     pub fn out_of_scope(&self) -> Vec<(&Link, Timestamp, ())> {
-        self.linked_since(|l| l.out_since.map(|since| (since, ())))
+        let out_since = self.out_since();
+        self.linked_since(|l| out_since(l).map(|since| (since, ())))
+    }
+
+    /// Since when an object is out of the scope. A group has a finding for it, and no mark of its own.
+    pub fn out_since(&self) -> impl Fn(&Link) -> Option<Timestamp> + '_ {
+        let frozen = self.findings.iter().filter(|(f, _)| f.code == Code::GroupOutOfScope);
+        let frozen: BTreeMap<&str, Timestamp> =
+            frozen.map(|(f, since)| (f.subject.id.as_str(), *since)).collect();
+        move |link| {
+            let found = || finding_ids(link).find_map(|id| frozen.get(id.as_str()).copied());
+            link.out_since.or_else(|| if link.kind == Kind::Group { found() } else { None })
+        }
     }
 
     pub fn json(&self) -> Value {

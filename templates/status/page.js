@@ -1,7 +1,7 @@
 // The controls of the status page. All else works without it.
 "use strict";
 (() => {
-  const TOKEN = "idcsync-token", SAID = "idcsync-said";
+  const TOKEN = "idcsync-token", NAME = "idcsync-name", SAID = "idcsync-said";
   const by = (id) => document.getElementById(id);
   const value = (id) => (by(id) ? by(id).value.trim() : "");
   const field = by("token");
@@ -49,7 +49,13 @@
     }
   }
 
-  const named = (body) => (value("by") ? { ...body, by: value("by") } : body);
+  // The name is asked for on one page and belongs to what is done on the others too.
+  function named(body) {
+    if (by("by")) sessionStorage.setItem(NAME, value("by"));
+    const name = sessionStorage.getItem(NAME);
+    return name ? { ...body, by: name } : body;
+  }
+
   const deeds = {
     pause: () => send("/api/pause", named({ reason: value("reason"), until: value("until") }), () => "Paused."),
     resume: () => send("/api/resume", {}, () => "Resumed."),
@@ -62,7 +68,9 @@
     },
     forget: () => {
       sessionStorage.removeItem(TOKEN);
+      sessionStorage.removeItem(NAME);
       field.value = "";
+      by("by").value = "";
       say("The token is forgotten.");
     },
   };
@@ -83,6 +91,10 @@
     form.addEventListener("submit", (event) => event.preventDefault());
   }
   if (field && sessionStorage.getItem(TOKEN)) field.value = sessionStorage.getItem(TOKEN);
+  if (by("by")) {
+    by("by").value = sessionStorage.getItem(NAME) || "";
+    by("by").addEventListener("change", () => sessionStorage.setItem(NAME, value("by")));
+  }
   const said = sessionStorage.getItem(SAID);
   if (said && by("said")) {
     sessionStorage.removeItem(SAID);

@@ -73,6 +73,50 @@ fn a_plan_that_only_a_dry_run_has_shown_can_be_approved() {
 }
 
 #[test]
+fn of_what_is_held_one_object_alone_can_be_approved() {
+    let (_, idcsync) = six_leave();
+    let before = idcsync.files();
+    let dry = idcsync.run(&["sync", "--dry-run", "--only", "user", "p02"]).exits(4).says("1 step is held:");
+    let id = plan_id(&dry.stdout);
+    // What is printed works as it stands, and names nobody else.
+    let line = dry.stdout.lines().find_map(|line| line.trim().strip_prefix("Approve with: idcsync "));
+    let line: Vec<&str> = line.expect("a command").split(' ').collect();
+    assert_eq!(line[..4], ["approve", &id, "--only", "user"]);
+    let shown =
+        idcsync.run(&[&line[..], &["--show"]].concat()).exits(0).says("remove-member Team@ex.test: p02");
+    shown.says("Of the same plan, 5 steps more wait").never_says("p03@ex.test");
+    let explained = idcsync.run(&["explain", "user", "p02"]).exits(0);
+    explained.says(&format!("once they are approved: idcsync {}\n", line.join(" ")));
+    idcsync
+        .run(&["approve", &id, "--only", "user", "p20"])
+        .exits(2)
+        .complains("holds no step for the user p20");
+    idcsync
+        .run(&["approve", &id, "--only", "person", "p02"])
+        .exits(2)
+        .complains("takes `user NAME` or `group");
+    assert!(idcsync.files() == before, "nothing is written by looking");
+
+    // By a name as well as by the anchor.
+    let json = idcsync.run_json(&["approve", &id, "--only", "user", "p02"]).exits(0).json();
+    assert_eq!(json["steps"].as_array().map(Vec::len), Some(1), "{json}");
+    idcsync.run(&["sync"]).exits(4).says("5 steps are held").says("Applied: 2 done, 5 held.");
+    let there = &contents_of(&idcsync).members["Team@ex.test"];
+    assert!(there.len() == 19 && !there.contains("p02@ex.test"), "{there:?}");
+}
+
+#[test]
+fn what_only_an_option_shows_is_recorded_first() {
+    let (_, idcsync) = six_leave();
+    let full = idcsync.run(&["sync", "--dry-run", "--full"]).exits(4);
+    let id = plan_id(&full.stdout);
+    full.says("  Run this first, which records and holds them: idcsync sync --full\n")
+        .says(&format!("  Then approve with: idcsync approve {id}\n"));
+    let nothing = idcsync.run(&["approve", "0123456789ab"]).exits(2);
+    nothing.complains("can be approved once a run with that option has recorded it");
+}
+
+#[test]
 fn an_approval_is_of_what_was_shown_and_nothing_else() {
     let (mut export, idcsync) = six_leave();
     let id = plan_id(&idcsync.run(&["sync"]).exits(4).stdout);

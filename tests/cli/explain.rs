@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::support::export::{Export, anchor};
 use super::support::idcsync::{Run, Sandbox, is_write};
-use super::{contents_of, offline, online};
+use super::{contents_of, offline, offline_config, online};
 
 const SCOPE: [&str; 1] = ["Team"];
 
@@ -130,6 +130,21 @@ fn someone_who_is_not_in_scope() {
 }
 
 #[test]
+fn a_way_that_counts_is_not_called_one_that_does_not() {
+    let idcsync = offline(&export(), &SCOPE);
+    let config = offline_config(&SCOPE).replacen(
+        "[scope]\n",
+        "[scope]\nuser-filter = \"(!(sAMAccountName=p01))\"\n",
+        1,
+    );
+    idcsync.configure(&config);
+    let run = idcsync.run(&["explain", "user", "p01"]).exits(0);
+    let run =
+        run.says("- it does not match scope.user-filter (!(sAMAccountName=p01))").says("2 paths lead to it");
+    run.never_says("does not count").never_says("the read did not show it");
+}
+
+#[test]
 fn who_left_the_scope_is_counted_down() {
     let mut export = export();
     let idcsync = offline(&export, &SCOPE);
@@ -180,6 +195,29 @@ fn a_group_with_its_members() {
     let members = &json["members"];
     assert_eq!((&members["effective"], &members["through"][0]["only"]), (&json!(3), &json!(["p02@ex.test"])));
     assert_eq!(members["incomplete"], json!([]));
+}
+
+#[test]
+fn what_a_pause_that_lasts_too_long_does_is_done_to_nobody_alone() {
+    let mut export = export();
+    let idcsync = offline(&export, &SCOPE);
+    idcsync.run(&["sync"]).exits(0);
+    let before = contents_of(&idcsync);
+    idcsync.run(&["pause", "--until", "90d"]).exits(0);
+    export.person("p01").display_name = "Renamed".to_owned();
+    idcsync.write("directory.ldif", &export.text());
+    let waits = idcsync.run(&["explain", "user", "p01"]).exits(0).says("this waits for that time, or for");
+    waits.says("if it stays paused, all its users are ").says("update it: ");
+    let json = idcsync.run_json(&["explain", "user", "p01"]).exits(0).json();
+    let next = &json["next"];
+    assert!(next["pausedSince"].is_string() && next["pausedUntil"].is_string(), "{next}");
+    assert!(next["disablesAt"].is_string(), "{next}");
+
+    idcsync.run_at("28d", &["sync"]).exits(0).complains("All its users are ");
+    idcsync.run_at("30d", &["explain", "user", "p01"]).exits(0).says("  The next run does nothing of this: ");
+    let refused = idcsync.run_at("30d", &["sync", "--only", "user", "p01"]).exits(2);
+    refused.complains("none is run for chosen steps alone").never_says("Applied");
+    before.assert_same(&contents_of(&idcsync));
 }
 
 #[test]

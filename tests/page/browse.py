@@ -156,7 +156,10 @@ def changes(browser):
     click("Resume", "Resumed.")
     expect("still paused", state()["paused"] is None)
     page.goto(URL + "/held")
-    click("Approve", "Approved until")
+    # The field for the name is on the first page only.
+    with page.expect_request("**/api/approve") as sent:
+        click("Approve", "Approved until")
+    expect(f"not approved by name: {sent.value.post_data}", sent.value.post_data_json.get("by") == "Ada <b>")
     expect("approved steps still wait", page.get_by_text("all are approved").is_visible())
     expect("approvals are not on record", state()["approvals"] > 0)
     look(page, "approved-light-desk")

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use idcsync::ids::{Anchor, CycleId, Fingerprint, IdentityStoreId, LinkNo, PlanId, TargetId};
+use idcsync::ids::{Anchor, CycleId, Fingerprint, IdentityStoreId, LinkNo, PlanId, Sid, TargetId};
 use idcsync::model::{
     ChangeCookie, Code, Finding, Intent, Kind, Link, Mark, Mirror, MirrorChange, Outcome, PendingIntent, Pin,
     Position, Progress, RenameSupport, StepResult, Subject,
@@ -547,7 +547,22 @@ async fn links_are_looked_up_page_by_page(engine: Engine) {
     ];
     // Whole as the binding has it: more than one page.
     links.extend((100..400).map(|no| named(no, &format!("many{no}@ex.test"))));
+    links.push(named(8, "M\u{dc}LLER"));
+    links[1].email = Some("\u{d6}TTL@ex.test".to_owned());
+    // Out of the scope by a finding alone, named by the SID or the anchor; and one that is in it.
+    for (no, sid) in [(60, Some("S-1-5-21-1-2-3-60")), (61, None), (62, None)] {
+        let mut group = user(no, Some(&format!("g-{no}")));
+        group.kind = Kind::Group;
+        group.sid = sid.and_then(Sid::parse);
+        links.push(group);
+    }
     with_links(&state, &links).await;
+    let frozen = |id: String| {
+        let subject = Subject { kind: Some(Kind::Group), id, label: "x".to_owned() };
+        Finding::new(Code::GroupOutOfScope, subject, "x")
+    };
+    let (by_sid, by_anchor) = ("S-1-5-21-1-2-3-60".to_owned(), Anchor::from_u128(61).to_string());
+    state.replace_findings(at("02T00:00:00"), &[frozen(by_sid), frozen(by_anchor)]).await.unwrap();
     let look = async |kind, standing, text: &str, offset, limit| {
         let wanted = Browse { kind, standing, text: text.to_owned() };
         let (total, links) = state.browse(&wanted, offset, limit).await.unwrap();
@@ -573,12 +588,24 @@ async fn links_are_looked_up_page_by_page(engine: Engine) {
     assert_eq!(last, (390..400).collect::<Vec<_>>());
     assert_eq!(look(Kind::User, Standing::In, "many", 1 << 40, 50).await, (300, vec![]));
     assert_eq!(look(Kind::Group, Standing::Off, "", 0, 50).await, (1, vec![7]));
+    assert_eq!(look(Kind::Group, Standing::In, "", 0, 50).await, (1, vec![62]));
+    assert_eq!(look(Kind::Group, Standing::Out, "", 0, 50).await, (3, vec![60, 61, 7]));
+    assert_eq!(look(Kind::Group, Standing::Linked, "", 0, 50).await.0, 4);
+    assert_eq!(look(Kind::User, Standing::Linked, "", 0, 1).await.0, 306);
+    let wanted = Browse { kind: Kind::Group, standing: Standing::Out, text: "CN=u61,".to_owned() };
+    let (_, links) = state.browse(&wanted, 0, 50).await.unwrap();
+    assert_eq!(links[0].out_since, Some(at("02T00:00:00")), "for the page");
+    // However the letters were written, in a name or an address.
+    for text in ["m\u{fc}ller", "M\u{dc}LLER", "M\u{fc}ller"] {
+        assert_eq!(users(Standing::In, text).await, (1, vec![8]), "{text}");
+    }
+    assert_eq!(users(Standing::In, "\u{f6}ttl").await, (1, vec![2]));
 
     let outline = state.outline(at("02T00:00:00")).await.unwrap();
     let linked = outline.linked;
-    assert_eq!((linked.users, linked.groups, linked.memberships), (305, 1, 4999));
+    assert_eq!((linked.users, linked.groups, linked.memberships), (306, 4, 4999));
     let leaving: BTreeSet<u32> = outline.leaving.iter().map(|l| l.no.0).collect();
-    assert_eq!(leaving, BTreeSet::from([3, 7]));
+    assert_eq!(leaving, BTreeSet::from([3, 7, 60, 61]));
     let other = State::open(&bed.url, "other").await.unwrap();
     assert_eq!(other.outline(at("02T00:00:00")).await.unwrap().linked.users, 0);
 }

@@ -81,6 +81,7 @@ fn a_choice_is_no_approval_and_what_is_not_chosen_holds_nobody_up() {
     assert_eq!(runnable(&rename), ["update-user c@x.example"]);
     assert_eq!((rename.held().len(), rename.left_out().len()), (0, 2));
     assert_eq!(rename.held_fingerprints().len(), 2, "they wait for an approval all the same");
+    assert_eq!(rename.all_holds().filter(|h| matches!(h, Hold::OverLimit { .. })).count(), 2);
 }
 
 #[test]
@@ -199,4 +200,92 @@ fn a_swap_of_names_is_done_for_both_or_for_neither() {
     }
     let c = prepared.approved.clone().only_about(w.anchor_of("c"));
     assert_eq!(runnable(&c), ["update-user c@x.example"]);
+}
+
+/// Five leave a group, which is held; one more is to be taken over, which waits as well.
+fn much_is_held() -> World {
+    let mut w = World::synced(&[("devs", &["a", "b", "c", "d"]), ("all", &["a", "b", "c", "d"])]);
+    w.policy.guard.max_removals = 0;
+    w.leave("devs", "a");
+    w.leave("devs", "b");
+    w.store.put_user("e@x.example", None);
+    w.join("all", "e");
+    w
+}
+
+#[test]
+fn nobody_is_told_to_approve_what_was_not_shown() {
+    let w = much_is_held();
+    let prepared = w.prepare();
+    let id = prepared.approved.plan().id.clone();
+    let text = |approved: &ApprovedPlan| crate::plan::render(approved, crate::plan::Colors::Off);
+    let lines = |approved: &ApprovedPlan| {
+        let all = text(approved);
+        let lines = all.lines().filter(|line| line.contains("idcsync ")).map(|line| line.trim().to_owned());
+        lines.collect::<Vec<_>>()
+    };
+    assert_eq!(lines(&prepared.approved), [format!("Approve with: idcsync approve {id}")]);
+    let e = w.anchor_of("e");
+    let one = prepared.approved.clone().only_about(e);
+    assert_eq!(lines(&one), [format!("Approve with: idcsync approve {id} --only user {e}")]);
+    let group = w.anchor_of("devs");
+    let one = prepared.approved.clone().only_about(group);
+    assert_eq!(lines(&one), [format!("Approve with: idcsync approve {id} --only group {group}")]);
+    // Steps of a file have no such name.
+    let some = only(&prepared, |a| a.sort() == Sort::AdoptUser);
+    assert_eq!(
+        lines(&some),
+        [
+            format!("Approve with: idcsync approve {id}"),
+            format!("This also approves 4 steps not shown here; look first: idcsync approve {id} --show")
+        ]
+    );
+}
+
+#[test]
+fn what_only_an_option_plans_is_recorded_before_it_is_approved() {
+    let w = much_is_held();
+    let approved = w.prepare().approved;
+    let id = approved.plan().id.clone();
+    let full = approved.clone().made_with(vec!["--full"]);
+    let text = crate::plan::render(&full, crate::plan::Colors::Off);
+    let lines = format!(
+        "  Run this first, which records and holds them: idcsync sync --full\n  Then approve with: idcsync approve {id}\n"
+    );
+    assert!(text.contains(&lines), "{text}");
+    let mut page = String::new();
+    let view = PlanView { approved: &full, findings: &[] };
+    crate::plan::PlanPage { view: &view, json: None }.write_to(&mut page).unwrap();
+    assert!(page.contains("<pre>idcsync sync --full</pre>"), "{page}");
+    assert!(page.contains(&format!("<pre>idcsync approve {id}</pre>")), "{page}");
+    let e = w.anchor_of("e");
+    let both = approved.made_with(vec!["--full", "--rebind"]).only_about(e).how_to_approve();
+    assert_eq!(both.first, Some(format!("idcsync sync --full --rebind --only user {e}")));
+    assert_eq!(both.command, format!("idcsync approve {id} --only user {e}"));
+}
+
+#[test]
+fn of_one_object_nothing_is_said_that_is_about_others() {
+    let mut w = World::synced(&[("devs", &["a", "b", "c"]), ("ops", &["a", "b", "c"])]);
+    w.join("devs", "d");
+    w.leave("ops", "b");
+    w.groups.get_mut("ops").unwrap().cut_at = Some(0);
+    let approved = w.prepare().approved;
+    let about = |handle: &str| approved.clone().only_about(w.anchor_of(handle)).withheld().count();
+    assert_eq!((approved.withheld().count(), about("d")), (1, 0));
+    let told = crate::plan::render(&approved.clone().only_about(w.anchor_of("d")), crate::plan::Colors::Off);
+    assert!(!told.contains("Not taken away"), "{told}");
+}
+
+#[test]
+fn sessions_of_others_are_no_concern_of_one() {
+    let mut w = World::synced(&[("devs", &["a", "b", "c"])]);
+    w.join("devs", "d");
+    w.person("b").account = crate::model::AccountState::Disabled;
+    let approved = w.prepare().approved;
+    let told = |handle: &str| {
+        crate::plan::render(&approved.clone().only_about(w.anchor_of(handle)), crate::plan::Colors::Off)
+    };
+    assert!(told("b").contains("Role sessions"), "{}", told("b"));
+    assert!(!told("d").contains("Role sessions"), "{}", told("d"));
 }

@@ -91,8 +91,9 @@ impl OfState {
         let linked = |kind: Kind| {
             status.known.links.values().filter(move |l: &&Link| l.kind == kind && l.target_id.is_some())
         };
+        let out_since = status.out_since();
         for (kind, word) in [(Kind::User, "user"), (Kind::Group, "group")] {
-            let inside = linked(kind).filter(|l| l.out_since.is_none() && l.deleted.is_none());
+            let inside = linked(kind).filter(|l| out_since(l).is_none() && l.deleted.is_none());
             self.in_scope.with_label_values(&[word]).set(int(inside.count()));
             self.linked.with_label_values(&[word]).set(int(linked(kind).count()));
         }

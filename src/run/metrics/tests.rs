@@ -163,7 +163,16 @@ fn the_state_is_taken_over() {
     group.applied = (1..=3).collect();
     let mut unlinked = link(7, Kind::Group);
     unlinked.target_id = None;
-    let mut now = status([vec![inside, disabled, group, unlinked], out].concat());
+    // Out of scope by its finding alone.
+    let frozen = link(8, Kind::Group);
+    let id = frozen.anchor.to_string();
+    let mut now = status([vec![inside, disabled, group, unlinked, frozen], out].concat());
+    now.findings.push(finding(Code::GroupOutOfScope, &id, "28T00"));
+    let listed: Vec<_> = now.json()["outOfScope"].as_array().unwrap().clone();
+    assert_eq!(
+        listed.iter().filter(|o| o["kind"] == "group" && o["since"] == at("28T00").to_string()).count(),
+        1
+    );
     now.last_ended = Some(at("29T11"));
     now.last_success = Some(at("29T10"));
     now.known.last_complete_read = Some(at("29T11"));
@@ -171,7 +180,7 @@ fn the_state_is_taken_over() {
     metrics.status(&now);
     let value = |series: &str| value(&metrics, series).unwrap();
     assert_eq!(value("idcsync_objects_linked{kind=\"user\"}"), 5.0);
-    assert_eq!(value("idcsync_objects_linked{kind=\"group\"}"), 1.0);
+    assert_eq!(value("idcsync_objects_linked{kind=\"group\"}"), 2.0);
     assert_eq!(value("idcsync_objects_in_scope{kind=\"user\"}"), 1.0);
     assert_eq!(value("idcsync_objects_in_scope{kind=\"group\"}"), 1.0);
     assert_eq!(value("idcsync_memberships"), 3.0);

@@ -71,7 +71,7 @@ pub async fn approve(Shared(web): FromWeb, body: Result<Bytes, BytesRejection>) 
         return Err(Refusal(StatusCode::CONFLICT, why));
     }
     let by = given(wish.by).unwrap_or_else(|| "HTTP".to_owned());
-    let until = held.approve(&state, &by, clock::now()).await.map_err(|error| unreadable(&error))?;
+    let until = held.approve(&held, &state, &by, clock::now()).await.map_err(|error| unreadable(&error))?;
     info!(%plan, steps = held.steps.len(), "held steps approved over HTTP");
     Ok(answer(StatusCode::OK, held.json(Some(until))))
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{Frame, Paging, When, html, remedy, waits};
 use crate::model::{Code, DisableHow, Finding, Kind};
 use crate::plan::{Coming, Hold, counted, grouped};
-use crate::run::{Leaver, Overview, seal};
+use crate::run::{Changed, Leaver, Overview, assigned, changed, seal, taken_over};
 use crate::service::http::FromWeb;
 
 /// What stands behind the `?` of an address.
@@ -67,16 +67,13 @@ struct StepRow {
     action: String,
     who: String,
     group: Option<String>,
-    values: Vec<Change>,
+    values: Vec<Changed>,
+    /// The id in the target of what it takes over.
+    target_id: Option<String>,
+    assigned: Option<String>,
     reason: String,
     held: Vec<String>,
     approved: bool,
-}
-
-struct Change {
-    attribute: String,
-    old: Option<String>,
-    new: Option<String>,
 }
 
 impl StepRow {
@@ -87,22 +84,14 @@ impl StepRow {
             Some(member) => (member, object),
             None => (object.unwrap_or_default(), None),
         };
-        let of_user = step["changes"].as_array().into_iter().flatten().map(|change| Change {
-            attribute: text(&change["attribute"]).unwrap_or_default(),
-            old: text(&change["old"]),
-            new: text(&change["new"]),
-        });
-        let of_group = ["displayName", "description"].into_iter().filter_map(|attribute| {
-            let (old, new) = (&step["before"][attribute], &step["afterAttributes"][attribute]);
-            let differs = step["before"].is_object() && old != new;
-            differs.then(|| Change { attribute: attribute.to_owned(), old: text(old), new: text(new) })
-        });
         Self {
             number: grouped(step["step"].as_u64().unwrap_or_default()),
             action: text(&step["action"]).unwrap_or_default().replace('-', " "),
             who,
             group,
-            values: of_user.chain(of_group).collect(),
+            values: changed(step),
+            target_id: taken_over(step).map(str::to_owned),
+            assigned: assigned(step),
             reason: text(&step["reason"]).unwrap_or_default(),
             held: holds(step).iter().map(ToString::to_string).collect(),
             approved,

@@ -55,6 +55,7 @@ fn title(standing: Standing) -> &'static str {
         Standing::In => "in scope",
         Standing::Out => "on the way out",
         Standing::Off => "put out of use",
+        Standing::Linked => "in the target",
         Standing::Unlinked => "not in the target",
         Standing::All => "all ever met",
     }

@@ -122,6 +122,23 @@ async fn what_others_wrote_is_text() {
 }
 
 #[tokio::test]
+async fn whoever_approves_on_the_page_sees_what_a_step_means() {
+    let (service, state) = Service::ready().await;
+    let cycle = state.begin_cycle(CycleKind::Normal, clock::now()).await.unwrap();
+    let list = json!([{ "account": "111122223333", "permissionSet": "arn", "permissionSetName": "AdministratorAccess" }]);
+    let steps = [
+        json!({ "step": 1, "action": "delete-group", "object": { "kind": "group", "label": "Team" }, "assignments": list }),
+        json!({ "step": 2, "action": "adopt-user", "object": { "kind": "user", "label": "p00", "targetId": "u-77" } }),
+        json!({ "step": 3, "action": "update-user", "object": { "kind": "user", "label": "p01", "targetId": "u-78" } }),
+    ];
+    let steps: Vec<_> = (0..).zip(steps).map(|(no, s)| (Fingerprint::new(format!("{no:032}")), s)).collect();
+    state.save_held(&PlanId::new("0123456789ab".to_owned()), cycle, &steps, clock::now()).await.unwrap();
+    let page = service.get("/held").await.text;
+    assert!(page.contains("goes with it for good: AdministratorAccess in 111122223333"), "{page}");
+    assert!(page.contains("takes over u-77") && !page.contains("u-78"), "{page}");
+}
+
+#[tokio::test]
 async fn long_lists_come_in_pages() {
     let (service, state) = Service::ready().await;
     hold(&state, 120).await;
@@ -143,6 +160,8 @@ async fn long_lists_come_in_pages() {
     let home = service.get("/").await;
     assert!(home.text.contains("o0000, o0001, o0002, o0003, o0004 and 994 more"), "{}", home.text);
     assert!(home.text.len() < 30_000, "{}", home.text.len());
+    // What is counted is what the link shows.
+    assert!(home.text.contains("href=\"/objects?kind=user&amp;standing=linked\""), "{}", home.text);
 }
 
 #[tokio::test]
