@@ -255,6 +255,14 @@ impl Absence {
         matches!(self.0, Proof::OutOfScope | Proof::GroupOutOfScope)
     }
 
+    /// Of the person, whatever the groups say.
+    pub fn is_of_person(&self) -> bool {
+        matches!(
+            self.0,
+            Proof::ReadAsDisabled | Proof::ReadAsExpired | Proof::FilterNotMatched | Proof::Deleted(_)
+        )
+    }
+
     /// Not found for long, and nothing more.
     pub fn is_long_absence(&self) -> bool {
         self.0 == Proof::Deleted(DeletionProof::LongAbsence)
