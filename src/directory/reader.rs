@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::filter::hex_pair;
 use super::range::{self, Progress};
@@ -172,6 +172,20 @@ pub(super) struct Facts {
 impl Facts {
     /// Whether something that was not found might lie behind this referral.
     pub fn is_foreign(&self, referral: &Referral) -> bool {
+    /// The directory's own time, by which accounts expire; `here` is this machine's, and all there is of others.
+    pub fn time(&self, here: Timestamp) -> Timestamp {
+        here.saturating_add(self.ahead()).unwrap_or(here)
+    }
+
+    /// When this machine's clock will show it, if it stays as it is.
+    pub fn here(&self, there: Timestamp) -> Timestamp {
+        there.saturating_sub(self.ahead()).unwrap_or(there)
+    }
+
+    fn ahead(&self) -> SignedDuration {
+        SignedDuration::from_secs(self.clock_ahead.unwrap_or_default())
+    }
+
         !self.apart.contains(&referral.base)
     }
 

@@ -268,6 +268,11 @@ impl Absence {
         self.0 == Proof::Deleted(DeletionProof::LongAbsence)
     }
 
+    /// Whether a wrong clock can have made it.
+    pub fn rests_on_time(&self) -> bool {
+        matches!(self.0, Proof::ReadAsExpired | Proof::Paused | Proof::OutOfReach) || self.is_long_absence()
+    }
+
     pub fn is_of_pause(&self) -> bool {
         self.0 == Proof::Paused
     }

@@ -174,7 +174,7 @@ impl Guard<'_> {
     /// What rests on a clock that cannot be trusted, or on a directory of which nothing was read.
     fn by_time(&mut self, distrust: Option<Distrust>) {
         if let Some(why) = distrust {
-            let steps = self.open(|s| s.action.rests_on_time());
+            let steps = self.open(|s| s.rests_on_time());
             self.hold(&steps, &Hold::ClockUntrusted { why: why.to_string() });
         }
         let steps = self.open(|s| s.action.proof().is_some_and(|p| p.is_of_outage()));

@@ -10,7 +10,7 @@ mod content;
 mod held;
 mod news;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::collections::{BTreeSet, HashSet};
 use std::fmt::Write as _;

@@ -16,8 +16,8 @@ use crate::model::{DirectoryKind, Kind, Mirror, ReadRequest, ScopeEntry};
 const AD: DirectoryKind = DirectoryKind::ActiveDirectory;
 
 /// A server with these entries, which counts what it is asked.
-struct Server {
-    facts: Facts,
+pub(in crate::directory) struct Server {
+    pub facts: Facts,
     entries: Mutex<BTreeMap<u32, RawEntry>>,
     asked: AtomicU64,
     /// Ranges have no end.
@@ -25,7 +25,7 @@ struct Server {
 }
 
 impl Server {
-    fn new(entries: impl IntoIterator<Item = (u32, RawEntry)>) -> Self {
+    pub fn new(entries: impl IntoIterator<Item = (u32, RawEntry)>) -> Self {
         let entries = Mutex::new(entries.into_iter().collect());
         Self { facts: facts(AD), entries, asked: AtomicU64::new(0), endless: false }
     }
@@ -82,11 +82,11 @@ impl Reader for Server {
     }
 }
 
-fn anchor(id: u32) -> Anchor {
+pub(in crate::directory) fn anchor(id: u32) -> Anchor {
     Anchor::from_u128(id.into())
 }
 
-fn raw(id: u32, dn: &str, attributes: &[(&str, &[&str])]) -> RawEntry {
+pub(in crate::directory) fn raw(id: u32, dn: &str, attributes: &[(&str, &[&str])]) -> RawEntry {
     let texts = |values: &[&str]| values.iter().map(|v| v.as_bytes().to_vec()).collect();
     let mut list: Vec<(Arc<str>, Vec<Vec<u8>>)> =
         attributes.iter().map(|(name, values)| (Arc::from(*name), texts(values))).collect();
@@ -94,11 +94,11 @@ fn raw(id: u32, dn: &str, attributes: &[(&str, &[&str])]) -> RawEntry {
     RawEntry { dn: dn.to_owned(), attributes: list }
 }
 
-fn person_dn(id: u32) -> String {
+pub(in crate::directory) fn person_dn(id: u32) -> String {
     format!("CN=p{id},DC=corp,DC=example")
 }
 
-fn person(id: u32, dn: &str, member_of: &[&str]) -> RawEntry {
+pub(in crate::directory) fn person(id: u32, dn: &str, member_of: &[&str]) -> RawEntry {
     let name = format!("p{id}");
     raw(
         id,
@@ -114,7 +114,7 @@ fn person(id: u32, dn: &str, member_of: &[&str]) -> RawEntry {
 
 const TEAM: &str = "CN=Team,DC=corp,DC=example";
 
-fn team(members: &[&str]) -> RawEntry {
+pub(in crate::directory) fn team(members: &[&str]) -> RawEntry {
     let kind: &[&str] = &["-2147483646"];
     raw(
         100,
@@ -128,7 +128,7 @@ fn team(members: &[&str]) -> RawEntry {
     )
 }
 
-fn request() -> ReadRequest {
+pub(in crate::directory) fn request() -> ReadRequest {
     ReadRequest {
         wanted: Wanted {
             entries: vec![ScopeEntry { kind: Kind::Group, name: "Team".to_owned(), write: true }],

@@ -1,16 +1,18 @@
 //! The walk over small directories, read from LDIF.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
 
+use crate::directory::mirror::tests::{self as server, Server};
 use crate::directory::{Directory, LdifDirectory, LdifSettings};
 use crate::ids::{Anchor, Dn};
 use crate::model::{
-    AccountState, Code, DirectoryKind, EntryOutcome, Kind, ObjectRef, Pin, ReadRequest, ScopeEntry,
-    ShortfallKind, Snapshot, Unreadable, Wanted,
+    AccountState, Code, DirectoryKind, EntryOutcome, Fate, FateRequest, Kind, ObjectRef, Pin, ReadRequest,
+    ScopeEntry, ShortfallKind, Snapshot, Unreadable, Wanted,
 };
 
 const BASE: &str = "DC=corp,DC=example";
@@ -453,4 +455,34 @@ async fn one_object_is_looked_up_without_its_members_and_the_groups_above_it_are
         ("top".to_owned(), 3, Some(2), true),
     ];
     assert_eq!(list, expected);
+}
+
+/// Two people in a team, one of whom runs out at noon, on a server that says by how much its clock is ahead.
+async fn by_the_servers_clock(ahead: Option<i64>) -> (AccountState, Option<Timestamp>) {
+    let (one, two) = (server::person_dn(1), server::person_dn(2));
+    let mut person = server::person(2, &two, &[]);
+    // 2026-11-03T12:00:00Z, in 100 ns since 1601.
+    person.attributes.push(("accountexpires".into(), vec![b"134381808000000000".to_vec()]));
+    let entries = [(1, server::person(1, &one, &[])), (2, person), (100, server::team(&[&one, &two]))];
+    let mut there = Server::new(entries);
+    there.facts.clock_ahead = ahead;
+    let now = "2026-11-03T11:00:00Z".parse().unwrap();
+    let snapshot = super::read(&there, &ReadRequest { now, ..server::request() }).await;
+    let anchor = server::anchor(2);
+    let account = snapshot.users.iter().find(|u| u.anchor == anchor).unwrap().account;
+    let objects = [(anchor, Kind::User)].into();
+    let request = FateRequest { server: "any".to_owned(), objects, now, cookie: None };
+    let fates = crate::directory::fates::fates(&there, &request, BTreeSet::new()).await;
+    assert!(matches!(fates.of[&anchor], Fate::Present { account: again, .. } if again == account));
+    (account, snapshot.next_expiry)
+}
+
+#[tokio::test]
+async fn accounts_expire_by_the_directorys_clock() {
+    let at = |text: &str| Some(text.parse().unwrap());
+    assert_eq!(by_the_servers_clock(None).await, (AccountState::Enabled, at("2026-11-03T12:00:00Z")));
+    // This machine's clock is an hour behind, or ahead: when it is time is said by that clock.
+    assert_eq!(by_the_servers_clock(Some(3600)).await, (AccountState::Expired, None));
+    assert_eq!(by_the_servers_clock(Some(3599)).await, (AccountState::Enabled, at("2026-11-03T11:00:01Z")));
+    assert_eq!(by_the_servers_clock(Some(-3600)).await, (AccountState::Enabled, at("2026-11-03T13:00:00Z")));
 }
