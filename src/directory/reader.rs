@@ -161,6 +161,8 @@ pub(super) struct Facts {
     pub ns_unique_id: bool,
     /// Partitions of one's own forest in which no people or groups live.
     pub apart: Vec<Dn>,
+    /// Every group has a SID; one that shows none hides it.
+    pub sids: bool,
     /// Entries in one page.
     pub page: usize,
     /// Names in one look-up.
@@ -170,8 +172,6 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    /// Whether something that was not found might lie behind this referral.
-    pub fn is_foreign(&self, referral: &Referral) -> bool {
     /// The directory's own time, by which accounts expire; `here` is this machine's, and all there is of others.
     pub fn time(&self, here: Timestamp) -> Timestamp {
         here.saturating_add(self.ahead()).unwrap_or(here)
@@ -186,6 +186,8 @@ impl Facts {
         SignedDuration::from_secs(self.clock_ahead.unwrap_or_default())
     }
 
+    /// Whether something that was not found might lie behind this referral.
+    pub fn is_foreign(&self, referral: &Referral) -> bool {
         !self.apart.contains(&referral.base)
     }
 

@@ -14,7 +14,7 @@ use crate::directory::entry;
 use crate::directory::filter::wrapped;
 use crate::directory::reader::{Ending, Fault, Query, RawEntry, rest_of};
 use crate::ids::{Dn, Sid};
-use crate::model::{Completeness, DirectoryKind, Unreadable};
+use crate::model::{Completeness, DirectoryKind, ShortfallKind, Unreadable};
 
 /// Look-ups and ranges that are under way at the same time.
 const IN_FLIGHT: usize = 4;
@@ -168,16 +168,23 @@ impl Walk<'_> {
 
     /// People who are members of these groups by `primaryGroupID`, which no `member` shows.
     async fn read_primary(&mut self, from: usize, to: usize) {
-        let by_rid: BTreeMap<u32, Vec<(Option<Sid>, usize)>> =
-            (from..to).fold(BTreeMap::new(), |mut map, at| {
-                if let Some(sid) = &self.groups[at].sid
-                    && let Some(rid) = sid.rid()
-                {
-                    map.entry(rid).or_insert_with(Vec::new).push((sid.domain(), at));
-                }
-                map
-            });
         let reader = self.reader;
+        let mut by_rid: BTreeMap<u32, Vec<(Option<Sid>, usize)>> = BTreeMap::new();
+        for at in from..to {
+            let group = &mut self.groups[at];
+            let sid = group.sid.as_ref();
+            if let Some((rid, domain)) = sid.and_then(|sid| Some((sid.rid()?, sid.domain()))) {
+                by_rid.entry(rid).or_default().push((domain, at));
+            } else if reader.facts().sids {
+                let fault = Fault::new(
+                    ShortfallKind::AttributeUnreadable,
+                    "objectSid of the group could not be read, by which they are asked for; let the bind account \
+                     read it, or set `primary-group = false`",
+                );
+                let dn = self.names.dn(group.name);
+                group.completeness.mark(fault.of(format!("members of {dn} by primary group")));
+            }
+        }
         let attributes = self.asked.people.clone();
         let rids: Vec<u32> = by_rid.keys().copied().collect();
         for chunk in rids.chunks(PRIMARY_AT_ONCE) {

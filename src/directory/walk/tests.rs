@@ -486,3 +486,22 @@ async fn accounts_expire_by_the_directorys_clock() {
     assert_eq!(by_the_servers_clock(Some(3599)).await, (AccountState::Enabled, at("2026-11-03T11:00:01Z")));
     assert_eq!(by_the_servers_clock(Some(-3600)).await, (AccountState::Enabled, at("2026-11-03T13:00:00Z")));
 }
+
+#[tokio::test]
+async fn a_group_that_hides_its_sid_has_not_shown_its_members_by_primary_group() {
+    let one = server::person_dn(1);
+    let mut there = Server::new([(1, server::person(1, &one, &[])), (100, server::team(&[&one]))]);
+    there.facts.sids = true;
+    let mut request = server::request();
+    let shortfalls = |snapshot: Snapshot| snapshot.groups[0].members.completeness.shortfalls().to_vec();
+    let found = shortfalls(super::read(&there, &request).await);
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].kind, ShortfallKind::AttributeUnreadable);
+    assert!(found[0].detail.contains("let the bind account read it"), "{found:?}");
+    request.wanted.primary_group = false;
+    assert!(shortfalls(super::read(&there, &request).await).is_empty());
+    // An export may have been made without.
+    request.wanted.primary_group = true;
+    there.facts.sids = false;
+    assert!(shortfalls(super::read(&there, &request).await).is_empty());
+}
