@@ -242,15 +242,31 @@ fn a_filling_that_was_cut_short_goes_on_without_counting_as_growth() {
     w.policy.guard.max_growth = 3;
     w.group("devs", &handles("u", 10).iter().map(String::as_str).collect::<Vec<_>>());
     w.enter("devs");
-    w.store.fail(Fault::new("add-member", "u00", crate::target::TargetErrorKind::Validation));
     w.store
-        .fail(Fault { times: 5, ..Fault::new("add-member", "", crate::target::TargetErrorKind::Validation) });
+        .fail(Fault { times: 5, ..Fault::new("add-member", "", crate::target::TargetErrorKind::Throttled) });
     w.run();
     w.store.mend();
     assert!(!w.link("devs").filled);
     assert!(w.prepare().approved.held().is_empty());
     w.run();
     assert!(w.link("devs").filled);
+}
+
+#[test]
+fn one_whom_the_target_refuses_for_good_does_not_keep_a_group_from_being_filled() {
+    use super::store::Fault;
+    let mut w = World::new();
+    w.policy.guard.max_growth = 3;
+    w.group("devs", &handles("u", 10).iter().map(String::as_str).collect::<Vec<_>>());
+    w.enter("devs");
+    w.store.fail(Fault::new("add-member", "u003", crate::target::TargetErrorKind::Quota));
+    let ran = w.run();
+    assert_eq!(ran.applied.failed[&Sort::AddMember], 1);
+    assert!(w.link("devs").filled);
+    for handle in handles("v", 5) {
+        w.join("devs", &handle);
+    }
+    assert_eq!(held(&w.prepare(), additions), (6, 6), "{}", w.text());
 }
 
 #[test]
