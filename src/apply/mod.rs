@@ -86,6 +86,22 @@ pub struct Applied {
     pub missed: bool,
     /// Steps that were not done although they were approved.
     pub undone: BTreeSet<StepNo>,
+    /// Those of them that the target refused for what they are: the same request will fail again.
+    pub refused: BTreeSet<StepNo>,
+}
+
+impl Applied {
+    /// Groups that not all have joined yet who were to. Whoever the target refuses is not waited for: a group may have
+    /// one such member for good.
+    pub fn lacking(&self, plan: &ApprovedPlan) -> BTreeSet<LinkNo> {
+        let outstanding = |no: &StepNo| self.undone.contains(no) && !self.refused.contains(no);
+        plan.plan()
+            .numbered()
+            .filter(|(_, step)| matches!(step.action, Action::AddMember { .. }))
+            .filter(|(no, _)| plan.waits(*no) || outstanding(no))
+            .filter_map(|(_, step)| step.action.object())
+            .collect()
+    }
 }
 
 /// Intents written in one transaction. What a crash leaves to be looked up is at most this many.
@@ -414,10 +430,13 @@ impl<'a> Run<'a> {
             Performed::Failed(error) => {
                 *self.applied.failed.entry(sort).or_default() += 1;
                 // A permission can be given any time, and the same is tried again in each cycle.
-                if error.is_retryable() || error.kind == TargetErrorKind::AccessDenied {
-                    self.applied.retryable += 1;
+                let retryable = error.is_retryable() || error.kind == TargetErrorKind::AccessDenied;
+                self.applied.retryable += u64::from(retryable);
+                let missed = matches!(error.kind, TargetErrorKind::NotFound(_));
+                self.applied.missed |= missed;
+                if !retryable && !missed {
+                    self.applied.refused.insert(no);
                 }
-                self.applied.missed |= matches!(error.kind, TargetErrorKind::NotFound(_));
                 if perform::renames_user(&step.action) && perform::refuses_rename(&error) {
                     self.applied.rename_support = Some(RenameSupport::Refused);
                 }

@@ -170,22 +170,14 @@ async fn follow_rebinds<'a>(
     Ok(followed)
 }
 
-/// A group counts as filled once all that was planned to be added to it has been.
+/// A group counts as filled once all that was planned to be added to it has been, or was refused.
 async fn fill(
     approved: &ApprovedPlan,
     applied: &Applied,
     links: &mut Links,
     journal: &StateJournal<'_>,
 ) -> Result<(), JournalError> {
-    let lacking: BTreeSet<_> = approved
-        .plan()
-        .numbered()
-        .filter(|(no, step)| {
-            matches!(step.action, Action::AddMember { .. })
-                && (approved.waits(*no) || applied.undone.contains(no))
-        })
-        .filter_map(|(_, step)| step.action.object())
-        .collect();
+    let lacking = applied.lacking(approved);
     let filled: Vec<_> = links
         .iter()
         .filter(|l| {

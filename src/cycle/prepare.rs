@@ -19,7 +19,7 @@ use crate::ids::{LinkNo, Sid};
 use crate::model::{
     Absence, AccountState, Binding, DirectoryUser, Fate, Known, Link, MirrorChange, Observed, ReadRequest,
 };
-use crate::plan::{Distrust, Given, Inputs, OnDisable, Plan, Sweep, desire, guard, plan, wants};
+use crate::plan::{Distrust, Given, Inputs, OnDisable, Plan, Step, Sweep, desire, guard, plan, wants};
 use crate::scope::{NestedGroups, Scope};
 use crate::state::Reader;
 
@@ -291,7 +291,7 @@ pub(super) async fn distrust(
     directory: Option<i64>,
     now: Timestamp,
 ) -> Result<Option<Distrust>, CycleError> {
-    let rests_on_time = plan.steps.iter().any(|step| step.action.rests_on_time());
+    let rests_on_time = plan.steps.iter().any(Step::rests_on_time);
     if rests_on_time && directory.is_none() && parts.target.clock_ahead().is_none() {
         observe::ask_the_time(parts.target.as_ref(), known).await?;
     }

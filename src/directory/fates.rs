@@ -88,7 +88,7 @@ async fn live(
                 return;
             };
             let account = match request.objects.get(&anchor) {
-                Some(Kind::User) => entry::account(facts.kind, &raw, request.now),
+                Some(Kind::User) => entry::account(facts.kind, &raw, facts.time(request.now)),
                 // Groups do not sign in.
                 Some(Kind::Group) | None => AccountState::Unknown,
             };

@@ -144,6 +144,7 @@ pub(super) mod tests {
             domain_names: ["CORP".to_owned()].into(),
             ns_unique_id: false,
             apart: Vec::new(),
+            sids: false,
             page: 1000,
             batch: 200,
             partial: None,

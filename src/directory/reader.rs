@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::filter::hex_pair;
 use super::range::{self, Progress};
@@ -161,6 +161,8 @@ pub(super) struct Facts {
     pub ns_unique_id: bool,
     /// Partitions of one's own forest in which no people or groups live.
     pub apart: Vec<Dn>,
+    /// Every group has a SID; one that shows none hides it.
+    pub sids: bool,
     /// Entries in one page.
     pub page: usize,
     /// Names in one look-up.
@@ -170,6 +172,20 @@ pub(super) struct Facts {
 }
 
 impl Facts {
+    /// The directory's own time, by which accounts expire; `here` is this machine's, and all there is of others.
+    pub fn time(&self, here: Timestamp) -> Timestamp {
+        here.saturating_add(self.ahead()).unwrap_or(here)
+    }
+
+    /// When this machine's clock will show it, if it stays as it is.
+    pub fn here(&self, there: Timestamp) -> Timestamp {
+        there.saturating_sub(self.ahead()).unwrap_or(there)
+    }
+
+    fn ahead(&self) -> SignedDuration {
+        SignedDuration::from_secs(self.clock_ahead.unwrap_or_default())
+    }
+
     /// Whether something that was not found might lie behind this referral.
     pub fn is_foreign(&self, referral: &Referral) -> bool {
         !self.apart.contains(&referral.base)

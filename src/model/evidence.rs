@@ -255,9 +255,22 @@ impl Absence {
         matches!(self.0, Proof::OutOfScope | Proof::GroupOutOfScope)
     }
 
+    /// Of the person, whatever the groups say.
+    pub fn is_of_person(&self) -> bool {
+        matches!(
+            self.0,
+            Proof::ReadAsDisabled | Proof::ReadAsExpired | Proof::FilterNotMatched | Proof::Deleted(_)
+        )
+    }
+
     /// Not found for long, and nothing more.
     pub fn is_long_absence(&self) -> bool {
         self.0 == Proof::Deleted(DeletionProof::LongAbsence)
+    }
+
+    /// Whether a wrong clock can have made it.
+    pub fn rests_on_time(&self) -> bool {
+        matches!(self.0, Proof::ReadAsExpired | Proof::Paused | Proof::OutOfReach) || self.is_long_absence()
     }
 
     pub fn is_of_pause(&self) -> bool {

@@ -131,7 +131,7 @@ pub struct Snapshot {
     /// Every group reached, containers included; ordered by anchor, each once.
     pub groups: Vec<DirectoryGroup>,
     pub findings: Vec<Finding>,
-    /// When the next account expires that has not expired yet.
+    /// When the next account expires that has not expired yet, by this machine's clock.
     pub next_expiry: Option<Timestamp>,
 }
 

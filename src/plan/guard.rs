@@ -11,7 +11,7 @@ use super::policy::{Adopt, Policy};
 use super::sort::Sort;
 use super::step::{Action, Plan, Purpose, Step, StepNo};
 use crate::ids::{Fingerprint, LinkNo};
-use crate::model::{Kind, RenameSupport, UserAttribute};
+use crate::model::{Absence, Kind, RenameSupport, UserAttribute};
 
 /// The percentage counts from this many steps on.
 const PERCENT_FROM: u64 = 5;
@@ -174,14 +174,14 @@ impl Guard<'_> {
     /// What rests on a clock that cannot be trusted, or on a directory of which nothing was read.
     fn by_time(&mut self, distrust: Option<Distrust>) {
         if let Some(why) = distrust {
-            let steps = self.open(|s| s.action.rests_on_time());
+            let steps = self.open(|s| s.rests_on_time());
             self.hold(&steps, &Hold::ClockUntrusted { why: why.to_string() });
         }
         let steps = self.open(|s| s.action.proof().is_some_and(|p| p.is_of_outage()));
         self.hold(&steps, &Hold::OutOfReach);
     }
 
-    /// Deletes and disables. A paused profile's sweep was announced and is not held.
+    /// Deletes and disables, with the memberships that go by them. A paused profile's sweep was announced and is not held.
     fn ends(&mut self) {
         let base = self.plan.base;
         let (max_deletes, max_disables) = (self.policy.guard.max_deletes, self.policy.guard.max_disables);
@@ -198,6 +198,31 @@ impl Guard<'_> {
         self.percent(&disables, "linked users disabled", base.active_users);
         self.half_or_more(&users, "deleted", base.linked_users);
         self.half_or_more(&disables, "disabled", base.active_users);
+        self.with_memberships(deletes.into_iter().chain(disables));
+    }
+
+    /// Who is put out of use loses the memberships by the same proof, and where the target cannot disable, that is all
+    /// they lose: these wait with the end of it, or a limit would limit nothing. What rests on the groups stays its own.
+    fn with_memberships(&mut self, ends: impl Iterator<Item = StepNo>) {
+        let mut waiting: BTreeMap<(LinkNo, Absence), Vec<Hold>> = BTreeMap::new();
+        for no in ends {
+            let action = &self.plan.step(no).action;
+            if let (Some(holds), Some(person), Some(proof)) =
+                (self.held.get(&no), action.object(), action.proof().filter(Absence::is_of_person))
+            {
+                waiting.entry((person, proof)).or_insert_with(|| holds.clone());
+            }
+        }
+        if waiting.is_empty() {
+            return;
+        }
+        for no in &self.counted {
+            if let Action::RemoveMember { user, proof, .. } = &self.plan.step(*no).action
+                && let Some(holds) = waiting.get(&(*user, *proof))
+            {
+                self.held.entry(*no).or_default().extend(holds.iter().cloned());
+            }
+        }
     }
 
     /// Whatever the limits are.

@@ -92,7 +92,7 @@ pub fn members(inputs: &Inputs<'_>, drafts: &Drafts) -> Members {
             }
         }
         if let Some(proof) = written.closure.not_a_stranger().filter(|_| !written.frozen) {
-            let unlinked = Unlinked::of(inputs, &(certain - &people.present - &want));
+            let unlinked = people.unlinked(inputs, &(certain - &want));
             for (id, label) in before.strangers {
                 if unlinked.might_be(inputs.observed.users.get(&id), &label) {
                     continue;
@@ -267,6 +267,13 @@ impl People {
             by_target_id,
             protect: Protect::of(inputs.policy),
         }
+    }
+
+    /// Of these members, those whom a stranger in the target might be. Not whoever is to be a member of nothing: such a
+    /// one has no business there, whatever the tie.
+    fn unlinked(&self, inputs: &Inputs<'_>, members: &RoaringBitmap) -> Unlinked {
+        let barred: RoaringBitmap = self.barred.keys().map(|no| no.0).collect();
+        Unlinked::of(inputs, &(members - &self.present - barred))
     }
 }
 

@@ -266,6 +266,13 @@ pub enum Reason {
     EntryRebound,
 }
 
+impl Step {
+    /// Whether it follows from time that has gone by, or from an expiry that seems not to have come yet.
+    pub fn rests_on_time(&self) -> bool {
+        self.action.rests_on_time() || self.reason == Reason::BackInScope(DisableCause::AccountExpired)
+    }
+}
+
 impl Action {
     pub fn sort(&self) -> Sort {
         match self {
@@ -301,14 +308,14 @@ impl Action {
     }
 
     /// Whether it follows from time that has gone by.
-    pub fn rests_on_time(&self) -> bool {
-        match self {
+    fn rests_on_time(&self) -> bool {
+        let waited = match self {
             Self::DisableUser { cause, .. } => cause.rests_on_time(),
             Self::DeleteUser { cause, waited, .. } => *waited || cause.rests_on_time(),
             Self::DeleteGroup { waited, .. } => *waited,
-            Self::RemoveMember { proof, .. } => proof.is_of_pause() || proof.is_of_outage(),
             _ => false,
-        }
+        };
+        waited || self.proof().is_some_and(|proof| proof.rests_on_time())
     }
 
     pub fn deletes(&self) -> bool {

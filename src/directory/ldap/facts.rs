@@ -130,6 +130,7 @@ pub(super) async fn learn(
             || has_vendor("red hat")
             || head.has("nsuniqueid"),
         apart,
+        sids: settings.kind == DirectoryKind::ActiveDirectory,
         page,
         batch: BATCH.min(page),
         partial: None,

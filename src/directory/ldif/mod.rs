@@ -215,6 +215,8 @@ fn facts(
         domain_names,
         ns_unique_id: entries.iter().any(|(_, raw)| raw.has("nsuniqueid")),
         apart,
+        // It may have been made without them.
+        sids: false,
         page: 1000,
         batch: 1000,
         partial: doubt

@@ -16,8 +16,8 @@ use crate::model::{DirectoryKind, Kind, Mirror, ReadRequest, ScopeEntry};
 const AD: DirectoryKind = DirectoryKind::ActiveDirectory;
 
 /// A server with these entries, which counts what it is asked.
-struct Server {
-    facts: Facts,
+pub(in crate::directory) struct Server {
+    pub facts: Facts,
     entries: Mutex<BTreeMap<u32, RawEntry>>,
     asked: AtomicU64,
     /// Ranges have no end.
@@ -25,7 +25,7 @@ struct Server {
 }
 
 impl Server {
-    fn new(entries: impl IntoIterator<Item = (u32, RawEntry)>) -> Self {
+    pub fn new(entries: impl IntoIterator<Item = (u32, RawEntry)>) -> Self {
         let entries = Mutex::new(entries.into_iter().collect());
         Self { facts: facts(AD), entries, asked: AtomicU64::new(0), endless: false }
     }
@@ -61,8 +61,12 @@ impl Reader for Server {
         Ending::default()
     }
 
-    async fn lookup(&self, names: &[Dn], _: Option<&str>, _: &Selection) -> (Vec<RawEntry>, Ending) {
-        let hit = |raw: &RawEntry| names.contains(&Dn::parse(&raw.dn).unwrap());
+    async fn lookup(&self, names: &[Dn], by: Option<&str>, _: &Selection) -> (Vec<RawEntry>, Ending) {
+        let by = by.map(|text| Filter::parse(text).unwrap());
+        let hit = |raw: &RawEntry| {
+            let dn = Dn::parse(&raw.dn).unwrap();
+            names.contains(&dn) && by.as_ref().is_none_or(|filter| filter.evaluate(raw, &dn) == Some(true))
+        };
         (self.all().into_iter().filter(hit).collect(), Ending::default())
     }
 
@@ -82,11 +86,11 @@ impl Reader for Server {
     }
 }
 
-fn anchor(id: u32) -> Anchor {
+pub(in crate::directory) fn anchor(id: u32) -> Anchor {
     Anchor::from_u128(id.into())
 }
 
-fn raw(id: u32, dn: &str, attributes: &[(&str, &[&str])]) -> RawEntry {
+pub(in crate::directory) fn raw(id: u32, dn: &str, attributes: &[(&str, &[&str])]) -> RawEntry {
     let texts = |values: &[&str]| values.iter().map(|v| v.as_bytes().to_vec()).collect();
     let mut list: Vec<(Arc<str>, Vec<Vec<u8>>)> =
         attributes.iter().map(|(name, values)| (Arc::from(*name), texts(values))).collect();
@@ -94,11 +98,11 @@ fn raw(id: u32, dn: &str, attributes: &[(&str, &[&str])]) -> RawEntry {
     RawEntry { dn: dn.to_owned(), attributes: list }
 }
 
-fn person_dn(id: u32) -> String {
+pub(in crate::directory) fn person_dn(id: u32) -> String {
     format!("CN=p{id},DC=corp,DC=example")
 }
 
-fn person(id: u32, dn: &str, member_of: &[&str]) -> RawEntry {
+pub(in crate::directory) fn person(id: u32, dn: &str, member_of: &[&str]) -> RawEntry {
     let name = format!("p{id}");
     raw(
         id,
@@ -114,7 +118,7 @@ fn person(id: u32, dn: &str, member_of: &[&str]) -> RawEntry {
 
 const TEAM: &str = "CN=Team,DC=corp,DC=example";
 
-fn team(members: &[&str]) -> RawEntry {
+pub(in crate::directory) fn team(members: &[&str]) -> RawEntry {
     let kind: &[&str] = &["-2147483646"];
     raw(
         100,
@@ -128,7 +132,7 @@ fn team(members: &[&str]) -> RawEntry {
     )
 }
 
-fn request() -> ReadRequest {
+pub(in crate::directory) fn request() -> ReadRequest {
     ReadRequest {
         wanted: Wanted {
             entries: vec![ScopeEntry { kind: Kind::Group, name: "Team".to_owned(), write: true }],
@@ -349,6 +353,45 @@ async fn what_is_neither_person_nor_group_and_goes_leaves_its_name_to_others() {
     let present = |ids: &[u32]| Some(ids.iter().map(|id| anchor(*id)).collect());
     assert!(is(Feed { present: present(&[1, 100]), ..Feed::default() }));
     assert!(!is(Feed { present: present(&[1, 5, 100]), deleted: [anchor(77)].into(), ..Feed::default() }));
+}
+
+#[tokio::test]
+async fn only_a_verdict_that_was_given_is_held() {
+    let server = two_in_a_team();
+    server.put(100, team(&[&person_dn(1), &person_dn(2), &person_dn(3)]));
+    let titled = |id: u32, title: &str| {
+        let mut person = person(id, &person_dn(id), &[TEAM]);
+        person.attributes.push(("title".into(), vec![title.as_bytes().to_vec()]));
+        person
+    };
+    server.put(1, titled(1, "chief"));
+    let mut request = request();
+    // Of a boss this cannot be said.
+    let filter = "(!(|(!(|(title=chief)(title=boss)))(&(title=boss)(level:1.2.3:=9))))";
+    request.wanted.user_filter = Some(filter.to_owned());
+    let read = async |mirror: Option<Mirror>| {
+        let kept = walk::of_all(AD, &request.wanted);
+        let mirroring = match mirror {
+            Some(mirror) => Mirroring::after(&server, mirror, Feed::default(), &kept).await.unwrap().0,
+            None => Mirroring::anew(&server),
+        };
+        let snapshot = walk::read(&mirroring, &request).await;
+        let verdicts: Vec<bool> = snapshot.users.iter().map(|u| u.matches_filter).collect();
+        let mirror = match mirroring.finish("d".to_owned(), position(10), &snapshot, Timestamp::UNIX_EPOCH) {
+            Some(MirrorChange::Whole(mirror)) => mirror,
+            other => panic!("{other:?}"),
+        };
+        (verdicts, snapshot.groups[0].members.completeness.is_complete(), server.asked(), mirror)
+    };
+    let (verdicts, complete, _, mirror) = read(None).await;
+    assert_eq!((verdicts, complete), (vec![true, false, false], true));
+    let (verdicts, complete, asked, _) = read(Some(mirror)).await;
+    assert_eq!((verdicts, complete, asked), (vec![true, false, false], true, 0), "either verdict is held");
+    server.put(2, titled(2, "boss"));
+    let (verdicts, complete, _, mirror) = read(None).await;
+    assert_eq!((verdicts, complete), (vec![true, false], false));
+    let (verdicts, complete, asked, _) = read(Some(mirror)).await;
+    assert_eq!((verdicts, complete, asked), (vec![true, false], false, 2), "both ways, and only of the boss");
 }
 
 #[tokio::test]

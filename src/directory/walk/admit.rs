@@ -52,8 +52,10 @@ impl Walk<'_> {
         let created = entry::created(self.kind, &raw);
         let owner = Owner { slot, anchor, name };
         if sort == Sort::Person {
-            let account = entry::account(self.kind, &raw, self.request.now);
-            let expiry = entry::expires(self.kind, &raw).filter(|at| *at > self.request.now);
+            let facts = self.reader.facts();
+            let now = facts.time(self.request.now);
+            let account = entry::account(self.kind, &raw, now);
+            let expiry = entry::expires(self.kind, &raw).filter(|at| *at > now).map(|at| facts.here(at));
             self.next_expiry = self.next_expiry.into_iter().chain(expiry).min();
             let (attributes, fault) = self.keep(raw.attributes, owner);
             // An attribute that is known to be a part only is no attribute: the person counts as not read.

@@ -11,10 +11,10 @@ use super::resolve::Resolved;
 use super::table::NameId;
 use super::{Ranged, Slot, Verdict, Walk};
 use crate::directory::entry;
-use crate::directory::filter::wrapped;
+use crate::directory::filter::{negated, wrapped};
 use crate::directory::reader::{Ending, Fault, Query, RawEntry, rest_of};
 use crate::ids::{Dn, Sid};
-use crate::model::{Completeness, DirectoryKind, Unreadable};
+use crate::model::{Completeness, DirectoryKind, ShortfallKind, Unreadable};
 
 /// Look-ups and ranges that are under way at the same time.
 const IN_FLIGHT: usize = 4;
@@ -168,16 +168,23 @@ impl Walk<'_> {
 
     /// People who are members of these groups by `primaryGroupID`, which no `member` shows.
     async fn read_primary(&mut self, from: usize, to: usize) {
-        let by_rid: BTreeMap<u32, Vec<(Option<Sid>, usize)>> =
-            (from..to).fold(BTreeMap::new(), |mut map, at| {
-                if let Some(sid) = &self.groups[at].sid
-                    && let Some(rid) = sid.rid()
-                {
-                    map.entry(rid).or_insert_with(Vec::new).push((sid.domain(), at));
-                }
-                map
-            });
         let reader = self.reader;
+        let mut by_rid: BTreeMap<u32, Vec<(Option<Sid>, usize)>> = BTreeMap::new();
+        for at in from..to {
+            let group = &mut self.groups[at];
+            let sid = group.sid.as_ref();
+            if let Some((rid, domain)) = sid.and_then(|sid| Some((sid.rid()?, sid.domain()))) {
+                by_rid.entry(rid).or_default().push((domain, at));
+            } else if reader.facts().sids {
+                let fault = Fault::new(
+                    ShortfallKind::AttributeUnreadable,
+                    "objectSid of the group could not be read, by which they are asked for; let the bind account \
+                     read it, or set `primary-group = false`",
+                );
+                let dn = self.names.dn(group.name);
+                group.completeness.mark(fault.of(format!("members of {dn} by primary group")));
+            }
+        }
         let attributes = self.asked.people.clone();
         let rids: Vec<u32> = by_rid.keys().copied().collect();
         for chunk in rids.chunks(PRIMARY_AT_ONCE) {
@@ -269,33 +276,42 @@ impl Walk<'_> {
         }
     }
 
-    /// Who of the people read matches the user filter, by the server's word.
+    /// Who of the people read matches the user filter, by the server's word, and who does not, by the same: whom it
+    /// returns neither way it cannot judge, or not find any more.
     pub(super) async fn hold_against_filter(&mut self, resolved: &[Resolved]) {
         let Some(filter) = self.request.wanted.user_filter.as_deref().map(wrapped) else { return };
-        let reader = self.reader;
-        let attributes = self.asked.anchor.clone();
-        let undecided: Vec<usize> = self
+        let mut open: Vec<usize> = self
             .referenced(resolved)
             .iter()
             .map(|at| at as usize)
             .filter(|at| self.people[*at].matches == Verdict::Matches)
             .collect();
-        let mut by_name: HashMap<NameId, usize> = HashMap::new();
-        for at in &undecided {
-            self.people[*at].matches = Verdict::Differs;
-            by_name.insert(self.people[*at].name, *at);
+        for at in &open {
+            self.people[*at].matches = Verdict::Open;
         }
-        if undecided.len() > reader.facts().page * SWEEP_FROM_PAGES {
+        let not = negated(&filter);
+        for (filter, verdict) in [(&filter, Verdict::Matches), (&not, Verdict::Differs)] {
+            self.judge(filter, &open, verdict).await;
+            open.retain(|at| self.people[*at].matches == Verdict::Open);
+        }
+        self.fail_unjudged(&open);
+    }
+
+    /// Whom of these the server returns for the filter has that verdict.
+    async fn judge(&mut self, filter: &str, open: &[usize], verdict: Verdict) {
+        let reader = self.reader;
+        let attributes = self.asked.anchor.clone();
+        let by_name: HashMap<NameId, usize> = open.iter().map(|at| (self.people[*at].name, *at)).collect();
+        if open.len() > reader.facts().page * SWEEP_FROM_PAGES {
             let sweep = format!("(&{}{filter})", people_filter(self.kind));
             let query =
-                Query { filter: &sweep, attributes: &attributes, pages: None, verdicts: Some(&filter) };
-            let ending = reader.search(&query, &mut |entry| self.matched(&entry, &by_name)).await;
-            self.undecided(undecided.into_iter(), ending.fault);
+                Query { filter: &sweep, attributes: &attributes, pages: None, verdicts: Some(filter) };
+            let ending = reader.search(&query, &mut |entry| self.judged(&entry, &by_name, verdict)).await;
+            self.undecided(open.iter().copied(), ending.fault);
             return;
         }
-        let names: Vec<NameId> = undecided.iter().map(|at| self.people[*at].name).collect();
+        let names: Vec<NameId> = open.iter().map(|at| self.people[*at].name).collect();
         let lookups = batches(self, &names);
-        let filter = &filter;
         let mut answers = stream::iter(lookups)
             .map(|(ids, dns)| {
                 let attributes = attributes.clone();
@@ -304,9 +320,27 @@ impl Walk<'_> {
             .buffered(IN_FLIGHT);
         while let Some((ids, (entries, ending))) = answers.next().await {
             for entry in entries {
-                self.matched(&entry, &by_name);
+                self.judged(&entry, &by_name, verdict);
             }
             self.undecided(ids.iter().filter_map(|id| by_name.get(id).copied()), ending.fault);
+        }
+    }
+
+    fn fail_unjudged(&mut self, open: &[usize]) {
+        let Some(first) = open.first() else { return };
+        // One for all: a filter that the server cannot judge may concern everybody.
+        let fault = Fault::new(
+            ShortfallKind::AttributeUnreadable,
+            format!(
+                "{} people, {} among them, neither match the user filter nor its negation by the server's word: let \
+                 the bind account read what `user-filter` looks at. Who was only moved meanwhile is read next time",
+                open.len(),
+                self.names.dn(self.people[*first].name)
+            ),
+        );
+        let fault = self.fault(fault);
+        for at in open {
+            self.people[*at].matches = Verdict::Failed(fault);
         }
     }
 
@@ -326,7 +360,7 @@ impl Walk<'_> {
         people
     }
 
-    fn matched(&mut self, entry: &RawEntry, by_name: &HashMap<NameId, usize>) {
+    fn judged(&mut self, entry: &RawEntry, by_name: &HashMap<NameId, usize>, verdict: Verdict) {
         let anchor = entry::anchor(self.reader.facts(), entry);
         let slot = anchor.and_then(|anchor| self.by_anchor.get(&anchor).copied());
         let at = match slot {
@@ -334,9 +368,9 @@ impl Walk<'_> {
             _ => self.names.find(&entry.dn).and_then(|id| by_name.get(&id).copied()),
         };
         if let Some(at) = at
-            && self.people[at].matches == Verdict::Differs
+            && self.people[at].matches == Verdict::Open
         {
-            self.people[at].matches = Verdict::Matches;
+            self.people[at].matches = verdict;
         }
     }
 
@@ -345,7 +379,7 @@ impl Walk<'_> {
         let Some(fault) = fault else { return };
         let fault = self.fault(fault);
         for at in people {
-            if self.people[at].matches == Verdict::Differs {
+            if self.people[at].matches == Verdict::Open {
                 self.people[at].matches = Verdict::Failed(fault);
             }
         }

@@ -1,16 +1,18 @@
 //! The walk over small directories, read from LDIF.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
 
+use crate::directory::mirror::tests::{self as server, Server};
 use crate::directory::{Directory, LdifDirectory, LdifSettings};
 use crate::ids::{Anchor, Dn};
 use crate::model::{
-    AccountState, Code, DirectoryKind, EntryOutcome, Kind, ObjectRef, Pin, ReadRequest, ScopeEntry,
-    ShortfallKind, Snapshot, Unreadable, Wanted,
+    AccountState, Code, DirectoryKind, EntryOutcome, Fate, FateRequest, Kind, ObjectRef, Pin, ReadRequest,
+    ScopeEntry, ShortfallKind, Snapshot, Unreadable, Wanted,
 };
 
 const BASE: &str = "DC=corp,DC=example";
@@ -237,6 +239,50 @@ async fn who_does_not_match_the_filter_is_read_all_the_same() {
     assert!(snapshot.groups[0].members.completeness.is_complete());
 }
 
+/// Not to be returned is no proof: the server may be unable to tell, or have lost sight of somebody meanwhile.
+#[tokio::test]
+async fn who_matches_neither_the_filter_nor_its_negation_counts_as_not_read() {
+    let titled = |title: &str| format!("userAccountControl: 512\ntitle: {title}\n");
+    let ad = Ad::new()
+        .user_with("anna", &titled("chief"))
+        .user_with("ben", &titled("boss"))
+        .user("carl")
+        .group("team", &[&person("anna"), &person("ben"), &person("carl")])
+        .group("few", &[&person("anna"), &person("carl")]);
+    let mut wanted = request(&[(Kind::Group, "team"), (Kind::Group, "few"), (Kind::User, "ben")]);
+    wanted.wanted.user_filter = Some("(|(title=chief)(&(title=boss)(level:1.2.3:=9)))".to_owned());
+    let snapshot = ad.read(&wanted).await;
+    let known: Vec<(String, bool)> = snapshot.users.iter().map(|u| (u.dn.leaf(), u.matches_filter)).collect();
+    assert_eq!(known, [("anna".to_owned(), true), ("carl".to_owned(), false)]);
+    let shortfalls = |name: &str| {
+        let group = snapshot.groups.iter().find(|g| g.dn.leaf() == name).unwrap();
+        group.members.completeness.shortfalls().to_vec()
+    };
+    assert!(shortfalls("few").is_empty());
+    let team = shortfalls("team");
+    assert_eq!(team.len(), 1);
+    assert_eq!(team[0].kind, ShortfallKind::AttributeUnreadable);
+    assert!(
+        team[0].detail.starts_with(&format!("1 people, {},{BASE} among them, neither match", person("ben"))),
+        "{}",
+        team[0].detail
+    );
+    assert!(matches!(&snapshot.entries[2].outcome, EntryOutcome::Unread(_)));
+
+    // The same where everybody is swept up.
+    let (one, two) = (server::person_dn(1), server::person_dn(2));
+    let mut boss = server::person(2, &two, &[]);
+    boss.attributes.push(("title".into(), vec![b"boss".to_vec()]));
+    let entries = [(1, server::person(1, &one, &[])), (2, boss), (100, server::team(&[&one, &two]))];
+    let mut there = Server::new(entries);
+    there.facts.page = 0;
+    let mut request = server::request();
+    request.wanted.user_filter = wanted.wanted.user_filter.clone();
+    let snapshot = super::read(&there, &request).await;
+    assert!(snapshot.users.iter().map(|u| (u.anchor, u.matches_filter)).eq([(server::anchor(1), false)]));
+    assert!(!snapshot.groups[0].members.completeness.is_complete());
+}
+
 #[tokio::test]
 async fn entries_without_a_pin() {
     let ad = Ad::new()
@@ -453,4 +499,53 @@ async fn one_object_is_looked_up_without_its_members_and_the_groups_above_it_are
         ("top".to_owned(), 3, Some(2), true),
     ];
     assert_eq!(list, expected);
+}
+
+/// Two people in a team, one of whom runs out at noon, on a server that says by how much its clock is ahead.
+async fn by_the_servers_clock(ahead: Option<i64>) -> (AccountState, Option<Timestamp>) {
+    let (one, two) = (server::person_dn(1), server::person_dn(2));
+    let mut person = server::person(2, &two, &[]);
+    // 2026-11-03T12:00:00Z, in 100 ns since 1601.
+    person.attributes.push(("accountexpires".into(), vec![b"134381808000000000".to_vec()]));
+    let entries = [(1, server::person(1, &one, &[])), (2, person), (100, server::team(&[&one, &two]))];
+    let mut there = Server::new(entries);
+    there.facts.clock_ahead = ahead;
+    let now = "2026-11-03T11:00:00Z".parse().unwrap();
+    let snapshot = super::read(&there, &ReadRequest { now, ..server::request() }).await;
+    let anchor = server::anchor(2);
+    let account = snapshot.users.iter().find(|u| u.anchor == anchor).unwrap().account;
+    let objects = [(anchor, Kind::User)].into();
+    let request = FateRequest { server: "any".to_owned(), objects, now, cookie: None };
+    let fates = crate::directory::fates::fates(&there, &request, BTreeSet::new()).await;
+    assert!(matches!(fates.of[&anchor], Fate::Present { account: again, .. } if again == account));
+    (account, snapshot.next_expiry)
+}
+
+#[tokio::test]
+async fn accounts_expire_by_the_directorys_clock() {
+    let at = |text: &str| Some(text.parse().unwrap());
+    assert_eq!(by_the_servers_clock(None).await, (AccountState::Enabled, at("2026-11-03T12:00:00Z")));
+    // This machine's clock is an hour behind, or ahead: when it is time is said by that clock.
+    assert_eq!(by_the_servers_clock(Some(3600)).await, (AccountState::Expired, None));
+    assert_eq!(by_the_servers_clock(Some(3599)).await, (AccountState::Enabled, at("2026-11-03T11:00:01Z")));
+    assert_eq!(by_the_servers_clock(Some(-3600)).await, (AccountState::Enabled, at("2026-11-03T13:00:00Z")));
+}
+
+#[tokio::test]
+async fn a_group_that_hides_its_sid_has_not_shown_its_members_by_primary_group() {
+    let one = server::person_dn(1);
+    let mut there = Server::new([(1, server::person(1, &one, &[])), (100, server::team(&[&one]))]);
+    there.facts.sids = true;
+    let mut request = server::request();
+    let shortfalls = |snapshot: Snapshot| snapshot.groups[0].members.completeness.shortfalls().to_vec();
+    let found = shortfalls(super::read(&there, &request).await);
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].kind, ShortfallKind::AttributeUnreadable);
+    assert!(found[0].detail.contains("let the bind account read it"), "{found:?}");
+    request.wanted.primary_group = false;
+    assert!(shortfalls(super::read(&there, &request).await).is_empty());
+    // An export may have been made without.
+    request.wanted.primary_group = true;
+    there.facts.sids = false;
+    assert!(shortfalls(super::read(&there, &request).await).is_empty());
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::world::{Prepared, World};
-use crate::model::RenameSupport;
+use crate::model::{AccountState, RenameSupport};
 use crate::plan::{Action, Hold, Sort};
 
 fn handles(prefix: &str, count: usize) -> Vec<String> {
@@ -104,6 +104,57 @@ fn the_percentage_of_a_group_counts_from_five_on() {
     assert_eq!(held(&w.prepare(), removals), (0, 5));
 }
 
+/// Twelve people in groups of three, one of whom is in two; of each group, two accounts are disabled in the directory.
+fn a_script_disables_eight_of_twelve() -> World {
+    let mut w = World::new();
+    let all = handles("u", 12);
+    for (at, three) in all.chunks(3).enumerate() {
+        w.group(&format!("g{at}"), &three.iter().map(String::as_str).collect::<Vec<_>>());
+        w.enter(&format!("g{at}"));
+    }
+    w.join("g0", "u011");
+    w.settle();
+    for three in all.chunks(3) {
+        for handle in &three[..2] {
+            w.person(handle).account = AccountState::Disabled;
+        }
+    }
+    w
+}
+
+#[test]
+fn memberships_wait_with_the_end_of_their_person() {
+    let mut w = a_script_disables_eight_of_twelve();
+    // What the groups say is no part of it.
+    w.leave("g0", "u011");
+    let prepared = w.prepare();
+    assert_eq!(held(&prepared, Action::disables), (8, 8));
+    assert_eq!(held(&prepared, removals), (8, 9), "{}", prepared.text());
+    w.run();
+    assert_eq!(w.store.members_of("g0"), ["u000@x.example", "u001@x.example", "u002@x.example"]);
+    // One approval is for both.
+    w.approve();
+    w.run();
+    assert_eq!(w.store.members_of("g0"), ["u002@x.example"]);
+    assert!(w.prepare().is_empty(), "{}", w.text());
+}
+
+#[test]
+fn a_limit_on_disables_limits_what_they_take() {
+    let mut w = crowd(20);
+    w.policy.guard.max_disables = 1;
+    for handle in handles("u", 2) {
+        w.person(&handle).account = AccountState::Disabled;
+    }
+    let prepared = w.prepare();
+    assert_eq!((held(&prepared, Action::disables), held(&prepared, removals)), ((2, 2), (4, 4)));
+    assert_eq!(why(&prepared), ["2 in this cycle, guard.max-disables allows 1"]);
+    // Once one is approved the other is not too many, with all that goes by it.
+    let someone = w.link("u000").no;
+    w.book.approve_only(&prepared.approved, |a| a.disables() && a.object() == Some(someone));
+    assert!(w.prepare().approved.held().is_empty(), "{}", w.text());
+}
+
 #[test]
 fn one_groups_crowd_does_not_hold_anothers_few() {
     let mut w = crowd(20);
@@ -191,15 +242,31 @@ fn a_filling_that_was_cut_short_goes_on_without_counting_as_growth() {
     w.policy.guard.max_growth = 3;
     w.group("devs", &handles("u", 10).iter().map(String::as_str).collect::<Vec<_>>());
     w.enter("devs");
-    w.store.fail(Fault::new("add-member", "u00", crate::target::TargetErrorKind::Validation));
     w.store
-        .fail(Fault { times: 5, ..Fault::new("add-member", "", crate::target::TargetErrorKind::Validation) });
+        .fail(Fault { times: 5, ..Fault::new("add-member", "", crate::target::TargetErrorKind::Throttled) });
     w.run();
     w.store.mend();
     assert!(!w.link("devs").filled);
     assert!(w.prepare().approved.held().is_empty());
     w.run();
     assert!(w.link("devs").filled);
+}
+
+#[test]
+fn one_whom_the_target_refuses_for_good_does_not_keep_a_group_from_being_filled() {
+    use super::store::Fault;
+    let mut w = World::new();
+    w.policy.guard.max_growth = 3;
+    w.group("devs", &handles("u", 10).iter().map(String::as_str).collect::<Vec<_>>());
+    w.enter("devs");
+    w.store.fail(Fault::new("add-member", "u003", crate::target::TargetErrorKind::Quota));
+    let ran = w.run();
+    assert_eq!(ran.applied.failed[&Sort::AddMember], 1);
+    assert!(w.link("devs").filled);
+    for handle in handles("v", 5) {
+        w.join("devs", &handle);
+    }
+    assert_eq!(held(&w.prepare(), additions), (6, 6), "{}", w.text());
 }
 
 #[test]

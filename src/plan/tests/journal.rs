@@ -1,6 +1,5 @@
 //! The state database's part: links, the journal and approvals, with what a crash leaves of them.
 
-use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
@@ -83,15 +82,7 @@ impl Book {
                 inner.known.approvals.remove(&print);
             }
         }
-        let lacking: BTreeSet<_> = approved
-            .plan()
-            .numbered()
-            .filter(|(no, step)| {
-                matches!(step.action, Action::AddMember { .. })
-                    && (approved.held().contains_key(no) || applied.undone.contains(no))
-            })
-            .filter_map(|(_, step)| step.action.object())
-            .collect();
+        let lacking = applied.lacking(approved);
         for link in inner.known.links.values_mut() {
             let complete = link.kind == Kind::Group && link.target_id.is_some() && !link.applied.is_empty();
             link.filled |= complete && !lacking.contains(&link.no);

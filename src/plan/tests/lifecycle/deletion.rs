@@ -217,9 +217,10 @@ fn deletes_and_disables_of_half_are_held_whatever_the_limits() {
         deleted(&mut w, handle);
     }
     let prepared = w.prepare();
-    assert_eq!(prepared.approved.held().len(), 3, "{}", prepared.text());
+    assert_eq!(prepared.approved.held().len(), 6, "with their memberships: {}", prepared.text());
     assert!(prepared.text().contains("3 of 6 linked users would be disabled"), "{}", prepared.text());
     w.approve();
     w.run();
     assert!(w.store.is_disabled("anna@x.example"));
+    assert_eq!(w.store.members_of("devs").len(), 3);
 }

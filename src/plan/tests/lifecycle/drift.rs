@@ -48,6 +48,31 @@ fn a_member_in_the_directory_without_a_link_is_no_stranger() {
     w.store.set_member(&w.id("devs"), &stranger, true);
     w.full = true;
     assert!(w.prepare().is_empty(), "{}", w.text());
+    // An account of which nothing is known may still be let in.
+    w.person("gus").account = AccountState::Unknown;
+    assert!(w.prepare().is_empty(), "{}", w.text());
+}
+
+#[test]
+fn a_member_without_a_link_whose_account_is_shut_is_not_shielded() {
+    for account in [AccountState::Disabled, AccountState::Expired] {
+        let mut w = left(true);
+        w.person("gus").account = account;
+        w.join("devs", "gus");
+        let stranger = w.store.put_user("gus@x.example", None);
+        w.store.set_member(&w.id("devs"), &stranger, true);
+        w.full = true;
+        assert_eq!(w.prepare().steps(), ["remove-member devs gus@x.example"]);
+    }
+    let mut w = left(true);
+    w.person("gus").matches_filter = false;
+    w.join("devs", "gus");
+    let stranger = w.store.put_user("gus@x.example", None);
+    w.store.set_member(&w.id("devs"), &stranger, true);
+    w.full = true;
+    assert_eq!(w.prepare().steps(), ["remove-member devs gus@x.example"]);
+    w.run();
+    assert!(!w.store.members_of("devs").contains(&"gus@x.example".to_owned()));
 }
 
 #[test]

@@ -73,6 +73,7 @@ fn a_clock_that_cannot_be_trusted_holds_what_rests_on_time_and_nothing_else() {
     w.later(1);
     w.leave("devs", "bob");
     w.person("carl").account = AccountState::Disabled;
+    w.person("dora").account = AccountState::Expired;
     w.distrust = Some(Distrust::Off { whose: "directory", ahead: 4000 });
     let mut steps = w.prepare().steps();
     steps.sort();
@@ -81,8 +82,50 @@ fn a_clock_that_cannot_be_trusted_holds_what_rests_on_time_and_nothing_else() {
         [
             "disable-user anna@x.example [held]",
             "disable-user carl@x.example",
+            "disable-user dora@x.example [held]",
             "remove-member devs bob@x.example",
             "remove-member devs carl@x.example",
+            "remove-member devs dora@x.example [held]",
         ]
     );
+}
+
+#[test]
+fn nobody_whose_account_had_expired_comes_back_by_a_clock_that_cannot_be_trusted() {
+    let mut w = left(true);
+    w.person("bob").account = AccountState::Expired;
+    w.person("carl").account = AccountState::Disabled;
+    w.run();
+    w.person("bob").account = AccountState::Enabled;
+    w.person("carl").account = AccountState::Enabled;
+    w.distrust = Some(Distrust::Off { whose: "target", ahead: 2 * 86_400 });
+    let mut steps = w.prepare().steps();
+    steps.sort();
+    assert_eq!(
+        steps,
+        [
+            "add-member devs bob@x.example [held]",
+            "add-member devs carl@x.example",
+            "enable-user bob@x.example [held]",
+            "enable-user carl@x.example",
+        ]
+    );
+    w.distrust = None;
+    assert!(w.prepare().approved.held().is_empty());
+}
+
+/// Nobody is called gone for long who was found two hours ago.
+#[test]
+fn a_long_absence_by_a_clock_that_cannot_be_trusted_takes_nothing() {
+    let mut w = left(false);
+    w.policy.lifecycle.delete_on_absence = Some(SignedDuration::from_hours(DAY));
+    w.policy.lifecycle.delete_after = SignedDuration::ZERO;
+    w.people.get_mut("bob").unwrap().hidden = true;
+    w.run();
+    w.later(3 * DAY);
+    assert_eq!(w.prepare().steps(), ["remove-member devs bob@x.example", "delete-user bob@x.example"]);
+    w.distrust = Some(Distrust::Off { whose: "directory", ahead: -3 * 86_400 });
+    let held: Vec<String> =
+        w.prepare().steps().into_iter().filter(|step| !step.ends_with(" [held]")).collect();
+    assert!(held.is_empty(), "{held:?}");
 }
