@@ -169,7 +169,7 @@ pub fn at(
     for (other, events) in &mut pairs {
         let others = turns.iter().filter(|e| e.intent.link == *other);
         events.extend(own.iter().filter(|e| ends(e)).filter_map(|e| event(known, e, What::Ended)));
-        events.extend(others.filter(|e| ends(&e)).filter_map(|e| event(known, e, What::Ended)));
+        events.extend(others.filter(|e| ends(e)).filter_map(|e| event(known, e, What::Ended)));
         let anchor = known.links.get(other).map(|l| l.anchor);
         let let_go = |hand: &&Hand| !hand.ties && (hand.anchor == link.anchor || Some(hand.anchor) == anchor);
         events.extend(hands.iter().filter(let_go).map(|hand| Event {
