@@ -423,7 +423,7 @@ async fn who_is_filtered_out_is_told_apart_from_who_is_hidden() {
     assert_eq!(team.members.unreadable[0].why, Unreadable::NotReturned);
 
     // If the filter could not be asked about, nothing is known of those who were not returned.
-    let behaviour = Behaviour::of(all).with(|seen| {
+    let behaviour = Behaviour::of(all.clone()).with(|seen| {
         seen.filter.contains("department").then_some(Twist::Code { after: 1, code: LdapResultCode::Busy })
     });
     let server = FakeLdap::start(behaviour).await;
@@ -431,6 +431,16 @@ async fn who_is_filtered_out_is_told_apart_from_who_is_hidden() {
     assert_eq!(snapshot.users.len(), 1);
     assert!(snapshot.users[0].matches_filter);
     assert_eq!(kinds(named(&snapshot, "team")), [ShortfallKind::ResultCode(51)]);
+
+    // Nor if the server returns somebody for neither side of it: its department may not be read.
+    let behaviour = Behaviour::of(all).with(|seen| {
+        (seen.filter.contains("department") && seen.filter.contains("Not(")).then_some(Twist::Nothing)
+    });
+    let server = FakeLdap::start(behaviour).await;
+    let snapshot = try_read(&[&server.url], &wanted).await.unwrap();
+    let matching: Vec<bool> = snapshot.users.iter().map(|u| u.matches_filter).collect();
+    assert_eq!(matching, [true, true]);
+    assert_eq!(kinds(named(&snapshot, "team")), [ShortfallKind::AttributeUnreadable]);
 }
 
 #[tokio::test]

@@ -20,6 +20,27 @@ pub(super) fn wrapped(text: &str) -> String {
     if text.starts_with('(') { text.to_owned() } else { format!("({text})") }
 }
 
+/// What everybody matches of whom it is known that they do not match `filter`, which is in parentheses. Who is Undefined
+/// (RFC 4511 section 4.5.1.7) matches neither.
+pub(super) fn negated(filter: &str) -> String {
+    format!("(!{filter})")
+}
+
+/// The filter under its negations, and whether these are to be undone: so that a filter and its negation are known as
+/// the two sides of one.
+pub(super) fn without_negations(filter: &str) -> (&str, bool) {
+    let inner = |text: &'_ str| -> Option<usize> {
+        let inner = text.strip_prefix("(!")?.strip_suffix(')')?;
+        inner.starts_with('(').then_some(inner.len())
+    };
+    let (mut bare, mut is_negated) = (filter, false);
+    while let Some(length) = inner(bare) {
+        bare = &bare[2..2 + length];
+        is_negated = !is_negated;
+    }
+    (bare, is_negated)
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Filter {
     And(Vec<Filter>),
@@ -330,6 +351,25 @@ mod tests {
         );
         let dn = Dn::parse(&entry.dn).unwrap();
         Filter::parse(filter).unwrap().evaluate(&entry, &dn)
+    }
+
+    #[test]
+    fn a_filter_and_its_negation_are_two_sides_of_one() {
+        for filter in ["(title=x)", "(!(title=x))", "(! (title=x))", "(!(!(title=x)))"] {
+            let (bare, is_negated) = without_negations(filter);
+            let not = negated(filter);
+            assert_eq!(without_negations(&not), (bare, !is_negated), "{filter}");
+            assert!(Filter::parse(&not).is_ok(), "{not}");
+        }
+        assert_eq!(without_negations("(!(title=x))"), ("(title=x)", true));
+        assert_eq!(without_negations("(&(!(a=b))(c=d))"), ("(&(!(a=b))(c=d))", false));
+    }
+
+    #[test]
+    fn what_is_undefined_matches_no_negation() {
+        assert_eq!(matches("(level:1.2.3:=9)"), None);
+        assert_eq!(matches(&negated("(level:1.2.3:=9)")), None);
+        assert_eq!(matches(&negated("(title=chief)")), Some(true));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::content::{self, Interner};
 use crate::directory::entry;
-use crate::directory::filter::{Filter, wrapped};
+use crate::directory::filter::{Filter, without_negations, wrapped};
 use crate::directory::range;
 use crate::directory::reader::{Facts, RawEntry};
 use crate::ids::{Anchor, Dn};
@@ -12,9 +12,11 @@ use crate::model::{Entries, Mark, Mirror, MirrorChange};
 
 pub(super) type Answers = BTreeMap<String, BTreeSet<Anchor>>;
 
-/// Who is known to match the user filter; and who is known not to.
+/// Who is known to match the user filter or its negation, as asked; and who is known to match the other one.
 pub(super) fn verdicts(filter: &str) -> (String, String) {
-    (format!("+{filter}"), format!("-{filter}"))
+    let (bare, is_negated) = without_negations(filter);
+    let (yes, no) = (format!("+{bare}"), format!("-{bare}"));
+    if is_negated { (no, yes) } else { (yes, no) }
 }
 
 fn is_search(question: &str) -> bool {
@@ -79,21 +81,18 @@ impl Held {
         self.answers.insert(question, answer);
     }
 
-    /// Notes the verdict of the user filter on somebody.
-    pub fn judge(&mut self, (yes, no): &(String, String), anchor: Anchor, matches: bool) {
-        let (to, from) = if matches { (yes, no) } else { (no, yes) };
-        if self.answers.entry(to.clone()).or_default().insert(anchor) {
-            self.asked_anew.insert(to.clone());
+    /// Notes that somebody matches. Who was not returned is not judged: only who matches the negation is known to differ.
+    pub fn judge(&mut self, (yes, no): &(String, String), anchor: Anchor) {
+        if self.answers.entry(yes.clone()).or_default().insert(anchor) {
+            self.asked_anew.insert(yes.clone());
         }
-        if self.answers.get_mut(from).is_some_and(|set| set.remove(&anchor)) {
-            self.asked_anew.insert(from.clone());
+        if self.answers.get_mut(no).is_some_and(|set| set.remove(&anchor)) {
+            self.asked_anew.insert(no.clone());
         }
     }
 
     /// All that is held was asked about, and these match.
-    pub fn judge_all(&mut self, (yes, no): &(String, String), matching: BTreeSet<Anchor>) {
-        let others = self.entries.keys().copied().filter(|anchor| !matching.contains(anchor)).collect();
-        self.set_answer(no.clone(), others);
+    pub fn judge_all(&mut self, (yes, _): &(String, String), matching: BTreeSet<Anchor>) {
         self.set_answer(yes.clone(), matching);
     }
 

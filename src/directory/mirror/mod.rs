@@ -32,7 +32,7 @@ pub(super) use self::held::seen_by;
 pub(super) use self::news::{News, to_judge};
 
 /// Of the form in which entries are held, and of what is asked for: a mirror of another one is not used.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// Names in one look-up where most are held.
 const BATCH: usize = 5_000;
@@ -263,8 +263,8 @@ impl Reader for Mirroring<'_> {
                 let matching: HashSet<Anchor> =
                     entries.iter().filter_map(|raw| entry::anchor(&self.facts, raw)).collect();
                 let asked: Vec<Anchor> = unknown.iter().filter_map(|dn| state.held.anchor_of(dn)).collect();
-                for anchor in asked {
-                    state.held.judge(&question, anchor, matching.contains(&anchor));
+                for anchor in asked.into_iter().filter(|anchor| matching.contains(anchor)) {
+                    state.held.judge(&question, anchor);
                 }
             }
             Some(_) => {}

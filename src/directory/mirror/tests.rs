@@ -61,8 +61,12 @@ impl Reader for Server {
         Ending::default()
     }
 
-    async fn lookup(&self, names: &[Dn], _: Option<&str>, _: &Selection) -> (Vec<RawEntry>, Ending) {
-        let hit = |raw: &RawEntry| names.contains(&Dn::parse(&raw.dn).unwrap());
+    async fn lookup(&self, names: &[Dn], by: Option<&str>, _: &Selection) -> (Vec<RawEntry>, Ending) {
+        let by = by.map(|text| Filter::parse(text).unwrap());
+        let hit = |raw: &RawEntry| {
+            let dn = Dn::parse(&raw.dn).unwrap();
+            names.contains(&dn) && by.as_ref().is_none_or(|filter| filter.evaluate(raw, &dn) == Some(true))
+        };
         (self.all().into_iter().filter(hit).collect(), Ending::default())
     }
 
@@ -349,6 +353,45 @@ async fn what_is_neither_person_nor_group_and_goes_leaves_its_name_to_others() {
     let present = |ids: &[u32]| Some(ids.iter().map(|id| anchor(*id)).collect());
     assert!(is(Feed { present: present(&[1, 100]), ..Feed::default() }));
     assert!(!is(Feed { present: present(&[1, 5, 100]), deleted: [anchor(77)].into(), ..Feed::default() }));
+}
+
+#[tokio::test]
+async fn only_a_verdict_that_was_given_is_held() {
+    let server = two_in_a_team();
+    server.put(100, team(&[&person_dn(1), &person_dn(2), &person_dn(3)]));
+    let titled = |id: u32, title: &str| {
+        let mut person = person(id, &person_dn(id), &[TEAM]);
+        person.attributes.push(("title".into(), vec![title.as_bytes().to_vec()]));
+        person
+    };
+    server.put(1, titled(1, "chief"));
+    let mut request = request();
+    // Of a boss this cannot be said.
+    let filter = "(!(|(!(|(title=chief)(title=boss)))(&(title=boss)(level:1.2.3:=9))))";
+    request.wanted.user_filter = Some(filter.to_owned());
+    let read = async |mirror: Option<Mirror>| {
+        let kept = walk::of_all(AD, &request.wanted);
+        let mirroring = match mirror {
+            Some(mirror) => Mirroring::after(&server, mirror, Feed::default(), &kept).await.unwrap().0,
+            None => Mirroring::anew(&server),
+        };
+        let snapshot = walk::read(&mirroring, &request).await;
+        let verdicts: Vec<bool> = snapshot.users.iter().map(|u| u.matches_filter).collect();
+        let mirror = match mirroring.finish("d".to_owned(), position(10), &snapshot, Timestamp::UNIX_EPOCH) {
+            Some(MirrorChange::Whole(mirror)) => mirror,
+            other => panic!("{other:?}"),
+        };
+        (verdicts, snapshot.groups[0].members.completeness.is_complete(), server.asked(), mirror)
+    };
+    let (verdicts, complete, _, mirror) = read(None).await;
+    assert_eq!((verdicts, complete), (vec![true, false, false], true));
+    let (verdicts, complete, asked, _) = read(Some(mirror)).await;
+    assert_eq!((verdicts, complete, asked), (vec![true, false, false], true, 0), "either verdict is held");
+    server.put(2, titled(2, "boss"));
+    let (verdicts, complete, _, mirror) = read(None).await;
+    assert_eq!((verdicts, complete), (vec![true, false], false));
+    let (verdicts, complete, asked, _) = read(Some(mirror)).await;
+    assert_eq!((verdicts, complete, asked), (vec![true, false], false, 2), "both ways, and only of the boss");
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use super::resolve::Resolved;
 use super::table::NameId;
 use super::{Ranged, Slot, Verdict, Walk};
 use crate::directory::entry;
-use crate::directory::filter::wrapped;
+use crate::directory::filter::{negated, wrapped};
 use crate::directory::reader::{Ending, Fault, Query, RawEntry, rest_of};
 use crate::ids::{Dn, Sid};
 use crate::model::{Completeness, DirectoryKind, ShortfallKind, Unreadable};
@@ -276,33 +276,42 @@ impl Walk<'_> {
         }
     }
 
-    /// Who of the people read matches the user filter, by the server's word.
+    /// Who of the people read matches the user filter, by the server's word, and who does not, by the same: whom it
+    /// returns neither way it cannot judge, or not find any more.
     pub(super) async fn hold_against_filter(&mut self, resolved: &[Resolved]) {
         let Some(filter) = self.request.wanted.user_filter.as_deref().map(wrapped) else { return };
-        let reader = self.reader;
-        let attributes = self.asked.anchor.clone();
-        let undecided: Vec<usize> = self
+        let mut open: Vec<usize> = self
             .referenced(resolved)
             .iter()
             .map(|at| at as usize)
             .filter(|at| self.people[*at].matches == Verdict::Matches)
             .collect();
-        let mut by_name: HashMap<NameId, usize> = HashMap::new();
-        for at in &undecided {
-            self.people[*at].matches = Verdict::Differs;
-            by_name.insert(self.people[*at].name, *at);
+        for at in &open {
+            self.people[*at].matches = Verdict::Open;
         }
-        if undecided.len() > reader.facts().page * SWEEP_FROM_PAGES {
+        let not = negated(&filter);
+        for (filter, verdict) in [(&filter, Verdict::Matches), (&not, Verdict::Differs)] {
+            self.judge(filter, &open, verdict).await;
+            open.retain(|at| self.people[*at].matches == Verdict::Open);
+        }
+        self.fail_unjudged(&open);
+    }
+
+    /// Whom of these the server returns for the filter has that verdict.
+    async fn judge(&mut self, filter: &str, open: &[usize], verdict: Verdict) {
+        let reader = self.reader;
+        let attributes = self.asked.anchor.clone();
+        let by_name: HashMap<NameId, usize> = open.iter().map(|at| (self.people[*at].name, *at)).collect();
+        if open.len() > reader.facts().page * SWEEP_FROM_PAGES {
             let sweep = format!("(&{}{filter})", people_filter(self.kind));
             let query =
-                Query { filter: &sweep, attributes: &attributes, pages: None, verdicts: Some(&filter) };
-            let ending = reader.search(&query, &mut |entry| self.matched(&entry, &by_name)).await;
-            self.undecided(undecided.into_iter(), ending.fault);
+                Query { filter: &sweep, attributes: &attributes, pages: None, verdicts: Some(filter) };
+            let ending = reader.search(&query, &mut |entry| self.judged(&entry, &by_name, verdict)).await;
+            self.undecided(open.iter().copied(), ending.fault);
             return;
         }
-        let names: Vec<NameId> = undecided.iter().map(|at| self.people[*at].name).collect();
+        let names: Vec<NameId> = open.iter().map(|at| self.people[*at].name).collect();
         let lookups = batches(self, &names);
-        let filter = &filter;
         let mut answers = stream::iter(lookups)
             .map(|(ids, dns)| {
                 let attributes = attributes.clone();
@@ -311,9 +320,30 @@ impl Walk<'_> {
             .buffered(IN_FLIGHT);
         while let Some((ids, (entries, ending))) = answers.next().await {
             for entry in entries {
-                self.matched(&entry, &by_name);
+                self.judged(&entry, &by_name, verdict);
             }
             self.undecided(ids.iter().filter_map(|id| by_name.get(id).copied()), ending.fault);
+        }
+    }
+
+    fn fail_unjudged(&mut self, open: &[usize]) {
+        let Some(first) = open.first() else { return };
+        let first = self.names.dn(self.people[*first].name);
+        let whom = match open.len() {
+            1 => first.to_string(),
+            count => format!("{count} people, {first} among them,"),
+        };
+        // One for all: a filter that the server cannot judge may concern everybody.
+        let fault = Fault::new(
+            ShortfallKind::AttributeUnreadable,
+            format!(
+                "of {whom} the server says neither that they match the user filter nor that they do not: let the bind \
+                 account read what `user-filter` looks at. Who was only moved meanwhile is read next time"
+            ),
+        );
+        let fault = self.fault(fault);
+        for at in open {
+            self.people[*at].matches = Verdict::Failed(fault);
         }
     }
 
@@ -333,7 +363,7 @@ impl Walk<'_> {
         people
     }
 
-    fn matched(&mut self, entry: &RawEntry, by_name: &HashMap<NameId, usize>) {
+    fn judged(&mut self, entry: &RawEntry, by_name: &HashMap<NameId, usize>, verdict: Verdict) {
         let anchor = entry::anchor(self.reader.facts(), entry);
         let slot = anchor.and_then(|anchor| self.by_anchor.get(&anchor).copied());
         let at = match slot {
@@ -341,9 +371,9 @@ impl Walk<'_> {
             _ => self.names.find(&entry.dn).and_then(|id| by_name.get(&id).copied()),
         };
         if let Some(at) = at
-            && self.people[at].matches == Verdict::Differs
+            && self.people[at].matches == Verdict::Open
         {
-            self.people[at].matches = Verdict::Matches;
+            self.people[at].matches = verdict;
         }
     }
 
@@ -352,7 +382,7 @@ impl Walk<'_> {
         let Some(fault) = fault else { return };
         let fault = self.fault(fault);
         for at in people {
-            if self.people[at].matches == Verdict::Differs {
+            if self.people[at].matches == Verdict::Open {
                 self.people[at].matches = Verdict::Failed(fault);
             }
         }

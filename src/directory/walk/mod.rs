@@ -113,6 +113,8 @@ struct Person {
 enum Verdict {
     Matches,
     Differs,
+    /// Still to be found out.
+    Open,
     /// Could not be found out; an index into the faults. The person counts as not read.
     Failed(u32),
 }

@@ -40,7 +40,7 @@ impl Walk<'_> {
                 .iter()
                 .map(|person| match person.matches {
                     Verdict::Failed(fault) => Err(fault),
-                    Verdict::Matches | Verdict::Differs => Ok(0),
+                    Verdict::Matches | Verdict::Differs | Verdict::Open => Ok(0),
                 })
                 .collect(),
             groups: vec![0; self.groups.len()],

@@ -239,6 +239,50 @@ async fn who_does_not_match_the_filter_is_read_all_the_same() {
     assert!(snapshot.groups[0].members.completeness.is_complete());
 }
 
+/// Not to be returned is no proof: the server may be unable to tell, or have lost sight of somebody meanwhile.
+#[tokio::test]
+async fn who_matches_neither_the_filter_nor_its_negation_counts_as_not_read() {
+    let titled = |title: &str| format!("userAccountControl: 512\ntitle: {title}\n");
+    let ad = Ad::new()
+        .user_with("anna", &titled("chief"))
+        .user_with("ben", &titled("boss"))
+        .user("carl")
+        .group("team", &[&person("anna"), &person("ben"), &person("carl")])
+        .group("few", &[&person("anna"), &person("carl")]);
+    let mut wanted = request(&[(Kind::Group, "team"), (Kind::Group, "few"), (Kind::User, "ben")]);
+    wanted.wanted.user_filter = Some("(|(title=chief)(&(title=boss)(level:1.2.3:=9)))".to_owned());
+    let snapshot = ad.read(&wanted).await;
+    let known: Vec<(String, bool)> = snapshot.users.iter().map(|u| (u.dn.leaf(), u.matches_filter)).collect();
+    assert_eq!(known, [("anna".to_owned(), true), ("carl".to_owned(), false)]);
+    let shortfalls = |name: &str| {
+        let group = snapshot.groups.iter().find(|g| g.dn.leaf() == name).unwrap();
+        group.members.completeness.shortfalls().to_vec()
+    };
+    assert!(shortfalls("few").is_empty());
+    let team = shortfalls("team");
+    assert_eq!(team.len(), 1);
+    assert_eq!(team[0].kind, ShortfallKind::AttributeUnreadable);
+    assert!(
+        team[0].detail.starts_with(&format!("of {},{BASE} the server says neither that", person("ben"))),
+        "{}",
+        team[0].detail
+    );
+    assert!(matches!(&snapshot.entries[2].outcome, EntryOutcome::Unread(_)));
+
+    // The same where everybody is swept up.
+    let (one, two) = (server::person_dn(1), server::person_dn(2));
+    let mut boss = server::person(2, &two, &[]);
+    boss.attributes.push(("title".into(), vec![b"boss".to_vec()]));
+    let entries = [(1, server::person(1, &one, &[])), (2, boss), (100, server::team(&[&one, &two]))];
+    let mut there = Server::new(entries);
+    there.facts.page = 0;
+    let mut request = server::request();
+    request.wanted.user_filter = wanted.wanted.user_filter.clone();
+    let snapshot = super::read(&there, &request).await;
+    assert!(snapshot.users.iter().map(|u| (u.anchor, u.matches_filter)).eq([(server::anchor(1), false)]));
+    assert!(!snapshot.groups[0].members.completeness.is_complete());
+}
+
 #[tokio::test]
 async fn entries_without_a_pin() {
     let ad = Ad::new()
