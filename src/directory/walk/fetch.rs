@@ -328,14 +328,17 @@ impl Walk<'_> {
 
     fn fail_unjudged(&mut self, open: &[usize]) {
         let Some(first) = open.first() else { return };
+        let first = self.names.dn(self.people[*first].name);
+        let whom = match open.len() {
+            1 => first.to_string(),
+            count => format!("{count} people, {first} among them,"),
+        };
         // One for all: a filter that the server cannot judge may concern everybody.
         let fault = Fault::new(
             ShortfallKind::AttributeUnreadable,
             format!(
-                "{} people, {} among them, neither match the user filter nor its negation by the server's word: let \
-                 the bind account read what `user-filter` looks at. Who was only moved meanwhile is read next time",
-                open.len(),
-                self.names.dn(self.people[*first].name)
+                "of {whom} the server says neither that they match the user filter nor that they do not: let the bind \
+                 account read what `user-filter` looks at. Who was only moved meanwhile is read next time"
             ),
         );
         let fault = self.fault(fault);

@@ -263,7 +263,7 @@ async fn who_matches_neither_the_filter_nor_its_negation_counts_as_not_read() {
     assert_eq!(team.len(), 1);
     assert_eq!(team[0].kind, ShortfallKind::AttributeUnreadable);
     assert!(
-        team[0].detail.starts_with(&format!("1 people, {},{BASE} among them, neither match", person("ben"))),
+        team[0].detail.starts_with(&format!("of {},{BASE} the server says neither that", person("ben"))),
         "{}",
         team[0].detail
     );
