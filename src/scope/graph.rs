@@ -299,14 +299,13 @@ fn numbered(places: &RoaringBitmap, numbers: &[u32]) -> RoaringBitmap {
     list.into_iter().collect()
 }
 
-/// Recorded members of a group that had them by values of `member`, or by `primaryGroupID`, and has nobody in that way
-/// now: an attribute that may not be read any more looks like one that is empty. And all of them, where there is nobody
-/// in either way.
+/// Recorded members of a group that had values of `member` and has none now, though some may be members by
+/// `primaryGroupID`: an attribute that may not be read any more looks like one that is empty. And all of them, where
+/// there is nobody in either way.
 fn doubted(link: Option<&Link>, now: &RoaringBitmap, primary: &RoaringBitmap) -> RoaringBitmap {
     match link {
         Some(link) if now.is_empty() => link.direct.clone(),
         Some(link) if now.is_subset(primary) => &(&link.direct - &link.primary) - now,
-        Some(link) if primary.is_empty() => &link.primary - now,
         _ => RoaringBitmap::new(),
     }
 }

@@ -364,35 +364,6 @@ fn member_values_that_are_gone_are_in_doubt_though_there_are_members_by_primary_
 }
 
 #[test]
-fn members_by_primary_group_that_are_gone_are_in_doubt_though_member_has_values() {
-    let world = World {
-        users: 4,
-        groups: vec![(vec![0, 1, 2, 3], vec![])],
-        entries: vec![(0, true)],
-        ..World::default()
-    };
-    let mut known = world.recorded();
-    let numbers: Vec<u32> =
-        (0..4).map(|n| known.links.values().find(|l| l.anchor == user_anchor(n)).unwrap().no.0).collect();
-    let g0 = known.links.values().find(|l| l.anchor == group_anchor(0)).unwrap().no;
-    known.links.get_mut(&g0).unwrap().primary = numbers[2..].iter().copied().collect();
-    let read = |members: &[u32], primary: &[u32]| {
-        let world = World { groups: vec![(members.to_vec(), vec![])], ..world.clone() };
-        let mut snapshot = world.snapshot();
-        snapshot.groups[0].members.primary.extend(primary);
-        let scope = Scope::resolve(&snapshot, &known, NestedGroups::Flatten);
-        let doubted: Vec<u32> = scope.in_doubt().iter().collect();
-        (scope.record_of(g0).unwrap().suspect, doubted)
-    };
-    // Nobody is found by primaryGroupID any more, which may not be read, or the group's SID.
-    assert_eq!(read(&[0, 1], &[]), (true, numbers[2..].to_vec()));
-    // One of two has another primary group, and has left.
-    assert_eq!(read(&[0, 1, 2], &[2]), (false, vec![]));
-    // Both have another one, and stay by a value.
-    assert_eq!(read(&[0, 1, 2, 3], &[]), (false, vec![]));
-}
-
-#[test]
 fn whom_a_cut_read_has_shown_is_in_doubt_when_nobody_is_read_any_more() {
     let mut world =
         World { users: 2, groups: vec![(vec![0], vec![])], entries: vec![(0, true)], ..World::default() };
