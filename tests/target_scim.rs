@@ -446,7 +446,7 @@ async fn a_400_on_memberships_is_looked_up_and_access_denied_names_the_token() {
     let user = target.create_user(&person("anna")).await.unwrap();
     let group = target.create_group(&team("g"), std::slice::from_ref(&user)).await.unwrap();
     let error = target.remove_members(&group, std::slice::from_ref(&user)).await.unwrap_err();
-    assert_eq!(error.kind, TargetErrorKind::Ambiguous, "{error}");
+    assert_eq!(error.kind, TargetErrorKind::InPart, "{error}");
     let error = target.is_member(&group, &user).await.unwrap_err();
     assert_eq!(error.kind, TargetErrorKind::AccessDenied);
     assert!(error.message.contains(&served.token.path().display().to_string()), "{error}");
