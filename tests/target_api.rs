@@ -312,6 +312,13 @@ async fn moto_behaves() {
 }
 
 /// moto has all three operations; of pages and of what comes through groups it knows nothing.
+fn of_sso_admin(endpoint: &str, operation: &str, body: &Value) -> Value {
+    let operation = format!("SWBExternalService.{operation}");
+    let (status, answer) = call(endpoint, support::moto::REGION, &operation, body);
+    assert_eq!(status, 200, "{operation}: {answer}");
+    answer
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn moto_shows_who_is_assigned_to_what() {
     let moto = tokio::task::spawn_blocking(support::moto::Moto::start).await.unwrap();
@@ -321,12 +328,7 @@ async fn moto_shows_who_is_assigned_to_what() {
     let other = target.create_user(&person("bert")).await.unwrap();
     let (of_user, of_group, endpoint) = (user.clone(), group.clone(), moto.endpoint());
     let set = tokio::task::spawn_blocking(move || {
-        let call = |operation: &str, body: Value| {
-            let operation = format!("SWBExternalService.{operation}");
-            let (status, answer) = call(&endpoint, support::moto::REGION, &operation, &body);
-            assert_eq!(status, 200, "{operation}: {answer}");
-            answer
-        };
+        let call = |operation: &str, body: Value| of_sso_admin(&endpoint, operation, &body);
         let instance = call("ListInstances", json!({}))["Instances"][0]["InstanceArn"].clone();
         // Without a duration moto shows a number, where AWS's shape has a string.
         let body = json!({ "InstanceArn": instance, "Name": "ReadOnly", "SessionDuration": "PT1H" });
@@ -370,12 +372,7 @@ async fn an_assignment_of_nobody_is_found_at_moto() {
     );
     let (both, endpoint) = ([anna.clone(), bert.clone()], moto.endpoint());
     let made = tokio::task::spawn_blocking(move || {
-        let call = |operation: &str, body: Value| {
-            let operation = format!("SWBExternalService.{operation}");
-            let (status, answer) = call(&endpoint, support::moto::REGION, &operation, &body);
-            assert_eq!(status, 200, "{operation}: {answer}");
-            answer
-        };
+        let call = |operation: &str, body: Value| of_sso_admin(&endpoint, operation, &body);
         let instance = call("ListInstances", json!({}))["Instances"][0]["InstanceArn"].clone();
         let body = json!({ "InstanceArn": instance, "Name": "ReadOnly", "SessionDuration": "PT1H" });
         let set = call("CreatePermissionSet", body)["PermissionSet"]["PermissionSetArn"].clone();

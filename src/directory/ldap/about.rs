@@ -102,15 +102,7 @@ fn moment(csn: &[u8]) -> Option<Timestamp> {
 
 async fn one(session: &Session, dn: &str, attributes: &[&str]) -> Option<RawEntry> {
     let attributes: Selection = attributes.iter().map(|a| (*a).to_owned()).collect();
-    let ask = Ask {
-        base: dn,
-        scope: Scope::Base,
-        filter: "(objectClass=*)",
-        attributes: &attributes,
-        page: None,
-        controls: &[],
-    };
-    let (entries, answer) = session.collect(ask).await.ok()?;
+    let (entries, answer) = session.collect(Ask::entry(dn, &attributes)).await.ok()?;
     entries.into_iter().next().filter(|_| answer.code == 0)
 }
 

@@ -195,22 +195,18 @@ impl Commits {
 
     pub async fn now(session: &Session) -> Option<Self> {
         let attributes: Selection = ["dsServiceName", "highestCommittedUSN"].map(str::to_owned).into();
-        let (entries, answer) = session.collect(entry_of("", &attributes)).await.ok()?;
+        let (entries, answer) = session.collect(Ask::entry("", &attributes)).await.ok()?;
         entries.first().filter(|_| answer.code == 0).and_then(Self::of)
     }
 
     /// Which incarnation of its database the server works on (`invocationId`).
     pub async fn invocation(&self, session: &Session) -> Option<Anchor> {
         let attributes: Selection = ["invocationId".to_owned()].into();
-        let (entries, answer) = session.collect(entry_of(&self.service, &attributes)).await.ok()?;
+        let (entries, answer) = session.collect(Ask::entry(&self.service, &attributes)).await.ok()?;
         Anchor::from_object_guid(
             entries.first().filter(|_| answer.code == 0)?.values("invocationid").first()?,
         )
     }
-}
-
-fn entry_of<'a>(dn: &'a str, attributes: &'a Selection) -> Ask<'a> {
-    Ask { base: dn, scope: Scope::Base, filter: "(objectClass=*)", attributes, page: None, controls: &[] }
 }
 
 /// A search of a whole domain ends with references to these; nobody lives there.
@@ -251,16 +247,8 @@ async fn one(
     settings: &LdapSettings,
 ) -> Result<Option<RawEntry>, Setback> {
     let attributes: Selection = attributes.iter().map(|a| (*a).to_owned()).collect();
-    let ask = Ask {
-        base: dn,
-        scope: Scope::Base,
-        filter: "(objectClass=*)",
-        attributes: &attributes,
-        page: None,
-        controls: &[],
-    };
-    let (entries, answer) =
-        session.collect(ask).await.map_err(|fault| Setback::Next(failure(&fault, stage, settings)))?;
+    let answered = session.collect(Ask::entry(dn, &attributes)).await;
+    let (entries, answer) = answered.map_err(|fault| Setback::Next(failure(&fault, stage, settings)))?;
     match answer {
         Answer { code: 0, .. } => Ok(entries.into_iter().next()),
         // noSuchObject, or a referral to whoever has it

@@ -190,15 +190,7 @@ impl Reader for LdapReader {
             DirectoryKind::Ldap => dn.as_str().to_owned(),
         };
         let attributes: Selection = [range::request(attribute, from)].into();
-        let ask = Ask {
-            base: &base,
-            scope: Scope::Base,
-            filter: "(objectClass=*)",
-            attributes: &attributes,
-            page: None,
-            controls: &[],
-        };
-        let (entries, answer) = self.session.collect(ask).await?;
+        let (entries, answer) = self.session.collect(Ask::entry(&base, &attributes)).await?;
         match answer.fault() {
             Some(fault) => Err(fault),
             None => entries.into_iter().next().ok_or_else(|| {

@@ -33,6 +33,14 @@ pub struct Ask<'a> {
     pub controls: &'a [RawControl],
 }
 
+impl<'a> Ask<'a> {
+    /// One entry, by its name.
+    pub fn entry(dn: &'a str, attributes: &'a Selection) -> Self {
+        let filter = "(objectClass=*)";
+        Self { base: dn, scope: Scope::Base, filter, attributes, page: None, controls: &[] }
+    }
+}
+
 /// Why there is no answer, or not all of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Broken {
