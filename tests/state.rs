@@ -3,10 +3,24 @@
 
 mod support;
 
+/// Each of these as a test on SQLite and as one on PostgreSQL.
+macro_rules! on_both {
+    ($($name:ident)*) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name(super::Engine::Sqlite).await; })*
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name(super::Engine::Postgres).await; })*
+        }
+    };
+}
+
 #[path = "state/bed.rs"]
 mod bed;
 #[path = "state/both.rs"]
 mod both;
+#[path = "state/browse.rs"]
+mod browse;
 #[path = "state/copies.rs"]
 mod copies;
 #[path = "state/lease.rs"]
