@@ -103,14 +103,14 @@ impl Dn {
     }
 }
 
-/// The key of a name in which nothing is escaped, quoted or of several values, which nearly all are: in one pass.
-/// `None` for all others, and for what is no name.
+/// The key of a name without quotes and without components of several values, in which nothing but plain marks is
+/// escaped (`Smith\\, Jo`), as nearly all are: in one pass. `None` for all others, and for what is no name.
 pub(super) fn plain_key(text: &str) -> Option<String> {
-    if text.bytes().any(|b| matches!(b, b'\\' | b'"' | b'+' | b';' | 0)) {
-        return None;
-    }
     let mut key = String::with_capacity(text.len());
-    for rdn in text.split(',') {
+    let mut rest = Some(text);
+    while let Some(here) = rest {
+        let (rdn, after) = first_component(here);
+        rest = after;
         let (kind, value) = rdn.split_once('=')?;
         let kind = kind.trim_matches(' ');
         if kind.is_empty()
@@ -128,14 +128,54 @@ pub(super) fn plain_key(text: &str) -> Option<String> {
             if !std::mem::take(&mut first) {
                 key.push(' ');
             }
-            if word.is_ascii() {
-                key.extend(word.bytes().map(|b| char::from(b.to_ascii_lowercase())));
-            } else {
-                key.extend(word.chars().flat_map(char::to_lowercase));
-            }
+            push_folded(&mut key, word)?;
         }
     }
     Some(key)
+}
+
+/// Up to the first comma that is not escaped, and what follows it.
+fn first_component(text: &str) -> (&str, Option<&str>) {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b',' => return (&text[..at], Some(&text[at + 1..])),
+            // Whatever is escaped takes two places at the least, and a comma is no second hex digit.
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+    (text, None)
+}
+
+/// `None` where something is escaped that is not simply a mark.
+fn push_folded(key: &mut String, word: &str) -> Option<()> {
+    let mut pieces = word.split('\\');
+    let mut piece = pieces.next();
+    while let Some(plain) = piece {
+        if plain.bytes().any(|b| matches!(b, b'"' | b'+' | b';' | 0)) {
+            return None;
+        }
+        if plain.is_ascii() {
+            key.extend(plain.bytes().map(|b| char::from(b.to_ascii_lowercase())));
+        } else {
+            key.extend(plain.chars().flat_map(char::to_lowercase));
+        }
+        piece = pieces.next();
+        if let Some(escaped) = &mut piece {
+            let (mark, after) = match hex_pair(escaped.as_bytes()) {
+                Some(byte) => (byte, escaped.get(2..)?),
+                None => (*escaped.as_bytes().first()?, escaped.get(1..)?),
+            };
+            if !mark.is_ascii_punctuation() || matches!(mark, b'+' | b'\\') {
+                return None;
+            }
+            key.push(char::from(mark));
+            *escaped = after;
+        }
+    }
+    Some(())
 }
 
 fn split_unescaped<'a>(text: &'a str, separators: &[char]) -> Vec<&'a str> {

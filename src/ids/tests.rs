@@ -100,6 +100,21 @@ fn sid_from_bytes() {
     assert!(Sid::from_bytes(&bytes[..10]).is_none());
 }
 
+#[test]
+fn a_comma_in_a_name_is_no_detour() {
+    for (text, key) in [
+        ("CN=Smith\\, Jo,OU=A,DC=x", "cn=smith, jo\0ou=a\0dc=x"),
+        ("CN=Smith\\2C Jo,DC=x", "cn=smith, jo\0dc=x"),
+        ("CN=\\#1 Büro\\=\\3e,DC=x", "cn=#1 büro=>\0dc=x"),
+        ("OU=R&D \\\"Labs\\22\\;,DC=x", "ou=r&d \"labs\";\0dc=x"),
+    ] {
+        assert_eq!(plain_key(text).as_deref(), Some(key), "{text}");
+    }
+    for text in ["CN=a\\", "CN=a\\ ,DC=x", "CN=a\\2B b", "CN=\\C3\\B6", "CN=\\5c", "CN=a\\é"] {
+        assert_eq!(plain_key(text), None, "{text}");
+    }
+}
+
 /// As a server may write the value: every byte escaped, or only what must be.
 fn escaped(value: &str, all: bool) -> String {
     value.bytes().fold(String::new(), |text, b| {
@@ -114,7 +129,7 @@ fn escaped(value: &str, all: bool) -> String {
 proptest! {
     #[test]
     fn the_short_way_through_a_name_leads_to_the_same(
-        text in "(\\PC{0,12}|[a-zA-Z=, .;+\"\\\\#0\0éÉßİ-]{0,40}|(CN|ou|Dc)=[A-Zé ]{0,8}(,(ou|DC) ?= ?[a-zÜ ]{1,5}){0,3})"
+        text in "(\\PC{0,12}|[a-zA-Z=, .;+\"\\\\#0\0éÉßİ-]{0,40}|(CN|ou|Dc)=([A-Zé ]|\\\\[,;=<>#+\" \\\\é]|\\\\(2[0-9A-Fa-f]|C3|5c|41)){0,8}(,(ou|DC) ?= ?[a-zÜ ]{1,5}){0,3})"
     ) {
         if let Some(key) = plain_key(&text) {
             let parsed = Dn::parse_any(&text).unwrap();
