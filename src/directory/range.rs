@@ -13,6 +13,10 @@ pub(super) struct Span {
 /// Parts a name like `member;range=0-1499` (lower case) into the attribute and the span. Other options stay
 /// with the name. `None` where there is no range option; `Some(Err)` where there is one that makes no sense.
 pub(super) fn split(name: &str) -> Option<(&str, Result<Span, String>)> {
+    // Nearly no name has an option, and this is asked of each attribute of each entry.
+    if !name.contains(';') {
+        return None;
+    }
     let (attribute, rest) = name.split_once(";range=")?;
     Some((attribute, parse(rest).ok_or_else(|| format!("`{name}` is not a range"))))
 }

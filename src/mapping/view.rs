@@ -111,7 +111,6 @@ impl<'a> View<'a> {
         let mut texts: Vec<_> = self
             .attributes
             .values(name)
-            .iter()
             .map(|value| value_text(name, value))
             .filter(|text| !text.trim().is_empty())
             .collect();
@@ -122,6 +121,11 @@ impl<'a> View<'a> {
     /// The value of an attribute: of several, the first in the order of their text. Without white space
     /// around it; `None` where that leaves nothing.
     pub fn text(&self, name: &str) -> Option<Cow<'a, str>> {
+        // As nearly always: one value, and it need not be put in an order.
+        let mut values = self.attributes.values(name);
+        if let (Some(value), None, None) = (values.next(), values.next(), self.own(name)) {
+            return Some(trimmed(value_text(name, value))).filter(|text| !text.is_empty());
+        }
         self.texts(name).into_iter().next().map(trimmed)
     }
 

@@ -7,15 +7,29 @@ use crate::directory::reader::RawEntry;
 
 /// Names of attributes, each once.
 #[derive(Debug, Default)]
-pub(super) struct Interner(HashMap<Box<str>, Arc<str>>);
+pub(super) struct Interner {
+    all: HashMap<Box<str>, Arc<str>>,
+    /// Those of the last entries, by their place: most entries have the same ones in the same order.
+    last: Vec<Arc<str>>,
+}
 
 impl Interner {
-    fn name(&mut self, text: &str) -> Arc<str> {
-        if let Some(known) = self.0.get(text) {
-            return known.clone();
+    fn name(&mut self, at: usize, text: &str) -> Arc<str> {
+        if let Some(same) = self.last.get(at).filter(|last| &***last == text) {
+            return same.clone();
         }
-        let shared: Arc<str> = text.into();
-        self.0.insert(text.into(), shared.clone());
+        let shared = match self.all.get(text) {
+            Some(known) => known.clone(),
+            None => {
+                let shared: Arc<str> = text.into();
+                self.all.insert(text.into(), shared.clone());
+                shared
+            }
+        };
+        match self.last.get_mut(at) {
+            Some(last) => *last = shared.clone(),
+            None => self.last.push(shared.clone()),
+        }
         shared
     }
 }
@@ -51,7 +65,7 @@ pub(super) fn decode(names: &mut Interner, mut bytes: &[u8]) -> Option<RawEntry>
     let dn = text(rest)?.to_owned();
     let mut attributes = Vec::new();
     while !rest.is_empty() {
-        let name = names.name(text(rest)?);
+        let name = names.name(attributes.len(), text(rest)?);
         let count = number(rest)?;
         // Each value takes four bytes at the least: a count that cannot be true reserves no memory.
         let mut values = Vec::with_capacity(count.min(rest.len() / 4));

@@ -7,7 +7,7 @@ use super::{Group, Owner, Person, Ranged, Slot, Verdict, Walk};
 use crate::directory::entry::{self, GroupSort, Sort};
 use crate::directory::range::{self, Progress};
 use crate::directory::reader::{Fault, RawEntry};
-use crate::model::{Code, Completeness, Finding, Kind, ShortfallKind, Subject};
+use crate::model::{Attributes, Code, Completeness, Finding, Kind, ShortfallKind, Subject};
 
 type List = Vec<(Arc<str>, Vec<Vec<u8>>)>;
 
@@ -107,10 +107,10 @@ impl Walk<'_> {
 
     /// The attributes that go into the snapshot. Those that came in part are put on the list to be read on; a
     /// part that makes no sense is a fault.
-    fn keep(&mut self, mut list: List, owner: Owner) -> (List, Option<Fault>) {
+    fn keep(&mut self, mut list: List, owner: Owner) -> (Attributes, Option<Fault>) {
         list.retain(|(n, _)| {
             let base = range::split(n).map_or(&**n, |(base, _)| base);
-            self.kept.contains(base)
+            self.kept.iter().any(|kept| kept == base)
         });
         let mut fault = None;
         for (attribute, values) in &mut list {
@@ -118,10 +118,8 @@ impl Walk<'_> {
             if let Some((base, _)) = range::split(attribute) {
                 *attribute = Arc::from(base);
             }
-            values.shrink_to_fit();
         }
-        list.shrink_to_fit();
-        (list, fault)
+        (Attributes::new(list), fault)
     }
 
     /// If the attribute came as a range that has not reached its end, puts it on the list.

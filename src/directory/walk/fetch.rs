@@ -248,7 +248,7 @@ impl Walk<'_> {
                 Slot::Person(at) => {
                     let fault = fault.map(|fault| self.fault(fault));
                     let person = &mut self.people[at as usize];
-                    append(&mut person.attributes, &job.attribute, values);
+                    person.attributes = std::mem::take(&mut person.attributes).with(&job.attribute, values);
                     if let Some(fault) = fault {
                         person.matches = Verdict::Failed(fault);
                     }
@@ -272,7 +272,8 @@ impl Walk<'_> {
             self.groups[at].members = members;
             self.groups[at].completeness = completeness;
         } else {
-            append(&mut self.groups[at].attributes, &job.attribute, values);
+            let attributes = &mut self.groups[at].attributes;
+            *attributes = std::mem::take(attributes).with(&job.attribute, values);
         }
     }
 
@@ -394,17 +395,6 @@ fn batches(walk: &Walk<'_>, names: &[NameId]) -> Vec<(Vec<NameId>, Vec<Dn>)> {
         .chunks(walk.reader.facts().batch.max(1))
         .map(|ids| (ids.to_vec(), ids.iter().map(|id| walk.names.dn(*id).clone()).collect()))
         .collect()
-}
-
-fn append(
-    list: &mut Vec<(std::sync::Arc<str>, Vec<Vec<u8>>)>,
-    name: &std::sync::Arc<str>,
-    values: Vec<Vec<u8>>,
-) {
-    match list.iter_mut().find(|(n, _)| n == name) {
-        Some((_, have)) => have.extend(values),
-        None => list.push((name.clone(), values)),
-    }
 }
 
 /// `CN=S-1-5-…,CN=ForeignSecurityPrincipals,…`: stands for someone of another forest.

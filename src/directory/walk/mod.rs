@@ -28,7 +28,7 @@ use super::range::Progress;
 use super::reader::{Fault, Reader, Referral, Selection};
 use crate::ids::{Anchor, Sid};
 use crate::model::{
-    AccountState, Completeness, DirectoryKind, Finding, ReadRequest, Snapshot, Unreadable, Wanted,
+    AccountState, Attributes, Completeness, DirectoryKind, Finding, ReadRequest, Snapshot, Unreadable, Wanted,
 };
 
 /// Reads all that the request's entries reach.
@@ -56,7 +56,7 @@ struct Walk<'r> {
     kind: DirectoryKind,
     asked: Asked,
     /// What of an entry's attributes goes into the snapshot.
-    kept: BTreeSet<String>,
+    kept: Vec<String>,
     names: Names,
     /// What became of each name, by [`NameId`].
     slots: Vec<Slot>,
@@ -104,7 +104,7 @@ struct Person {
     sid: Option<Sid>,
     account: AccountState,
     created: Option<Timestamp>,
-    attributes: Vec<(Arc<str>, Vec<Vec<u8>>)>,
+    attributes: Attributes,
     matches: Verdict,
 }
 
@@ -124,7 +124,7 @@ struct Group {
     name: NameId,
     sid: Option<Sid>,
     created: Option<Timestamp>,
-    attributes: Vec<(Arc<str>, Vec<Vec<u8>>)>,
+    attributes: Attributes,
     members: Vec<NameId>,
     /// People whose primary group this is, by index.
     primary: Vec<u32>,
@@ -180,7 +180,7 @@ impl<'r> Walk<'r> {
             DirectoryKind::Ldap if facts.ns_unique_id => "nsuniqueid",
             DirectoryKind::Ldap => "entryuuid",
         };
-        let kept =
+        let kept: BTreeSet<String> =
             entry::naming(kind).iter().map(|a| (*a).to_owned()).chain(wanted.iter().cloned()).collect();
         Self {
             reader,
@@ -191,7 +191,7 @@ impl<'r> Walk<'r> {
                 all: all.into_iter().collect(),
                 anchor: [anchor.to_owned()].into(),
             },
-            kept,
+            kept: kept.into_iter().collect(),
             names: Names::default(),
             slots: Vec::new(),
             by_anchor: HashMap::new(),

@@ -12,9 +12,9 @@ use crate::directory::entry;
 use crate::directory::reader::Fault;
 use crate::ids::Anchor;
 use crate::model::{
-    AccountState, Attributes, Code, DeletionProof, DirectoryGroup, DirectoryKind, DirectoryUser,
-    EntryOutcome, EntryRead, Finding, GroupIx, Kind, MemberRead, ObjectRef, ScopeEntry, ShortfallKind,
-    Snapshot, SourceInfo, Subject, Unreadable, UnreadableMember, UserIx,
+    AccountState, Code, DeletionProof, DirectoryGroup, DirectoryKind, DirectoryUser, EntryOutcome, EntryRead,
+    Finding, GroupIx, Kind, MemberRead, ObjectRef, ScopeEntry, ShortfallKind, Snapshot, SourceInfo, Subject,
+    Unreadable, UnreadableMember, UserIx,
 };
 
 /// New places of people and groups; `Err` with the fault for people who count as not read.
@@ -156,7 +156,7 @@ impl Walk<'_> {
             account: person.account,
             matches_filter: person.matches == Verdict::Matches,
             created: person.created,
-            attributes: Attributes::new(person.attributes),
+            attributes: person.attributes,
         };
         if user.account == AccountState::Unknown {
             let message = format!(
@@ -192,7 +192,7 @@ impl Walk<'_> {
             dn,
             sid: group.sid,
             created: group.created,
-            attributes: Attributes::new(group.attributes),
+            attributes: group.attributes,
             members,
         }
     }
