@@ -27,8 +27,10 @@ const ONE: &str = "SELECT id, kind, started_at, finished_at, word, counts FROM c
 const LAST_WELL: &str = "SELECT finished_at FROM cycles WHERE profile_id = $1 AND kind <> 'repair'
     AND word IN ('nothing', 'done', 'held') ORDER BY id DESC LIMIT 1";
 
+/// By way of the cycles, which are few: nothing else finds the old ones among millions of steps.
 const PRUNE_JOURNAL: &str = "DELETE FROM journal
-    WHERE profile_id = $1 AND intended_at < $2 AND result IS NOT NULL";
+    WHERE cycle_id IN (SELECT id FROM cycles WHERE profile_id = $1 AND started_at < $2)
+    AND intended_at < $2 AND result IS NOT NULL";
 const PRUNE_HELD: &str = "DELETE FROM held_plans WHERE profile_id = $1 AND held_at < $2";
 const PRUNE_APPROVALS: &str = "DELETE FROM approvals
     WHERE profile_id = $1 AND approved_at < $2 AND (expires_at < $2 OR used_at < $2)";

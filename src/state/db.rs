@@ -8,7 +8,7 @@ use std::cell::OnceCell;
 use std::future::Future;
 use std::time::Duration;
 
-use futures::TryStreamExt;
+use futures::{FutureExt, Stream, TryStreamExt};
 use jiff::Timestamp;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
@@ -283,8 +283,10 @@ impl Tx {
             match self {
                 Self::Sqlite(tx, _) => {
                     let mut rows = bound!(sql, true, args).fetch(&mut **tx);
-                    while let Some(row) = in_time(&place, rows.try_next()).await? {
+                    let mut count = 0;
+                    while let Some(row) = in_time(&place, next_row(&mut rows, count)).await? {
                         take(EngineRow::Sqlite(row))?;
+                        count += 1;
                     }
                 }
                 Self::Postgres(tx, _) => {
@@ -371,6 +373,28 @@ impl Row {
     /// The value just read makes no sense.
     pub fn bad(&self, column: &'static str) -> StateError {
         StateError::BadValue { place: self.place.to_string(), column }
+    }
+}
+
+/// From this row on an answer is a long one.
+const MANY_ROWS: usize = 200;
+/// In this time the engine gets well ahead, and does not fill the room for its rows.
+const HEAD_START: Duration = Duration::from_millis(1);
+
+/// The next row of an engine whose own thread hands them over one by one. To be woken for each costs more than the row
+/// itself: in a long answer it is left alone for a moment whenever it has been caught up with.
+async fn next_row<R>(
+    rows: &mut (impl Stream<Item = sqlx::Result<R>> + Unpin),
+    count: usize,
+) -> sqlx::Result<Option<R>> {
+    if count < MANY_ROWS {
+        return rows.try_next().await;
+    }
+    loop {
+        match rows.try_next().now_or_never() {
+            Some(next) => return next,
+            None => tokio::time::sleep(HEAD_START).await,
+        }
     }
 }
 
@@ -521,7 +545,30 @@ pub(super) use args;
 
 #[cfg(test)]
 mod tests {
+    use futures::StreamExt;
+
     use super::*;
+
+    /// Rows come one by one and in bursts, and with an error in the end.
+    #[tokio::test]
+    async fn no_row_of_a_long_answer_is_lost() {
+        let numbers = futures::stream::iter(0..5 * MANY_ROWS).then(|at| async move {
+            if at % 3 == 0 || at % 500 < 30 {
+                tokio::task::yield_now().await;
+            }
+            if at == 4 * MANY_ROWS { Err(sqlx::Error::RowNotFound) } else { Ok(at) }
+        });
+        let mut rows = Box::pin(numbers);
+        let mut found = Vec::new();
+        let end = loop {
+            match next_row(&mut rows, found.len()).await {
+                Ok(Some(row)) => found.push(row),
+                end => break end,
+            }
+        };
+        assert!(matches!(end, Err(sqlx::Error::RowNotFound)));
+        assert_eq!(found, (0..4 * MANY_ROWS).collect::<Vec<_>>());
+    }
 
     #[test]
     fn placeholders_are_numbered_through() {

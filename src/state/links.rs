@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use roaring::RoaringBitmap;
+use serde::Deserialize;
 
 use super::db::{Row, Tx, Value, args};
 use super::open::{Reader, State};
 use super::words::Word;
 use super::{Result, StateError};
-use crate::ids::{IdentityStoreId, LinkNo, Sid, TargetId};
+use crate::ids::{Anchor, IdentityStoreId, LinkNo, Sid, TargetId};
 use crate::model::{Deleted, Digest, Disabled, Kind, Link, Retry};
 
 const UPSERT: &str = "INSERT INTO links (profile_id, no, kind, anchor, dn, sid, identity_store_id, target_id,
@@ -30,22 +31,54 @@ const UPSERT: &str = "INSERT INTO links (profile_id, no, kind, anchor, dn, sid, 
         primary_members = excluded.primary_members";
 const WIDTH: usize = 30;
 
+/// What nearly every link has.
+macro_rules! common {
+    () => {
+        "no, kind, anchor, dn, sid, target_id, origin, name, email, digest, filled"
+    };
+}
+
+/// What groups have, and now and then somebody.
+macro_rules! particular {
+    () => {
+        "out_since, direct, hidden, unreadable, applied, retry_attempts, retry_not_before, retry_code, retry_digest,
+            disabled_at, disabled_cause, disabled_how, deleted_at, deletion_proof, absent_since, doubtful,
+            primary_members"
+    };
+}
+
 /// Whole rows, for [`read`]; more of the WHERE follows.
 macro_rules! select_links {
     ($($more:tt)*) => {
         concat!(
-            "SELECT no, kind, anchor, dn, sid, target_id, origin, name, email, digest, out_since, filled,
-                direct, hidden, unreadable, applied, retry_attempts, retry_not_before, retry_code, retry_digest,
-                disabled_at, disabled_cause, disabled_how, deleted_at, deletion_proof, absent_since, doubtful,
-                primary_members
-            FROM links WHERE profile_id = $1",
+            "SELECT ",
+            $crate::state::links::common!(),
+            ", ",
+            $crate::state::links::particular!(),
+            " FROM links WHERE profile_id = $1",
             $($more)*
         )
     };
 }
-pub(super) use select_links;
+pub(super) use {common, particular, select_links};
 
-const ALL: &str = select_links!("");
+/// A row costs by its columns, and there are a hundred thousand of them: those that are mostly empty are asked for where
+/// one of them is not.
+const COMMON: &str = concat!("SELECT ", common!(), " FROM links WHERE profile_id = $1");
+/// The same in one value, for SQLite, whose rows come from another thread value by value.
+const COMMON_IN_ONE: &str =
+    "SELECT json_array(no, kind, hex(anchor), dn, sid, target_id, origin, name, email,
+        hex(digest), filled)
+    FROM links WHERE profile_id = $1";
+const PARTICULAR: &str = concat!(
+    "SELECT no, ",
+    particular!(),
+    " FROM links WHERE profile_id = $1 AND (out_since IS NOT NULL OR direct IS NOT NULL OR hidden IS NOT NULL
+        OR unreadable IS NOT NULL OR applied IS NOT NULL OR retry_attempts IS NOT NULL OR retry_not_before IS NOT NULL
+        OR retry_code IS NOT NULL OR retry_digest IS NOT NULL OR disabled_at IS NOT NULL OR disabled_cause IS NOT NULL
+        OR disabled_how IS NOT NULL OR deleted_at IS NOT NULL OR deletion_proof IS NOT NULL
+        OR absent_since IS NOT NULL OR doubtful IS NOT NULL OR primary_members IS NOT NULL)"
+);
 
 const ELSEWHERE: &str =
     "SELECT l.kind, l.target_id, p.name FROM links l JOIN profiles p ON p.id = l.profile_id
@@ -134,8 +167,19 @@ impl Reader {
 
 /// All links of a profile.
 pub(super) async fn load(tx: &mut Tx, profile_id: i64) -> Result<BTreeMap<LinkNo, Link>> {
-    let links = tx.fetch(ALL, args![profile_id], read).await?;
-    Ok(links.into_iter().map(|link| (link.no, link)).collect())
+    let links = match tx {
+        Tx::Sqlite(..) => tx.fetch(COMMON_IN_ONE, args![profile_id], read_common_in_one).await?,
+        Tx::Postgres(..) => tx.fetch(COMMON, args![profile_id], read_common).await?,
+    };
+    let mut links: BTreeMap<LinkNo, Link> = links.into_iter().map(|link| (link.no, link)).collect();
+    let read = |row: &mut Row| {
+        let no = row.link("links.no")?;
+        // Of one moment: each is among those.
+        let link = links.get_mut(&no).ok_or_else(|| row.bad("links.no"))?;
+        read_particular(row, link)
+    };
+    tx.fetch(PARTICULAR, args![profile_id], read).await?;
+    Ok(links)
 }
 
 fn row_of<'a>(profile_id: i64, store: Option<&'a str>, link: &'a Link) -> std::io::Result<Vec<Value<'a>>> {
@@ -178,11 +222,15 @@ fn row_of<'a>(profile_id: i64, store: Option<&'a str>, link: &'a Link) -> std::i
 }
 
 pub(super) fn read(row: &mut Row) -> Result<Link> {
+    let mut link = read_common(row)?;
+    read_particular(row, &mut link)?;
+    Ok(link)
+}
+
+fn read_common(row: &mut Row) -> Result<Link> {
+    let (no, kind) = (row.link("links.no")?, row.word("links.kind", Word::of)?);
+    let (anchor, dn) = (row.anchor("links.anchor")?, row.next()?);
     Ok(Link {
-        no: row.link("links.no")?,
-        kind: row.word("links.kind", Word::of)?,
-        anchor: row.anchor("links.anchor")?,
-        dn: row.next()?,
         sid: match row.next::<Option<String>>()? {
             Some(text) => Some(Sid::parse(&text).ok_or_else(|| row.bad("links.sid"))?),
             None => None,
@@ -192,22 +240,78 @@ pub(super) fn read(row: &mut Row) -> Result<Link> {
         name: row.next()?,
         email: row.next()?,
         digest: digest(row, "links.digest")?,
-        out_since: row.opt_time("links.out_since")?,
         filled: row.next()?,
-        direct: bitmap(row, "links.direct")?,
-        hidden: bitmap(row, "links.hidden")?,
-        unreadable: match row.next::<Option<String>>()? {
-            Some(text) => serde_json::from_str(&text).map_err(|_| row.bad("links.unreadable"))?,
-            None => BTreeSet::new(),
-        },
-        applied: bitmap(row, "links.applied")?,
-        retry: retry(row)?,
-        disabled: disabled(row)?,
-        deleted: deleted(row)?,
-        absent_since: row.opt_time("links.absent_since")?,
-        doubtful: bitmap(row, "links.doubtful")?,
-        primary: bitmap(row, "links.primary_members")?,
+        ..Link::new(no, kind, anchor, dn)
     })
+}
+
+/// As [`COMMON_IN_ONE`] has them.
+#[derive(Deserialize)]
+struct Common<'t>(
+    u32,
+    &'t str,
+    &'t str,
+    String,
+    Option<String>,
+    Option<String>,
+    &'t str,
+    Option<String>,
+    Option<String>,
+    &'t str,
+    u8,
+);
+
+fn read_common_in_one(row: &mut Row) -> Result<Link> {
+    let text: String = row.next()?;
+    let Ok(Common(no, kind, anchor, dn, sid, target, origin, name, email, digest, filled)) =
+        serde_json::from_str(&text)
+    else {
+        return Err(row.bad("links.no"));
+    };
+    let kind = Word::of(kind).ok_or_else(|| row.bad("links.kind"))?;
+    let anchor =
+        bytes_of(anchor).and_then(|b| Anchor::from_bytes(&b)).ok_or_else(|| row.bad("links.anchor"))?;
+    let sid = sid.map(|text| Sid::parse(&text).ok_or_else(|| row.bad("links.sid"))).transpose()?;
+    let digest = match digest {
+        "" => None,
+        digest => {
+            let found = bytes_of(digest).and_then(|b| Digest::from_bytes(&b));
+            Some(found.ok_or_else(|| row.bad("links.digest"))?)
+        }
+    };
+    Ok(Link {
+        sid,
+        target_id: target.map(TargetId::new),
+        origin: Word::of(origin).ok_or_else(|| row.bad("links.origin"))?,
+        name,
+        email,
+        digest,
+        filled: filled != 0,
+        ..Link::new(LinkNo(no), kind, anchor, dn)
+    })
+}
+
+/// 16 bytes in hexadecimal digits.
+fn bytes_of(hex: &str) -> Option<[u8; 16]> {
+    (hex.len() == 32).then(|| u128::from_str_radix(hex, 16).ok().map(u128::to_be_bytes)).flatten()
+}
+
+fn read_particular(row: &mut Row, link: &mut Link) -> Result<()> {
+    link.out_since = row.opt_time("links.out_since")?;
+    link.direct = bitmap(row, "links.direct")?;
+    link.hidden = bitmap(row, "links.hidden")?;
+    link.unreadable = match row.next::<Option<String>>()? {
+        Some(text) => serde_json::from_str(&text).map_err(|_| row.bad("links.unreadable"))?,
+        None => BTreeSet::new(),
+    };
+    link.applied = bitmap(row, "links.applied")?;
+    link.retry = retry(row)?;
+    link.disabled = disabled(row)?;
+    link.deleted = deleted(row)?;
+    link.absent_since = row.opt_time("links.absent_since")?;
+    link.doubtful = bitmap(row, "links.doubtful")?;
+    link.primary = bitmap(row, "links.primary_members")?;
+    Ok(())
 }
 
 fn disabled(row: &mut Row) -> Result<Option<Disabled>> {

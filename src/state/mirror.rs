@@ -13,6 +13,7 @@ use crate::model::{Entries, Mark, Mirror, MirrorChange};
 const MARK: &str = "SELECT mirror_mark FROM profiles WHERE id = $1";
 const SET_MARK: &str = "UPDATE profiles SET mirror_mark = $2 WHERE id = $1";
 const ENTRIES: &str = "SELECT anchor, content FROM mirror_entries WHERE profile_id = $1";
+const ENTRY: &str = "SELECT content FROM mirror_entries WHERE profile_id = $1 AND anchor = $2";
 const PUT: &str = "INSERT INTO mirror_entries (profile_id, anchor, content) VALUES {rows}
     ON CONFLICT (profile_id, anchor) DO UPDATE SET content = excluded.content";
 const REMOVE: &str = "DELETE FROM mirror_entries WHERE profile_id = $1 AND anchor = $2";
@@ -36,9 +37,9 @@ impl Reader {
     /// The mirror, whose mark was read before; `None` where another one is there by now.
     pub async fn mirror(&self, mark: &Mark) -> Result<Option<Mirror>> {
         let mut tx = self.db.begin_read().await?;
-        let now = tx.fetch_one(MARK, args![self.profile_id], |row| row.next::<Option<String>>()).await?;
-        let now: Option<Mark> = now.flatten().and_then(|text| serde_json::from_str(&text).ok());
-        let Some(mark) = now.filter(|now| now == mark) else { return Ok(None) };
+        if !is_of(&mut tx, self.profile_id, mark).await? {
+            return Ok(None);
+        }
         let read = |row: &mut Row| Ok((row.anchor("mirror_entries.anchor")?, row.next()?));
         let entries: Entries = tx.fetch(ENTRIES, args![self.profile_id], read).await?.into_iter().collect();
         let read = |row: &mut Row| {
@@ -48,8 +49,30 @@ impl Reader {
         };
         let answers = tx.fetch(ANSWERS, args![self.profile_id], read).await?.into_iter().collect();
         tx.commit().await?;
-        Ok(Some(Mirror { mark, entries, answers }))
+        Ok(Some(Mirror { mark: mark.clone(), entries, answers }))
     }
+
+    /// Single entries of it, as far as it holds them.
+    pub async fn mirror_entries(&self, mark: &Mark, anchors: &BTreeSet<Anchor>) -> Result<Option<Entries>> {
+        let mut tx = self.db.begin_read().await?;
+        if !is_of(&mut tx, self.profile_id, mark).await? {
+            return Ok(None);
+        }
+        let mut entries = Entries::new();
+        for anchor in anchors {
+            let content = tx.fetch_one(ENTRY, args![self.profile_id, anchor], Row::next::<Vec<u8>>).await?;
+            entries.extend(content.map(|content| (*anchor, content)));
+        }
+        tx.commit().await?;
+        Ok(Some(entries))
+    }
+}
+
+/// Whether the mirror that is there has this mark.
+async fn is_of(tx: &mut Tx, profile_id: i64, mark: &Mark) -> Result<bool> {
+    let now = tx.fetch_one(MARK, args![profile_id], |row| row.next::<Option<String>>()).await?;
+    let now: Option<Mark> = now.flatten().and_then(|text| serde_json::from_str(&text).ok());
+    Ok(now.as_ref() == Some(mark))
 }
 
 pub(super) async fn write(tx: &mut Tx, profile_id: i64, change: &MirrorChange) -> Result<()> {

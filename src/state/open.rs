@@ -190,6 +190,9 @@ async fn find_profile(db: &Db, profile: &str) -> Result<Option<i64>> {
     db.fetch_one(PROFILE_ID, args![profile], |row| row.next::<i64>()).await
 }
 
+/// Rows that the engine may read before they are asked for.
+const ROWS_AHEAD: usize = 2_000;
+
 /// One connection: SQLite has one writer, and so nobody waits for a lock within the process.
 pub(super) async fn connect_sqlite(path: &Path, shown: String) -> Result<Db> {
     let options = SqliteConnectOptions::new()
@@ -198,6 +201,7 @@ pub(super) async fn connect_sqlite(path: &Path, shown: String) -> Result<Db> {
         .busy_timeout(BUSY)
         .foreign_keys(true)
         .synchronous(SqliteSynchronous::Full)
+        .row_buffer_size(ROWS_AHEAD)
         .disable_statement_logging();
     // Never closed for being idle: a copy's file has no name any more by which to open it again.
     let pool = SqlitePoolOptions::new()
