@@ -8,16 +8,16 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
 use idcsync::directory::{Bind, Directory, Kept, LdapDirectory, LdapSettings, ReadOn, Servers};
-use idcsync::ids::Dn;
+use idcsync::ids::{Anchor, Dn};
 use idcsync::model::{
-    DirectoryKind, DirectoryUser, EntryOutcome, Kind, Mirror, MirrorChange, ObjectRef, Pin, ReadRequest,
-    ScopeEntry, Snapshot, Wanted,
+    DirectoryKind, DirectoryUser, Entries, EntryOutcome, Kind, Mirror, MirrorChange, ObjectRef, Pin,
+    ReadRequest, ScopeEntry, Snapshot, Wanted,
 };
 use idcsync::secret::SecretSource;
 use support::company::chance::Chance;
@@ -288,6 +288,11 @@ struct Held<'a>(&'a Mirror);
 impl Kept for Held<'_> {
     async fn mirror(&self) -> Option<Mirror> {
         Some(self.0.clone())
+    }
+
+    async fn entries(&self, anchors: &BTreeSet<Anchor>) -> Option<Entries> {
+        let entries = self.0.entries.iter().filter(|(anchor, _)| anchors.contains(anchor));
+        Some(entries.map(|(anchor, content)| (*anchor, content.clone())).collect())
     }
 }
 

@@ -20,8 +20,8 @@ use crate::apply::Links;
 use crate::directory::{Kept, Quiet};
 use crate::ids::{Anchor, CycleId, LinkNo};
 use crate::model::{
-    ChangeCookie, Code, Fate, FateRequest, Kind, Known, Mark, Mirror, ReadRequest, RenameSupport, Snapshot,
-    Unreadable, Wants,
+    ChangeCookie, Code, Entries, Fate, FateRequest, Kind, Known, Mark, Mirror, ReadRequest, RenameSupport,
+    Snapshot, Unreadable, Wants,
 };
 use crate::plan::{ApprovedPlan, Base, Given, distrust, guard, next_moment, nothing};
 use crate::state::{CycleWord, Reader, State, StateError};
@@ -30,6 +30,8 @@ use crate::state::{CycleWord, Reader, State, StateError};
 const LONGEST: SignedDuration = SignedDuration::from_hours(24);
 /// More objects are not asked for one by one, again and again.
 const MOST_OUTSIDE: usize = 5_000;
+/// More entries are read with all others.
+const MOST_SINGLE: usize = 500;
 /// The running cycle, and the one before.
 const LAST_TWO: u32 = 2;
 
@@ -321,5 +323,12 @@ struct OfState<'a> {
 impl Kept for OfState<'_> {
     async fn mirror(&self) -> Option<Mirror> {
         self.state.mirror(self.mark).await.ok().flatten()
+    }
+
+    async fn entries(&self, anchors: &BTreeSet<Anchor>) -> Option<Entries> {
+        if anchors.len() > MOST_SINGLE {
+            return None;
+        }
+        self.state.mirror_entries(self.mark, anchors).await.ok().flatten()
     }
 }

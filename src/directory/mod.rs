@@ -19,11 +19,14 @@ mod settings;
 mod survey;
 mod walk;
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 
+use crate::ids::Anchor;
 use crate::model::{
-    Above, AboveRequest, FateRequest, Fates, Mark, Mirror, MirrorChange, Position, ReadRequest, Snapshot,
-    Wanted,
+    Above, AboveRequest, Entries, FateRequest, Fates, Mark, Mirror, MirrorChange, Position, ReadRequest,
+    Snapshot, Wanted,
 };
 
 pub use check::check;
@@ -94,6 +97,9 @@ pub struct ReadOn {
 pub trait Kept: Sync {
     /// `None`: it is not there any more.
     async fn mirror(&self) -> Option<Mirror>;
+
+    /// Those of these that it holds. `None`: as with the mirror, or too many to ask for one by one.
+    async fn entries(&self, anchors: &BTreeSet<Anchor>) -> Option<Entries>;
 }
 
 /// Nothing has changed that counts.

@@ -38,7 +38,7 @@ use super::error::{Attempt, BindRefusal, ServerFailure};
 use super::mirror::{self, Mirroring, News};
 use super::reader::{Reader as _, Selection};
 use super::settings::{LdapSettings, Servers};
-use super::{Directory, DirectoryError, Kept, Quiet, ReadOn, Watch, checked, fates, walk};
+use super::{Directory, DirectoryError, Kept, Quiet, ReadOn, Watch, checked, entry, fates, walk};
 use crate::model::{
     Above, AboveRequest, FateRequest, Fates, Mark, Mirror, MirrorChange, NameForm, Position, ReadRequest,
     ShortfallKind, Snapshot, Wanted,
@@ -287,6 +287,11 @@ async fn quiet(reader: &LdapReader, wanted: &Wanted, mark: &Mark, kept: &dyn Kep
     let (feed, position) = reader.feed(&mark.position, &attributes, facts.page).await.ok()?;
     let changed = feed.changed.len() + feed.deleted.len();
     if changed > 0 || feed.present.is_some() {
+        let named = feed.changed.iter().filter_map(|raw| entry::anchor(facts, raw));
+        let named = named.chain(feed.deleted.iter().copied()).collect();
+        if mirror::plainly_in(facts, &feed, &kept.entries(&named).await.unwrap_or_default(), wanted) {
+            return None;
+        }
         let mirror = kept.mirror().await?;
         if News::of(facts, &mirror, wanted).are_in(facts, &feed) {
             return None;

@@ -252,6 +252,9 @@ impl Held {
 
 /// As names of members are compared here: by case alone. Active Directory writes each name in one way.
 pub(super) fn folded(value: &[u8]) -> Vec<u8> {
+    if value.is_ascii() {
+        return value.to_ascii_lowercase();
+    }
     match std::str::from_utf8(value) {
         Ok(text) => text.to_lowercase().into_bytes(),
         Err(_) => value.to_vec(),

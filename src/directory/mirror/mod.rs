@@ -29,7 +29,7 @@ use crate::model::{Mark, MirrorChange, Position, Shortfall, ShortfallKind, Snaps
 
 pub(super) use self::changes::{Feed, most_changes, telling};
 pub(super) use self::held::seen_by;
-pub(super) use self::news::{News, to_judge};
+pub(super) use self::news::{News, plainly_in, to_judge};
 
 /// Of the form in which entries are held, and of what is asked for: a mirror of another one is not used.
 const FORMAT: u32 = 3;

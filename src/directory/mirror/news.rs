@@ -15,7 +15,7 @@ use crate::directory::range;
 use crate::directory::reader::{Facts, RawEntry, Selection};
 use crate::directory::walk;
 use crate::ids::{Anchor, Dn};
-use crate::model::{DirectoryKind, Mirror, Wanted};
+use crate::model::{DirectoryKind, Entries, Mirror, Wanted};
 
 pub(in crate::directory) struct News {
     /// The attributes of a person that count.
@@ -164,20 +164,45 @@ impl News {
     }
 
     fn digest(&self, raw: &RawEntry) -> u64 {
-        let mut list: Vec<(&str, Vec<&Vec<u8>>)> = raw
-            .attributes
-            .iter()
-            .map(|(name, values)| (range::split(name).map_or(&**name, |(base, _)| base), values))
-            .filter(|(name, values)| !values.is_empty() && self.counts.contains(*name))
-            .map(|(name, values)| {
-                let mut values: Vec<&Vec<u8>> = values.iter().collect();
-                values.sort();
-                (name, values)
-            })
-            .collect();
-        list.sort();
-        digest_of(&(&raw.dn, list))
+        digest(&self.counts, raw)
     }
+}
+
+/// Whether something that is held has changed, by the `held` entries of what was reported alone. If not, the whole mirror
+/// has to say whether anything else counts.
+pub(in crate::directory) fn plainly_in(facts: &Facts, feed: &Feed, held: &Entries, wanted: &Wanted) -> bool {
+    let counts = walk::of_people(facts.kind, wanted);
+    let mut names = Interner::default();
+    let mut differs = |raw: &RawEntry| {
+        let held = entry::anchor(facts, raw).and_then(|anchor| held.get(&anchor));
+        let Some(before) = held.and_then(|bytes| content::decode(&mut names, bytes)) else { return false };
+        match entry::sort(facts.kind, &before) {
+            Sort::Person => {
+                entry::sort(facts.kind, raw) != Sort::Person
+                    || digest(&counts, &before) != digest(&counts, raw)
+            }
+            Sort::Group(_) => true,
+            Sort::Other(_) | Sort::Unclear => false,
+        }
+    };
+    feed.deleted.iter().any(|anchor| held.contains_key(anchor)) || feed.changed.iter().any(&mut differs)
+}
+
+/// Of what counts of a person.
+fn digest(counts: &BTreeSet<String>, raw: &RawEntry) -> u64 {
+    let mut list: Vec<(&str, Vec<&Vec<u8>>)> = raw
+        .attributes
+        .iter()
+        .map(|(name, values)| (range::split(name).map_or(&**name, |(base, _)| base), values))
+        .filter(|(name, values)| !values.is_empty() && counts.contains(*name))
+        .map(|(name, values)| {
+            let mut values: Vec<&Vec<u8>> = values.iter().collect();
+            values.sort();
+            (name, values)
+        })
+        .collect();
+    list.sort();
+    digest_of(&(&raw.dn, list))
 }
 
 fn digest_of(what: &impl std::hash::Hash) -> u64 {

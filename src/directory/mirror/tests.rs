@@ -329,6 +329,40 @@ fn a_digest_is_of_all_that_decides_what_is_read() {
     }
 }
 
+/// Whether it is news, by the whole mirror. What the entries concerned show alone must agree.
+fn is_news(server: &Server, mirror: &Mirror, wanted: &Wanted, feed: &Feed) -> bool {
+    let news = News::of(&server.facts, mirror, wanted).are_in(&server.facts, feed);
+    assert!(news || !is_plain(server, mirror, wanted, feed));
+    news
+}
+
+fn is_plain(server: &Server, mirror: &Mirror, wanted: &Wanted, feed: &Feed) -> bool {
+    let named: BTreeSet<Anchor> = (feed.changed.iter().filter_map(|raw| entry::anchor(&server.facts, raw)))
+        .chain(feed.deleted.iter().copied())
+        .collect();
+    let held = mirror.entries.iter().filter(|(anchor, _)| named.contains(anchor));
+    let held = held.map(|(anchor, content)| (*anchor, content.clone())).collect();
+    plainly_in(&server.facts, feed, &held, wanted)
+}
+
+#[tokio::test]
+async fn what_an_entry_shows_by_itself_is_plain() {
+    let server = two_in_a_team();
+    let mirror = whole(&server).await.unwrap();
+    let is = |feed: &Feed| is_plain(&server, &mirror, &request().wanted, feed);
+    let same = || person(1, &person_dn(1), &[TEAM]);
+    let mut disabled = same();
+    disabled.attributes[2].1 = vec![b"514".to_vec()];
+    let contact = raw(1, &person_dn(1), &[("objectclass", &["contact"])]);
+    for now in [disabled, contact, team(&[]), person(1, "CN=p1,OU=x,DC=corp,DC=example", &[TEAM])] {
+        assert!(is(&changed([now.clone()])), "{now:?}");
+    }
+    assert!(is(&Feed { deleted: [anchor(2)].into(), ..Feed::default() }));
+    // Of these the whole has to say.
+    assert!(!is(&changed([same(), person(3, &person_dn(3), &[TEAM])])));
+    assert!(!is(&Feed { deleted: [anchor(3)].into(), present: Some([anchor(1)].into()), ..Feed::default() }));
+}
+
 #[tokio::test]
 async fn whoever_gets_the_name_of_a_missing_member_is_news() {
     let server = two_in_a_team();
@@ -348,7 +382,7 @@ async fn what_is_neither_person_nor_group_and_goes_leaves_its_name_to_others() {
     server.put(5, contact);
     server.put(100, team(&[&person_dn(1), &person_dn(5)]));
     let mirror = whole(&server).await.unwrap();
-    let is = |feed: Feed| News::of(&server.facts, &mirror, &request().wanted).are_in(&server.facts, &feed);
+    let is = |feed: Feed| is_news(&server, &mirror, &request().wanted, &feed);
     assert!(is(Feed { deleted: [anchor(5)].into(), ..Feed::default() }));
     let present = |ids: &[u32]| Some(ids.iter().map(|id| anchor(*id)).collect());
     assert!(is(Feed { present: present(&[1, 100]), ..Feed::default() }));
@@ -407,9 +441,7 @@ async fn what_the_user_filter_looks_at_counts() {
     let filter = Some("employeeType=staff".to_owned());
     let wanted = Wanted { user_filter: filter, ..request().wanted };
     assert!(to_judge(AD, &wanted).contains(&"employeetype".to_owned()));
-    let is = |wanted: &Wanted, now: Option<&str>| {
-        News::of(&server.facts, &mirror, wanted).are_in(&server.facts, &changed([of(now)]))
-    };
+    let is = |wanted: &Wanted, now: Option<&str>| is_news(&server, &mirror, wanted, &changed([of(now)]));
     assert!(!is(&wanted, Some("staff")));
     // Cleared, too: by that, too, somebody is taken out.
     assert!(is(&wanted, Some("guest")) && is(&wanted, None));
@@ -423,7 +455,7 @@ async fn news_is_what_makes_a_difference() {
     let server = two_in_a_team();
     let mirror = whole(&server).await.unwrap();
     let fresh = || News::of(&server.facts, &mirror, &request().wanted);
-    let is = |feed: Feed| fresh().are_in(&server.facts, &feed);
+    let is = |feed: Feed| is_news(&server, &mirror, &request().wanted, &feed);
     assert!(!is(Feed::default()));
     // Signed in: nothing that is asked for is another.
     let same = || person(1, &person_dn(1), &[TEAM]);
