@@ -10,6 +10,10 @@ use std::io::{self, Write};
 /// Control characters, and what a terminal shows as nothing, as a new line or as a change of direction
 /// (Unicode's categories Cc, Cf, Zl and Zp).
 pub fn is_hidden(c: char) -> bool {
+    // Nearly all that is printed, in plans of millions of lines.
+    if c.is_ascii() {
+        return c.is_ascii_control();
+    }
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}' | '\u{8e2}'

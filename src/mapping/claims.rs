@@ -6,7 +6,9 @@
 //! else may take those.
 
 use std::cmp::Reverse;
+use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::BuildHasher;
 
 use jiff::Timestamp;
 
@@ -34,33 +36,37 @@ pub fn resolve_claims(
     known: &Known,
     kept: &BTreeSet<LinkNo>,
 ) -> Claimed {
-    let user_claims: BTreeMap<LinkNo, Claimant> = users
-        .iter()
+    let mut crowd = Crowd::default();
+    for (no, user) in &users {
+        crowd.note(wanted_by_user(user), known.links.get(no));
+    }
+    for (no, group) in &groups {
+        crowd.note(wanted_by_group(group), known.links.get(no));
+    }
+    let is_desired = |no: &LinkNo| users.contains_key(no) || groups.contains_key(no);
+    let kept: Vec<&Link> =
+        kept.iter().filter(|no| !is_desired(no)).filter_map(|no| known.links.get(no)).collect();
+    for link in &kept {
+        crowd.note(std::iter::empty(), Some(link));
+    }
+    let user_claims: BTreeMap<LinkNo, Claimant> = (users.iter())
+        .filter(|(_, user)| wanted_by_user(user).any(|name| crowd.is_shared(name)))
         .map(|(no, user)| {
-            let value = |attribute| user.attributes.get(&attribute).map(String::as_str);
-            let wants = [
-                (Slot::UserName, value(UserAttribute::UserName)),
-                (Slot::Email, value(UserAttribute::Email)),
-            ];
-            (*no, Claimant::new(known.links.get(no), user.created, user.anchor, &wants))
+            let wants = wanted_by_user(user);
+            (*no, Claimant::new(known.links.get(no), user.created, user.anchor, wants))
         })
         .collect();
-    let group_claims: BTreeMap<LinkNo, Claimant> = groups
-        .iter()
+    let group_claims: BTreeMap<LinkNo, Claimant> = (groups.iter())
+        .filter(|(_, group)| wanted_by_group(group).any(|name| crowd.is_shared(name)))
         .map(|(no, group)| {
-            let wants = [(Slot::GroupName, Some(group.attributes.display_name.as_str()))];
-            (*no, Claimant::new(known.links.get(no), group.created, group.anchor, &wants))
+            let wants = wanted_by_group(group);
+            (*no, Claimant::new(known.links.get(no), group.created, group.anchor, wants))
         })
         .collect();
 
     let mut findings = Vec::new();
     for (kind, claimants) in [(Kind::User, user_claims), (Kind::Group, group_claims)] {
-        let held = kept
-            .iter()
-            .filter(|no| !claimants.contains_key(no))
-            .filter_map(|no| known.links.get(no))
-            .filter(|link| link.kind == kind);
-        let held = held_by(held);
+        let held = held_by(kept.iter().copied().filter(|link| link.kind == kind));
         let settled = settle(&claimants, &held);
         for (no, claimant) in &claimants {
             if settled.winners.contains(no) {
@@ -84,9 +90,11 @@ pub fn resolve_claims(
                 findings.push(finding(key.0, &subject, held_by.as_ref(), why, claimant.linked));
             }
         }
-        match kind {
-            Kind::User => users.retain(|no, _| settled.winners.contains(no)),
-            Kind::Group => groups.retain(|no, _| settled.winners.contains(no)),
+        for loser in claimants.keys().filter(|no| !settled.winners.contains(no)) {
+            match kind {
+                Kind::User => drop(users.remove(loser)),
+                Kind::Group => drop(groups.remove(loser)),
+            }
         }
     }
     findings.sort_by(|a, b| (&a.subject, a.code).cmp(&(&b.subject, b.code)));
@@ -105,7 +113,55 @@ enum Slot {
 type Key = (Slot, String);
 
 fn key(slot: Slot, name: &str) -> Key {
-    (slot, name.to_lowercase())
+    (slot, if name.is_ascii() { name.to_ascii_lowercase() } else { name.to_lowercase() })
+}
+
+fn wanted_by_user(user: &DesiredUser) -> impl Iterator<Item = (Slot, &str)> {
+    [(Slot::UserName, UserAttribute::UserName), (Slot::Email, UserAttribute::Email)]
+        .into_iter()
+        .filter_map(|(slot, attribute)| Some((slot, user.attributes.get(&attribute)?.as_str())))
+}
+
+fn wanted_by_group(group: &DesiredGroup) -> impl Iterator<Item = (Slot, &str)> {
+    std::iter::once((Slot::GroupName, group.attributes.display_name.as_str()))
+}
+
+fn held(link: &Link) -> impl Iterator<Item = (Slot, &str)> {
+    let (name, email) = match link.kind {
+        Kind::User => (Slot::UserName, Some(Slot::Email)),
+        Kind::Group => (Slot::GroupName, None),
+    };
+    let name = link.name.as_deref().map(|text| (name, text));
+    let email = email.and_then(|slot| link.email.as_deref().map(|text| (slot, text)));
+    name.into_iter().chain(email).filter(|_| link.target_id.is_some())
+}
+
+/// Which names more than one object wants or holds, by digests: two that only seem to be the same do no harm. Whoever wants
+/// none of these has what it wants, whatever becomes of the others, and nobody else's claim depends on it. Nearly all are
+/// so, and are not looked at any further.
+#[derive(Default)]
+struct Crowd {
+    hasher: RandomState,
+    is_shared: HashMap<u64, bool>,
+}
+
+impl Crowd {
+    /// What one object wants, and what it has.
+    fn note<'n>(&mut self, wants: impl Iterator<Item = (Slot, &'n str)>, link: Option<&'n Link>) {
+        let names = wants.chain(link.into_iter().flat_map(held));
+        let digests: BTreeSet<u64> = names.map(|name| self.digest(name)).collect();
+        for digest in digests {
+            self.is_shared.entry(digest).and_modify(|shared| *shared = true).or_insert(false);
+        }
+    }
+
+    fn is_shared(&self, name: (Slot, &str)) -> bool {
+        self.is_shared.get(&self.digest(name)).copied().unwrap_or(true)
+    }
+
+    fn digest(&self, (slot, name): (Slot, &str)) -> u64 {
+        self.hasher.hash_one(key(slot, name))
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -119,33 +175,24 @@ struct Claimant {
 }
 
 impl Claimant {
-    fn new(
+    fn new<'n>(
         link: Option<&Link>,
         created: Option<Timestamp>,
         anchor: Anchor,
-        wants: &[(Slot, Option<&str>)],
+        wants: impl Iterator<Item = (Slot, &'n str)>,
     ) -> Self {
         let linked = link.is_some_and(|link| link.target_id.is_some());
         Self {
             linked,
             rank: (Reverse(linked), created.is_none(), created, anchor),
-            wants: wants.iter().filter_map(|(slot, name)| name.map(|name| key(*slot, name))).collect(),
+            wants: wants.map(|(slot, name)| key(slot, name)).collect(),
             holds: link.map(held_keys).unwrap_or_default(),
         }
     }
 }
 
 fn held_keys(link: &Link) -> Vec<Key> {
-    if link.target_id.is_none() {
-        return Vec::new();
-    }
-    let (name, email) = match link.kind {
-        Kind::User => (Slot::UserName, Some(Slot::Email)),
-        Kind::Group => (Slot::GroupName, None),
-    };
-    let name = link.name.as_deref().map(|text| key(name, text));
-    let email = email.and_then(|slot| link.email.as_deref().map(|text| key(slot, text)));
-    name.into_iter().chain(email).collect()
+    held(link).map(|(slot, text)| key(slot, text)).collect()
 }
 
 struct Settled<'k> {

@@ -117,9 +117,13 @@ fn text(value: &str, limit: usize, allowed: &LazyLock<Option<Regex>>) -> Option<
     if value.is_empty() {
         return Some(Breach::Empty);
     }
-    let length = value.encode_utf16().count();
+    let length = if value.is_ascii() { value.len() } else { value.encode_utf16().count() };
     if length > limit {
         return Some(Breach::TooLong { length, limit });
+    }
+    // Letters, digits, symbols and punctuation: no pattern leaves one of these out.
+    if value.bytes().all(|b| b.is_ascii_graphic()) {
+        return None;
     }
     let is_allowed = |text: &str| allowed.as_ref().is_some_and(|pattern| pattern.is_match(text));
     if is_allowed(value) {
@@ -132,6 +136,15 @@ fn text(value: &str, limit: usize, allowed: &LazyLock<Option<Regex>>) -> Option<
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_pattern_refuses_a_visible_ascii_character() {
+        for c in (0..=127).map(char::from).filter(char::is_ascii_graphic) {
+            for pattern in [&NAME, &GROUP_NAME, &TEXT] {
+                assert!(pattern.as_ref().unwrap().is_match(&c.to_string()), "{c}");
+            }
+        }
+    }
 
     fn user(attribute: UserAttribute, value: &str) -> Option<Breach> {
         check_user(&UserAttributes::from([(attribute, value.to_owned())])).pop().map(|p| p.breach)

@@ -1,12 +1,15 @@
 //! The mapping of a profile as a whole: one directory object → what the target should hold of it, and what is
 //! wrong with it.
 
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Deref;
 
 use super::expression::{AttributesNeeded, Expression};
 use super::limits::{self, Problem};
 use super::view::View;
 use super::{defaults, subject};
+use crate::ids::Dn;
 use crate::model::{
     Code, DirectoryGroup, DirectoryKind, DirectoryUser, Finding, GroupAttribute, GroupAttributes, Kind,
     Subject, UserAttribute, UserAttributes,
@@ -97,7 +100,8 @@ impl Mapping {
 
     /// `writes_external_id` is the target's: without it `externalId` is left out.
     pub fn user(&self, user: &DirectoryUser, writes_external_id: bool) -> MappedUser {
-        let about = subject::of(Kind::User, user.anchor, user.sid.as_ref(), &user.dn);
+        // Nearly nobody has a finding.
+        let about = LazyCell::new(|| subject::of(Kind::User, user.anchor, user.sid.as_ref(), &user.dn));
         let wanted = |attribute: UserAttribute| writes_external_id || attribute != UserAttribute::ExternalId;
         let expressions = self.user.iter().filter(|(attribute, _)| wanted(**attribute));
         let (mut attributes, failed) = evaluate(&View::of_user(self.kind, user), expressions);
@@ -110,7 +114,7 @@ impl Mapping {
             .collect();
         let mut findings = Vec::new();
         findings.extend(failed_finding(&about, failed.iter().map(|(a, e)| (a.path(), e))));
-        findings.extend(missing_finding(&about, &missing, &user.dn.dns_domain()));
+        findings.extend(missing_finding(&about, &missing, &user.dn));
         findings.extend(invalid_finding(&about, &limits::check_user(&attributes)));
         if !attributes.contains_key(&UserAttribute::Email) && !failed.contains_key(&UserAttribute::Email) {
             let message = "has no primary e-mail address: synced without one. Fill the attribute that \
@@ -120,7 +124,7 @@ impl Mapping {
         if attributes.get(&UserAttribute::UserName).is_some_and(|name| !limits::is_address(name)) {
             let message = "the userName is not of the form name@domain, which the nameID of SAML sign-in must \
                  match: map userName to an attribute that holds such a name";
-            findings.push(Finding::new(Code::UserNameNotAnAddress, about, message));
+            findings.push(Finding::new(Code::UserNameNotAnAddress, about.clone(), message));
         }
         MappedUser { attributes, findings }
     }
@@ -132,7 +136,7 @@ impl Mapping {
         writes_external_id: bool,
         has_description: bool,
     ) -> MappedGroup {
-        let about = subject::of(Kind::Group, group.anchor, group.sid.as_ref(), &group.dn);
+        let about = LazyCell::new(|| subject::of(Kind::Group, group.anchor, group.sid.as_ref(), &group.dn));
         let expressions = self.group.iter().filter(|(attribute, _)| match attribute {
             GroupAttribute::DisplayName => true,
             GroupAttribute::Description => has_description,
@@ -158,7 +162,7 @@ impl Mapping {
             findings.extend(missing_finding(
                 &about,
                 &[missing(attribute.path(), self.group.get(&attribute))],
-                &group.dn.dns_domain(),
+                &group.dn,
             ));
         }
         findings.extend(invalid_finding(&about, &problems));
@@ -219,7 +223,7 @@ fn missing(attribute: &str, expression: Option<&Expression>) -> String {
 }
 
 /// One finding for all that is missing: a finding is known by its code and its object.
-fn missing_finding(about: &Subject, missing: &[String], domain: &str) -> Option<Finding> {
+fn missing_finding(about: &impl Deref<Target = Subject>, missing: &[String], dn: &Dn) -> Option<Finding> {
     if missing.is_empty() {
         return None;
     }
@@ -229,13 +233,13 @@ fn missing_finding(about: &Subject, missing: &[String], domain: &str) -> Option<
         missing.join(", "),
         if missing.len() == 1 { "it" } else { "them" }
     );
-    if domain.is_empty() && missing.iter().any(|m| m.contains("associateddomain")) {
+    if dn.dns_domain().is_empty() && missing.iter().any(|m| m.contains("associateddomain")) {
         message.push_str(" (`associateddomain` is empty: the DN has no DC components)");
     }
-    Some(Finding::new(Code::RequiredAttributeMissing, about.clone(), message))
+    Some(Finding::new(Code::RequiredAttributeMissing, Subject::clone(about), message))
 }
 
-fn invalid_finding(about: &Subject, problems: &[Problem]) -> Option<Finding> {
+fn invalid_finding(about: &impl Deref<Target = Subject>, problems: &[Problem]) -> Option<Finding> {
     if problems.is_empty() {
         return None;
     }
@@ -244,11 +248,11 @@ fn invalid_finding(about: &Subject, problems: &[Problem]) -> Option<Finding> {
         "the target would refuse a value: {list}. Not created, or left as it is: change the value in the \
          directory, or the mapping"
     );
-    Some(Finding::new(Code::AttributeInvalid, about.clone(), message))
+    Some(Finding::new(Code::AttributeInvalid, Subject::clone(about), message))
 }
 
 fn failed_finding<'a>(
-    about: &Subject,
+    about: &impl Deref<Target = Subject>,
     failed: impl Iterator<Item = (&'static str, &'a String)>,
 ) -> Option<Finding> {
     let list = failed.map(|(attribute, why)| format!("{attribute}: {why}")).collect::<Vec<_>>().join("; ");
@@ -256,7 +260,7 @@ fn failed_finding<'a>(
         let message = format!(
             "{list}. Not created, or left as it is: change the expression so that it holds for this entry"
         );
-        Finding::new(Code::MappingFailed, about.clone(), message)
+        Finding::new(Code::MappingFailed, Subject::clone(about), message)
     })
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::attributes::{GroupAttributes, UserAttributes};
+use super::known::Digest;
 use crate::ids::{Anchor, Dn, LinkNo, Sid};
 
 /// Desired users and groups by their number; memberships are in `scope`'s result, over the same numbers.
@@ -23,6 +24,8 @@ pub struct DesiredUser {
     pub created: Option<Timestamp>,
     /// Shared with the plan that writes them.
     pub attributes: Arc<UserAttributes>,
+    /// Of these.
+    pub digest: Digest,
 }
 
 #[derive(Clone, Debug)]

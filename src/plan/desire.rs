@@ -51,6 +51,7 @@ pub fn desire(scope: &Scope<'_>, mapping: &Mapping, known: &Known, target: Capab
                 dn: user.dn.clone(),
                 sid: user.sid.clone(),
                 created: user.created,
+                digest: Digest::of_user(&mapped.attributes),
                 attributes: mapped.attributes.into(),
             };
             users.insert(no, wish);
@@ -143,7 +144,7 @@ pub fn wants(desire: &Desire, known: &Known, target: Capabilities) -> Wants {
     for (no, user) in &desire.desired.users {
         let link = known.links.get(no);
         let id = link.and_then(|l| l.target_id.clone());
-        if link.is_some_and(|l| id.is_some() && l.digest == Some(Digest::of_user(&user.attributes))) {
+        if link.is_some_and(|l| id.is_some() && l.digest == Some(user.digest)) {
             continue;
         }
         if id.is_none() && target.finds_external_id {

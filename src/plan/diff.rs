@@ -153,7 +153,7 @@ fn object(
         kind,
         anchor: inputs.anchor(no),
         label: inputs.label(no),
-        dn: inputs.dn(no).0,
+        dn: inputs.dn(no),
         sid,
         target_id: if is_new {
             None

@@ -191,7 +191,7 @@ impl Drafts {
         wish: &DesiredUser,
     ) {
         let link = inputs.known.links.get(&no);
-        let digest = Digest::of_user(&wish.attributes);
+        let digest = wish.digest;
         let (name, email) = (name_of(&wish.attributes), email_of(&wish.attributes));
         let label = name.unwrap_or_default();
         let subject = || subject(Kind::User, wish.anchor, wish.sid.as_ref(), label);

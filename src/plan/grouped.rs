@@ -1,7 +1,7 @@
 //! A plan as people look at it: what takes something away first, then the rest, each step under its object. Order is that
 //! of names, so that two plans of the same content read the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::approve::ApprovedPlan;
 use super::sort::Sort;
@@ -80,8 +80,14 @@ impl ApprovedPlan {
             }
         }
         let mut objects: Vec<_> = by_object.into_values().collect();
+        // A hundred thousand names are put in order once, and not again wherever they are members.
+        let members = objects.iter().flat_map(|object| &object.members);
+        let names: HashSet<&str> = members.map(|(label, _)| *label).collect();
+        let mut names: Vec<&str> = names.into_iter().collect();
+        names.sort_unstable();
+        let ranks: HashMap<&str, u32> = names.into_iter().zip(0..).collect();
         for object in &mut objects {
-            object.members.sort_by_key(|(label, (no, _))| (*label, *no));
+            object.members.sort_by_cached_key(|(label, (no, _))| (ranks.get(label).copied(), *no));
         }
         objects
     }

@@ -303,9 +303,14 @@ impl Guard<'_> {
     }
 
     fn each_group(&mut self) {
-        let swept = |no: &StepNo| self.plan.step(*no).action.proof().is_some_and(|p| p.is_of_pause());
-        let counted: BTreeSet<StepNo> = self.counted.iter().copied().filter(|no| !swept(no)).collect();
-        for (group, steps) in self.by_group(Sort::AddMember, |no| counted.contains(&no)) {
+        // In the order of the steps, of which there may be millions.
+        let counts = |no: StepNo| {
+            self.counted.binary_search(&no).is_ok()
+                && !self.plan.step(no).action.proof().is_some_and(|p| p.is_of_pause())
+        };
+        let (added, removed) =
+            (self.by_group(Sort::AddMember, counts), self.by_group(Sort::RemoveMember, counts));
+        for (group, steps) in added {
             let Some(object) = self.plan.objects.get(&group).filter(|o| o.filled) else { continue };
             let (of, label) = (object.members, object.label.clone());
             self.absolute(&steps, "max-growth", self.policy.guard.max_growth);
@@ -314,7 +319,7 @@ impl Guard<'_> {
                 self.percent(&steps, &format!("members of {label} added"), of);
             }
         }
-        for (group, steps) in self.by_group(Sort::RemoveMember, |no| counted.contains(&no)) {
+        for (group, steps) in removed {
             let Some(object) = self.plan.objects.get(&group) else { continue };
             self.percent(&steps, &format!("members of {} removed", object.label), object.members);
         }

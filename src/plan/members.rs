@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use roaring::RoaringBitmap;
 
-use super::draft::{Content, Drafts, Protect};
+use super::draft::{Content, Draft, Drafts, Protect};
 use super::lifecycle::Ends;
 use super::policy::OnGroupOut;
 use super::step::{Action, Reason, Withheld};
@@ -222,17 +222,22 @@ struct People {
     /// Exist in the target now, linked or to be adopted. Of others nothing is there: what was once applied for
     /// someone who was deleted in the target by others is gone too.
     present: RoaringBitmap,
+    /// Filled where members were read back, or a group is taken over.
     by_target_id: BTreeMap<TargetId, LinkNo>,
     protect: Protect,
 }
 
 impl People {
     fn of(inputs: &Inputs<'_>, drafts: &Drafts) -> Self {
+        let adopts = |draft: &Draft| draft.kind == Kind::Group && draft.adopt.is_some();
+        let reads_back = inputs.full || drafts.list.values().any(adopts);
         let mut by_target_id = BTreeMap::new();
         let mut present = RoaringBitmap::new();
         for link in inputs.known.links.values().filter(|l| l.kind == Kind::User) {
             if let Some(id) = &link.target_id {
-                by_target_id.insert(id.clone(), link.no);
+                if reads_back {
+                    by_target_id.insert(id.clone(), link.no);
+                }
                 if !inputs.is_gone(link) {
                     present.insert(link.no.0);
                 }

@@ -54,7 +54,7 @@ pub use sort::Sort;
 pub use step::{Action, Base, Change, Confirmed, Plan, PlanObject, Purpose, Reason, Step, StepNo, Withheld};
 pub use text::{Colors, IN_STEP, Look, render, render_to};
 
-use crate::ids::{Anchor, LinkNo};
+use crate::ids::{Anchor, Dn, LinkNo};
 use crate::model::{Absence, Capabilities, Desired, DisableCause, Fate, Known, Observed, UserAttribute};
 use crate::scope::Scope;
 
@@ -96,18 +96,26 @@ impl Inputs<'_> {
             .and_then(|u| u.attributes.get(&UserAttribute::UserName))
             .or_else(|| self.desired.groups.get(&no).map(|g| &g.attributes.display_name));
         let known = || self.known.links.get(&no).and_then(|l| l.name.as_ref());
-        wished.or_else(known).cloned().unwrap_or_else(|| self.dn(no).1)
+        wished.or_else(known).cloned().unwrap_or_else(|| {
+            match (self.read_dn(no), self.known.links.get(&no)) {
+                (Some(dn), _) => dn.leaf(),
+                (None, Some(link)) => link.dn.clone(),
+                (None, None) => no.to_string(),
+            }
+        })
     }
 
-    /// The DN, and its leaf.
-    fn dn(&self, no: LinkNo) -> (String, String) {
-        let read = (self.scope.users().get(&no).map(|u| &u.dn))
-            .or_else(|| self.scope.groups().get(&no).map(|g| &g.dn));
-        match (read, self.known.links.get(&no)) {
-            (Some(dn), _) => (dn.as_str().to_owned(), dn.leaf()),
-            (None, Some(link)) => (link.dn.clone(), link.dn.clone()),
-            (None, None) => (String::new(), no.to_string()),
+    fn dn(&self, no: LinkNo) -> String {
+        match (self.read_dn(no), self.known.links.get(&no)) {
+            (Some(dn), _) => dn.as_str().to_owned(),
+            (None, Some(link)) => link.dn.clone(),
+            (None, None) => String::new(),
         }
+    }
+
+    fn read_dn(&self, no: LinkNo) -> Option<&Dn> {
+        let user = self.scope.users().get(&no).map(|u| &u.dn);
+        user.or_else(|| self.scope.groups().get(&no).map(|g| &g.dn))
     }
 
     fn anchor(&self, no: LinkNo) -> Anchor {

@@ -2,14 +2,15 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::ids::TargetId;
-use crate::model::{GroupAttributes, UserAttributes};
+use crate::model::{Digest, GroupAttributes, UserAttributes};
 
 fn user(no: u32, created: i64, name: &str, email: Option<&str>) -> (LinkNo, DesiredUser) {
     let mut attributes = UserAttributes::from([(UserAttribute::UserName, name.to_owned())]);
     attributes.extend(email.map(|email| (UserAttribute::Email, email.to_owned())));
     let created = (created >= 0).then(|| Timestamp::from_second(created).unwrap());
     let (anchor, dn) = (Anchor::from_u128(no.into()), Dn::parse(&format!("cn=u{no},dc=x")).unwrap());
-    (LinkNo(no), DesiredUser { anchor, dn, sid: None, created, attributes: attributes.into() })
+    let digest = Digest::of_user(&attributes);
+    (LinkNo(no), DesiredUser { anchor, dn, sid: None, created, attributes: attributes.into(), digest })
 }
 
 fn group(no: u32, created: i64, name: &str) -> (LinkNo, DesiredGroup) {
