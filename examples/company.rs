@@ -28,6 +28,9 @@ struct Arguments {
     /// Direct members of the group "Everyone" [default: four of five people, 20,000 at most].
     #[arg(long)]
     large_group: Option<usize>,
+    /// All teams lie below the container of the scope, not every other one.
+    #[arg(long)]
+    every_tree: bool,
     #[arg(long, default_value_t = 1)]
     seed: u64,
     #[arg(long, default_value = "corp.example.com")]
@@ -46,6 +49,7 @@ fn main() -> io::Result<()> {
     let arguments = Arguments::parse();
     let mut company = Company::new(arguments.people, arguments.groups);
     company.seed = arguments.seed;
+    company.every_tree = arguments.every_tree;
     company.domain = arguments.domain;
     if let Some(memberships) = arguments.memberships {
         company.memberships = memberships;
