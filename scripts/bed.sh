@@ -77,8 +77,25 @@ start_sandbox() {
 	endpoint=$(sed -n 's/^sandbox listening on //p' "$home/sandbox.log")
 }
 
-# The config of a sync from the one to the other without a rate limit: write_config FILE PASSWORD-FILE STATE-URL
+# The config of a sync from the one to the other without a rate limit: write_config FILE PASSWORD-FILE STATE-URL. Over
+# SCIM, a hundred members in a request, where $token_file names the file with the sandbox's token.
 write_config() {
+	local target
+	target=$(
+		if [ -n "${token_file:-}" ]; then
+			cat <<-CONF
+				kind = "scim"
+				scim = { url = "$endpoint/tenant/scim/v2", token-file = "$token_file" }
+			CONF
+		else
+			cat <<-CONF
+				kind = "identity-store"
+				identity-store-id = "d-1234567890"
+				region = "eu-west-1"
+				endpoint-url = "$endpoint"
+			CONF
+		fi
+	)
 	cat >"$1" <<-CONF
 		profile = "measure"
 		[directory]
@@ -90,10 +107,7 @@ write_config() {
 		[scope]
 		groups = [{ group = "AWS-All", write = false }, "AWS-Admins", "AWS-Contractors"]
 		[target]
-		kind = "identity-store"
-		identity-store-id = "d-1234567890"
-		region = "eu-west-1"
-		endpoint-url = "$endpoint"
+		$target
 		requests-per-second = 1000000
 		max-apply = "1d"
 		[state]

@@ -5,7 +5,8 @@
 #
 #     scripts/follow.sh [PEOPLE [GROUPS [CHANGES]]]      (2000, 200 and 20 unless said otherwise)
 #
-# IDCSYNC names the program to run; a release build of this tree unless said otherwise.
+# IDCSYNC names the program to run; a release build of this tree unless said otherwise. FOLLOW is the pause between two
+# looks (3s).
 set -euo pipefail
 
 people=${1:-2000}
@@ -25,12 +26,13 @@ pids+=($!)
 await grep -q listening "$home/sandbox.log"
 endpoint=$(sed -n 's/^sandbox listening on //p' "$home/sandbox.log")
 printf secret >"$home/password"
-write_config "$home/idcsync.toml" password sqlite:state.db
+printf sandbox-token >"$home/token"
+token_file=token write_config "$home/idcsync.toml" password sqlite:state.db
 cat >>"$home/idcsync.toml" <<-CONF
 	[schedule]
 	cron = "0 0 29 2 *"
 	full-read-every = "24h"
-	follow = "3s"
+	follow = "${FOLLOW:-3s}"
 	[service]
 	listen = "127.0.0.1:$(free_port)"
 CONF
@@ -49,19 +51,22 @@ search = subprocess.run(
 group = next(line[4:] for line in search.splitlines() if line.startswith("dn: "))
 members = [line[8:] for line in search.splitlines() if line.startswith("member: ")]
 
-def told(what):
-    with open(log, encoding="utf-8") as lines:
-        return sum(f"{what}GroupMembership" in line for line in lines)
+requests = open(log, encoding="utf-8")
+
+def told():
+    """Whether members of a group have been written since it was asked last."""
+    return any("PatchGroup" in line for line in requests.readlines())
 
 taken = {"Delete": [], "Create": []}
 for number in range(changes):
     member = members[number // 2 % len(members)]
     what, operation = [("Delete", "delete"), ("Create", "add")][number % 2]
     time.sleep(random.uniform(0, 3))
-    before, begun = told(what), time.monotonic()
+    told()
+    begun = time.monotonic()
     subprocess.run(["ldapmodify", *tool], check=True, capture_output=True, text=True,
                    input=f"dn: {group}\nchangetype: modify\n{operation}: member\nmember: {member}\n")
-    while told(what) == before:
+    while not told():
         if time.monotonic() - begun > 300:
             sys.exit("not within five minutes")
         time.sleep(0.02)
