@@ -17,8 +17,8 @@ pub use path::Path;
 
 use crate::ids::{Anchor, LinkNo};
 use crate::model::{
-    AccountState, Closure, DirectoryGroup, DirectoryUser, EntryOutcome, Kind, Known, ObjectRef, ScopeEntry,
-    Shortfall, ShortfallKind, Snapshot,
+    AccountState, Closure, DirectoryGroup, DirectoryUser, EntryOutcome, EntryRead, Kind, Known, ObjectRef,
+    ScopeEntry, Shortfall, ShortfallKind, Snapshot,
 };
 use flatten::{Bounds, Flattened};
 use graph::Graph;
@@ -90,11 +90,11 @@ impl<'a> Scope<'a> {
         };
 
         let pin = |entry: &ScopeEntry| known.pins.get(&(entry.kind, entry.name.clone()));
-        // One whose entry could not be read stays a container, also where another group leads to it.
+        // One that its entry did not lead to stays a container, also where another group leads to it.
         let containers: BTreeSet<LinkNo> = entry_groups(snapshot, &numbers)
             .filter(|(entry, _)| !entry.write)
             .map(|(_, group)| group)
-            .chain(unread_containers(snapshot).filter_map(|e| numbers.get(&pin(e)?.anchor).copied()))
+            .chain(unresolved_containers(snapshot).filter_map(|e| numbers.get(&pin(e)?.anchor).copied()))
             .collect();
         // And where nothing is known of it yet, any group that is new may be it.
         let blind = unread_containers(snapshot).any(|entry| pin(entry).is_none());
@@ -319,6 +319,13 @@ fn entry_groups<'s>(
     })
 }
 
+/// Entries that are not to be written, and that did not lead to their object.
+fn unresolved_containers(snapshot: &Snapshot) -> impl Iterator<Item = &ScopeEntry> {
+    let resolved = |read: &&EntryRead| matches!(read.outcome, EntryOutcome::Resolved { .. });
+    let rest = snapshot.entries.iter().filter(move |read| !resolved(read));
+    rest.map(|read| &read.entry).filter(|entry| !entry.write)
+}
+
 /// Entries that are not to be written, and that could not be read.
 fn unread_containers(snapshot: &Snapshot) -> impl Iterator<Item = &ScopeEntry> {
     let unread = snapshot.entries.iter().filter(|read| matches!(read.outcome, EntryOutcome::Unread(_)));
@@ -329,7 +336,7 @@ fn shortfalls(groups: &BTreeMap<LinkNo, &DirectoryGroup>, no: LinkNo) -> Vec<Sho
     groups.get(&no).map(|g| g.members.completeness.shortfalls().to_vec()).unwrap_or_default()
 }
 
-fn entry_shortfall(read: &crate::model::EntryRead) -> Shortfall {
+fn entry_shortfall(read: &EntryRead) -> Shortfall {
     let what = format!("scope entry {}", read.entry.name);
     match &read.outcome {
         EntryOutcome::Unread(shortfall) => Shortfall { what, ..shortfall.clone() },

@@ -196,11 +196,24 @@ fn a_container_whose_entry_could_not_be_read_is_not_written() {
     // It was read before, or never; in the second case it is not known which group it is.
     let pin = Pin { anchor: group_anchor(1), name: "g1".to_owned() };
     let pinned = Known { pins: [((Kind::Group, "g1".to_owned()), pin)].into(), ..Known::default() };
-    for known in [pinned, Known::default()] {
-        let scope = Scope::resolve(&snapshot, &known, NestedGroups::Flatten);
+    for known in [&pinned, &Known::default()] {
+        let scope = Scope::resolve(&snapshot, known, NestedGroups::Flatten);
         let g0 = scope.number(group_anchor(0)).unwrap();
         assert_eq!(scope.written().keys().collect::<Vec<_>>(), [&g0]);
         assert_eq!(members(&scope, 0), anchors(&[0, 1]));
+    }
+    // Neither is one that its entry did not bring for another reason.
+    let claimed = EntryOutcome::Rebound {
+        pinned: None,
+        pinned_anchor: group_anchor(1),
+        claimant: group_anchor(7),
+        claimant_dn: Dn::parse("CN=g1,DC=x").unwrap(),
+    };
+    for outcome in [claimed, EntryOutcome::NotFound, EntryOutcome::Ambiguous(Vec::new())] {
+        snapshot.entries[1].outcome = outcome;
+        let scope = Scope::resolve(&snapshot, &pinned, NestedGroups::Flatten);
+        let g0 = scope.number(group_anchor(0)).unwrap();
+        assert_eq!(scope.written().keys().collect::<Vec<_>>(), [&g0], "{:?}", snapshot.entries[1]);
     }
 }
 

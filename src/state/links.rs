@@ -167,11 +167,15 @@ impl Reader {
 
 /// All links of a profile.
 pub(super) async fn load(tx: &mut Tx, profile_id: i64) -> Result<BTreeMap<LinkNo, Link>> {
+    // With its number, so that the map takes the list over as it is.
+    let numbered = |link: Link| (link.no, link);
     let links = match tx {
-        Tx::Sqlite(..) => tx.fetch(COMMON_IN_ONE, args![profile_id], read_common_in_one).await?,
-        Tx::Postgres(..) => tx.fetch(COMMON, args![profile_id], read_common).await?,
+        Tx::Sqlite(..) => {
+            tx.fetch(COMMON_IN_ONE, args![profile_id], |row| read_common_in_one(row).map(numbered)).await?
+        }
+        Tx::Postgres(..) => tx.fetch(COMMON, args![profile_id], |row| read_common(row).map(numbered)).await?,
     };
-    let mut links: BTreeMap<LinkNo, Link> = links.into_iter().map(|link| (link.no, link)).collect();
+    let mut links: BTreeMap<LinkNo, Link> = links.into_iter().collect();
     let read = |row: &mut Row| {
         let no = row.link("links.no")?;
         // Of one moment: each is among those.

@@ -22,12 +22,14 @@ pub(in crate::directory) struct Server {
     asked: AtomicU64,
     /// Ranges have no end.
     endless: bool,
+    /// Searches by GUID bring nothing.
+    pub forgets_guids: bool,
 }
 
 impl Server {
     pub fn new(entries: impl IntoIterator<Item = (u32, RawEntry)>) -> Self {
         let entries = Mutex::new(entries.into_iter().collect());
-        Self { facts: facts(AD), entries, asked: AtomicU64::new(0), endless: false }
+        Self { facts: facts(AD), entries, asked: AtomicU64::new(0), endless: false, forgets_guids: false }
     }
 
     fn put(&self, id: u32, entry: RawEntry) -> RawEntry {
@@ -53,8 +55,9 @@ impl Reader for Server {
 
     async fn search(&self, query: &Query<'_>, sink: &mut (dyn FnMut(RawEntry) + Send)) -> Ending {
         let filter = Filter::parse(query.filter).unwrap();
+        let forgotten = self.forgets_guids && query.filter.contains("objectGUID");
         for raw in self.all() {
-            if filter.evaluate(&raw, &Dn::parse(&raw.dn).unwrap()) == Some(true) {
+            if !forgotten && filter.evaluate(&raw, &Dn::parse(&raw.dn).unwrap()) == Some(true) {
                 sink(raw);
             }
         }

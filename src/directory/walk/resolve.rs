@@ -199,6 +199,9 @@ impl<'r> Walk<'r> {
             Named::Never(why) => (Vec::new(), Some(why)),
             Named::Failed(fault) => return unread(entry, &fault),
         };
+        // The one look-up may miss what the other brings: it is the same object, and nobody has taken its name over.
+        let same = || hits.iter().copied().find(|at| candidates.list[*at].anchor == Some(pin.anchor));
+        let found = found.or_else(same);
         if let Some(at) = found {
             match self.fit(&candidates.list[at], entry.kind) {
                 Fit::Suitable if hits.contains(&at) => return self.take(candidates, entry, at, false),

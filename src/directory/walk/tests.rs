@@ -349,6 +349,19 @@ async fn a_pinned_entry_follows_its_object() {
 }
 
 #[tokio::test]
+async fn what_only_the_search_by_name_brings_is_not_another_object() {
+    let one = server::person_dn(1);
+    let mut there = Server::new([(1, server::person(1, &one, &[])), (100, server::team(&[&one]))]);
+    there.forgets_guids = true;
+    let mut request = server::request();
+    let pin = Pin { anchor: server::anchor(100), name: "Team".to_owned() };
+    request.pins.insert((Kind::Group, "Team".to_owned()), pin);
+    let snapshot = super::read(&there, &request).await;
+    assert!(matches!(&snapshot.entries[0].outcome, EntryOutcome::Resolved { renamed: false, .. }));
+    assert_eq!((snapshot.users.len(), codes(&snapshot)), (1, vec![]));
+}
+
+#[tokio::test]
 async fn a_name_that_is_on_another_object_is_not_followed() {
     let ad = Ad::new()
         .user("anna")
