@@ -1,6 +1,6 @@
 //! The two engines behind one face: everything that differs between them when a statement runs is here.
 //!
-//! A statement is one constant text for both engines, its values are [`Value`]s, its rows are read from left
+//! A statement is one constant text for both engines (but for the one by which `links` are loaded), its values are [`Value`]s, its rows are read from left
 //! to right with [`Row::next`].
 
 use std::borrow::Cow;

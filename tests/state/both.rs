@@ -18,6 +18,7 @@ on_both! {
     a_new_database_knows_nothing
     everything_that_a_read_records_is_loaded_again
     a_link_is_written_as_a_whole
+    what_only_one_column_says_is_loaded
     a_mirror_is_kept_changed_and_dropped_with_its_read
     profiles_do_not_see_each_other
     target_objects_have_one_owner
@@ -142,6 +143,10 @@ async fn a_mirror_is_kept_changed_and_dropped_with_its_read(engine: Engine) {
     // Who has seen the old mark does not get what belongs to the new one.
     assert_eq!(state.mirror(&mark).await.unwrap(), None);
     assert_eq!(state.mirror(&next).await.unwrap().as_ref(), Some(&mirror));
+    let some = BTreeSet::from([anchor(1), anchor(2), anchor(5000)]);
+    assert_eq!(state.mirror_entries(&mark, &some).await.unwrap(), None);
+    let held = BTreeMap::from([(anchor(1), vec![0xff]), (anchor(5000), vec![])]);
+    assert_eq!(state.mirror_entries(&next, &some).await.unwrap(), Some(held));
 
     // A read that keeps nothing leaves what is there; one that cannot be trusted does not.
     state.record_read(cycle, &read(vec![], at("03T11:00:00"))).await.unwrap();
@@ -165,6 +170,42 @@ async fn a_link_is_written_as_a_whole(engine: Engine) {
     let known = state.load(at("02T00:00:00")).await.unwrap();
     assert_eq!(shown(&known.links[&LinkNo(7)]), shown(&bare));
     assert_eq!(shown(&known.links[&LinkNo(1)]), shown(&user(1, None)));
+}
+
+/// Columns that are mostly empty are asked for only where one of them is not: none of them may be forgotten there. And no
+/// text is taken for anything else.
+async fn what_only_one_column_says_is_loaded(engine: Engine) {
+    let from: [fn(&mut Link, Link); 12] = [
+        |link, full| link.out_since = full.out_since,
+        |link, full| link.direct = full.direct,
+        |link, full| link.hidden = full.hidden,
+        |link, full| link.unreadable = full.unreadable,
+        |link, full| link.applied = full.applied,
+        |link, full| link.retry = full.retry,
+        |link, full| link.disabled = full.disabled,
+        |link, full| link.deleted = full.deleted,
+        |link, full| link.absent_since = full.absent_since,
+        |link, full| link.doubtful = full.doubtful,
+        |link, full| link.primary = full.primary,
+        |link, full| link.digest = full.digest,
+    ];
+    let odd = "\"\\,[]{}\u{1}\n\u{7f}\u{202e}\u{1f600}é'null";
+    let links: Vec<Link> = (100..)
+        .zip(from)
+        .map(|(no, take)| {
+            let mut link = user(no, Some(&format!("{odd}{no}")));
+            let bare = link.clone();
+            take(&mut link, full_group());
+            assert!(link != bare, "the full group has it");
+            (link.dn, link.name, link.email) = (odd.to_owned(), Some(odd.to_owned()), Some(odd.to_owned()));
+            link
+        })
+        .collect();
+    let bed = Bed::new(engine);
+    let state = bed.open().await;
+    with_links(&state, &links).await;
+    let known = state.load(at("02T00:00:00")).await.unwrap();
+    assert_eq!(known.links.values().collect::<Vec<_>>(), links.iter().collect::<Vec<_>>());
 }
 
 async fn profiles_do_not_see_each_other(engine: Engine) {
