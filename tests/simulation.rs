@@ -46,6 +46,8 @@ const REGRESSIONS: &[u64] = &[197, 291, 337, 412, 855, 2624];
 /// Histories of `make test`, in parts that run side by side.
 const HISTORIES: u64 = 2000;
 const PARTS: u64 = 8;
+/// And of those in fair weather.
+const FAIR: u64 = 300;
 
 /// Every `PARTS`th history from the `part`th on. `IDCSYNC_HISTORIES`: how many, for a longer run; `IDCSYNC_FIRST`: from
 /// which seed on.
@@ -112,6 +114,27 @@ fn histories_seventh_part() {
 #[test]
 fn histories_eighth_part() {
     play_part(7);
+}
+
+/// In fair weather, where nothing but the directory changes: what a cycle plans that looks at a part of the scope is what one
+/// would plan that looks at everything.
+#[test]
+fn fair_histories() {
+    let histories = std::env::var("IDCSYNC_HISTORIES").map_or(FAIR, |n| n.parse().expect("a number"));
+    let mut all = Tally::default();
+    let mut failed = Vec::new();
+    for seed in 0..histories {
+        match history::play_fair(seed, false) {
+            Ok(tally) => all.add(&tally),
+            Err(violations) => {
+                eprintln!("seed {seed}: {}", violations.violations.join("; "));
+                failed.push(seed);
+            }
+        }
+    }
+    println!("{all}");
+    assert!(failed.is_empty(), "histories failed with the seeds {failed:?}: IDCSYNC_FAIR_SEED=N tells one");
+    assert!(all.parts.1 * 10 > all.cycles, "hardly any cycle looked at a part");
 }
 
 /// For bugs that were planted: how many histories it takes to find one. Several are played at a time; the first one in
@@ -187,6 +210,11 @@ fn one_number_determines_a_history() {
 /// played in.
 #[test]
 fn replay() {
+    if let Ok(seed) = std::env::var("IDCSYNC_FAIR_SEED") {
+        let (Ok(Tally { trace, .. }) | Err(history::Failed { trace, .. })) =
+            history::play_fair(seed.parse().expect("a number"), true);
+        println!("{}", trace.join("\n"));
+    }
     let Ok(seed) = std::env::var("IDCSYNC_SEED") else { return };
     let seed = seed.parse().expect("a number");
     let incremental = match std::env::var("IDCSYNC_BY_CHANGES").as_deref() {

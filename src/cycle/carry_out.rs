@@ -47,6 +47,8 @@ pub async fn carry_out(
         recovered,
         rest,
         rested,
+        of_part,
+        part,
     } = prepared;
     let cut_short = cut_short.or_else(|| unreadable.as_ref().map(|error| chain(error)));
     findings.extend(profile.notes.iter().cloned());
@@ -117,12 +119,14 @@ pub async fn carry_out(
         full,
         by_changes,
         rested,
+        of_part,
         cut_short,
         times,
     };
     let finished = CycleOutcome { word: report.outcome.word(), counts: report.counts(), finished: clock() };
     state.finish_cycle(cycle, &finished).await?;
-    if let Some(rest) = rest {
+    let of_part = part.and_then(|part| part.rest(profile, parts, &links, &report.findings, since_full));
+    if let Some(rest) = rest.or(of_part) {
         rest::note(state, cycle, rest, &report).await?;
     }
     if let Ok(keep) = jiff::SignedDuration::try_from(profile.keep_history)

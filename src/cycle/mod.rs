@@ -15,6 +15,7 @@ mod journal;
 mod needs;
 mod observe;
 mod outcome;
+mod part;
 mod prepare;
 mod read;
 mod record;
@@ -51,6 +52,7 @@ use crate::printable::shown;
 use crate::scope::NestedGroups;
 use crate::state::{CycleKind, CycleOutcome, FindingChanges, State, StateError};
 use crate::target::{Target, TargetError};
+use part::Part;
 use record::Record;
 use rest::Rest;
 use unread::ReadIds;
@@ -229,6 +231,10 @@ pub struct Prepared {
     rest: Option<Rest>,
     /// It rests on the one before.
     rested: bool,
+    /// It looks at what a change touches alone, and the rest rests.
+    of_part: bool,
+    /// Where the next cycle may rest on it.
+    part: Option<Part>,
 }
 
 /// Begins the record of a cycle.

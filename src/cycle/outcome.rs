@@ -102,6 +102,8 @@ pub struct CycleReport {
     pub by_changes: Option<usize>,
     /// It rests on the one before: nothing had changed that counts, so not everything was looked at again.
     pub rested: bool,
+    /// It looked at what has changed and what that touches alone; for the others nothing had changed.
+    pub of_part: bool,
     /// Something of the directory was not read to its end: on which server, and why.
     pub cut_short: Option<String>,
     pub times: Times,
@@ -128,6 +130,7 @@ impl CycleReport {
             "directoryRequests": self.requests,
             "directoryChanges": self.by_changes,
             "rested": self.rested,
+            "part": self.of_part,
             "plan": self.approved.plan().id,
         })
     }

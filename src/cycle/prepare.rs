@@ -7,6 +7,9 @@ use tokio::time::Instant;
 use tracing::{Instrument as _, debug, info_span, warn};
 
 use super::confirm::{self, Concerned};
+use super::fates::Asked;
+use super::part::Part;
+use super::read::DirectoryRead;
 use super::record::{self, Record, Seen, Suspects};
 use super::unread::ReadIds;
 use super::{
@@ -18,6 +21,7 @@ use crate::explain::Sight;
 use crate::ids::{LinkNo, Sid};
 use crate::model::{
     Absence, AccountState, Binding, DirectoryUser, Fate, Known, Link, MirrorChange, Observed, ReadRequest,
+    Snapshot,
 };
 use crate::plan::{Distrust, Given, Inputs, OnDisable, Plan, Step, Sweep, desire, guard, plan, wants};
 use crate::scope::{NestedGroups, Scope};
@@ -81,6 +85,42 @@ pub(super) async fn prepare_seen(
         known.pins.clear();
         taken = read::whole(parts.directory, &request(&known)).await?;
     }
+    let considered = Considered { now, begun, known, taken, rebound, recovered, asked: None, part: None };
+    work_out(profile, parts, state, considered, witness).await
+}
+
+/// What was read, and what was known before.
+pub(super) struct Considered {
+    pub now: Timestamp,
+    pub begun: Instant,
+    pub known: Known,
+    pub taken: DirectoryRead,
+    /// What was tied to another directory or store has been let go of.
+    pub rebound: bool,
+    pub recovered: usize,
+    /// What became of objects that were not read, where that is known already.
+    pub asked: Option<Asked>,
+    /// Of what it is all there is.
+    pub part: Option<Part>,
+}
+
+/// What the config makes of accounts that the directory has shut.
+pub(super) fn read_as(profile: &Profile<'_>, snapshot: &mut Snapshot) {
+    if profile.policy.lifecycle.on_directory_disable == OnDisable::Ignore {
+        let shut = |u: &&mut DirectoryUser| Absence::from_account(u.account).is_some();
+        snapshot.users.iter_mut().filter(shut).for_each(|u| u.account = AccountState::Enabled);
+    }
+}
+
+/// From the read to a plan that the guard has seen.
+pub(super) async fn work_out(
+    profile: &Profile<'_>,
+    parts: &Parts<'_>,
+    state: &Reader,
+    considered: Considered,
+    witness: &mut (dyn FnMut(&Sight<'_>) + Send),
+) -> Result<Prepared, CycleError> {
+    let Considered { now, begun, mut known, mut taken, rebound, recovered, asked, part } = considered;
     let snapshot = &mut taken.snapshot;
     let read_in = begun.elapsed();
     debug!(
@@ -90,18 +130,17 @@ pub(super) async fn prepare_seen(
         changes = taken.by_changes,
         "directory read"
     );
-    if profile.policy.lifecycle.on_directory_disable == OnDisable::Ignore {
-        let shut = |u: &&mut DirectoryUser| Absence::from_account(u.account).is_some();
-        snapshot.users.iter_mut().filter(shut).for_each(|u| u.account = AccountState::Enabled);
-    }
+    read_as(profile, snapshot);
     let (snapshot, by_changes) = (&taken.snapshot, taken.by_changes);
     let mut confirmed = true;
 
     let mut scope = Scope::resolve(snapshot, &known, profile.nested);
     let doubtful = confirm::doubt_new_server(snapshot, &mut scope, &known);
-    let mut asked =
-        fates::ask(parts.directory, profile.policy.lifecycle.trust_change_log, snapshot, &scope, &known, now)
-            .await;
+    let trust_log = profile.policy.lifecycle.trust_change_log;
+    let mut asked = match asked {
+        Some(asked) => asked,
+        None => fates::ask(parts.directory, trust_log, snapshot, &scope, &known, now).await,
+    };
     let capabilities = parts.target.capabilities();
     let desire = desire(&scope, profile.mapping, &known, capabilities);
     let wants = wants(&desire, &known, capabilities);
@@ -132,7 +171,9 @@ pub(super) async fn prepare_seen(
             policy: profile.policy,
             now,
         };
-        plan(&inputs, &snapshot.entries)
+        let mut plan = plan(&inputs, &snapshot.entries);
+        part.iter().for_each(|part| part.amend(&mut plan));
+        plan
     };
     let mut plan = make(&scope, &asked.of, &observed);
     if observe::look_at_the_disabled(parts.target.as_ref(), &plan, &mut observed).await? {
@@ -153,8 +194,7 @@ pub(super) async fn prepare_seen(
             confirmed = again.confirmed;
         }
         if concerned.absent {
-            let trust = profile.policy.lifecycle.trust_change_log;
-            asked.confirm(fates::ask(parts.directory, trust, snapshot, &scope, &known, now).await);
+            asked.confirm(fates::ask(parts.directory, trust_log, snapshot, &scope, &known, now).await);
         }
         plan = make(&scope, &asked.of, &observed);
     }
@@ -221,10 +261,15 @@ pub(super) async fn prepare_seen(
         record: &record,
         full,
     };
-    let rest = if certain { rest::of(profile, parts, &found, now) } else { None };
+    let rest = if certain && part.is_none() { rest::of(profile, parts, &found, now) } else { None };
     let read_ids = short.is_some().then(|| ReadIds::of(snapshot));
     let since = known.last_cycle;
-    let links = Links::new(known.links);
+    let mut links = known.links;
+    if let Some(part) = &part {
+        record.complete(part);
+        links.values_mut().for_each(|link| part.complete(link));
+    }
+    let links = Links::new(links);
     Ok(Prepared {
         approved,
         findings,
@@ -244,6 +289,8 @@ pub(super) async fn prepare_seen(
         links,
         rest,
         rested: false,
+        of_part: part.is_some(),
+        part: part.filter(|_| certain),
     })
 }
 

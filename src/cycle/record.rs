@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use roaring::RoaringBitmap;
 
 use super::confirm::Doubtful;
+use super::part::Part;
 use crate::apply::Links;
 use crate::ids::{CycleId, IdentityStoreId, LinkNo};
 use crate::model::{
@@ -128,19 +129,13 @@ impl Record {
 
     /// Of a cycle that finds all as it was. `moved`: the mark, where the log has gone on.
     pub fn of_rest(server: &str, now: Timestamp, cookie: Option<ChangeCookie>, moved: Option<Mark>) -> Self {
-        let part = |mark| MirrorChange::Part {
-            mark,
-            put: BTreeMap::new(),
-            gone: BTreeSet::new(),
-            answers: BTreeMap::new(),
-        };
         Self {
             complete_read: Some(now),
             server: Some(server.to_owned()),
             read: Some(now),
             clock: Some(now),
             cookie,
-            mirror: moved.map(part),
+            mirror: moved.map(MirrorChange::only),
             ..Self::default()
         }
     }
@@ -161,6 +156,11 @@ impl Record {
         for link in known.links.values() {
             self.changed.entry(link.no).or_insert_with(|| link.clone());
         }
+    }
+
+    /// Of a part alone: with what of its groups was not looked at.
+    pub fn complete(&mut self, part: &Part) {
+        self.changed.values_mut().for_each(|link| part.complete(link));
     }
 
     fn change(&mut self, known: &Known, no: LinkNo, change: impl FnOnce(&mut Link)) {

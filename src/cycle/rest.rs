@@ -14,17 +14,18 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use super::findings::TOKEN_NOTICE;
+use super::part::{self, Begun};
 use super::record::Record;
 use super::{CycleError, CycleReport, Parts, Prepared, Profile, Times, chain};
 use crate::apply::Links;
-use crate::directory::{Kept, Quiet};
+use crate::directory::{Kept, Quiet, Since};
 use crate::ids::{Anchor, CycleId, LinkNo};
 use crate::model::{
     ChangeCookie, Code, Entries, Fate, FateRequest, Kind, Known, Mark, Mirror, ReadRequest, RenameSupport,
     Snapshot, Unreadable, Wants,
 };
 use crate::plan::{ApprovedPlan, Base, Given, distrust, guard, next_moment, nothing};
-use crate::state::{CycleWord, Reader, State, StateError};
+use crate::state::{CycleWord, Reader, State, StateError, Which};
 
 /// So long at the most: whatever was forgotten here is found then.
 const LONGEST: SignedDuration = SignedDuration::from_hours(24);
@@ -40,13 +41,13 @@ const LAST_TWO: u32 = 2;
 pub struct Rest {
     /// Of the program, the config and the target: what a plan is made by.
     basis: String,
-    mark: Mark,
+    pub mark: Mark,
     at: Timestamp,
     until: Timestamp,
     /// Linked objects that the read did not bring, and what became of them, as a digest.
-    outside: Vec<(Anchor, Kind)>,
+    pub outside: Vec<(Anchor, Kind)>,
     fates: String,
-    base: Base,
+    pub base: Base,
 }
 
 /// The cycle that has found so last. Every other cycle since ends the rest, those by hand among them.
@@ -179,7 +180,7 @@ impl Writer {
 /// Notes what the next cycle may rest on, now that this one has ended.
 pub async fn note(state: &State, cycle: CycleId, rest: Rest, report: &CycleReport) -> Result<(), StateError> {
     let changes = &report.changes;
-    let settled = report.outcome.word() == CycleWord::Nothing
+    let settled = matches!(report.outcome.word(), CycleWord::Nothing | CycleWord::Done)
         && !report.again
         && report.recovered == 0
         && changes.appeared.is_empty()
@@ -223,24 +224,34 @@ pub async fn prepare(
     {
         return Ok(None);
     }
-    let kept = OfState { state, mark: &rest.mark };
-    let Some(quiet) = parts.directory.quiet(&profile.wanted, &rest.mark, &kept).await else {
-        return Ok(None);
+    let kept = OfState { state, mark: &rest.mark, most: MOST_SINGLE };
+    let since = parts.directory.since(&profile.wanted, &rest.mark, &kept).await;
+    let quiet = match &since {
+        Since::Nothing(quiet) => quiet,
+        Since::Plain(plain) => &plain.quiet,
+        Since::Unclear => return Ok(None),
     };
-    let Quiet { binding, position, changed, mut requests, clock_ahead } = quiet;
     let bound = known
         .binding
         .as_ref()
-        .is_some_and(|b| b.directory == binding && b.identity_store == parts.identity_store);
-    let database = if clock_ahead.is_none() { state.clock_ahead().await? } else { None };
-    let others = [("directory", clock_ahead), ("state database", database)];
+        .is_some_and(|b| b.directory == quiet.binding && b.identity_store == parts.identity_store);
+    let database = if quiet.clock_ahead.is_none() { state.clock_ahead().await? } else { None };
+    let others = [("directory", quiet.clock_ahead), ("state database", database)];
     if !bound || distrust(now, known.last_cycle, &others).is_some() {
         return Ok(None);
     }
-    let Some((asked, cookie)) = rest.outside_is_as_it_was(profile, parts, &known, now).await else {
+    let Some((asked, cookie)) = rest.outside_is_as_it_was(profile, parts, state, &known, now).await? else {
         return Ok(None);
     };
-    requests += asked;
+    let requests = quiet.requests + asked;
+    let Quiet { position, changed, .. } = match since {
+        Since::Nothing(quiet) => quiet,
+        Since::Plain(plain) => {
+            let begun = Begun { rest, requests, cookie, now, at: begun };
+            return part::prepare(profile, parts, state, begun, &plain).await;
+        }
+        Since::Unclear => return Ok(None),
+    };
     let given = Given { approvals: &BTreeSet::new(), renames: RenameSupport::default(), distrust: None };
     let approved = guard(nothing(profile.name, rest.base), profile.policy, &given);
     let findings = state.standing_findings().await?.into_iter().map(|(finding, _)| finding).collect();
@@ -265,8 +276,13 @@ pub async fn prepare(
         read: None,
         record,
         links: Links::new(BTreeMap::new()),
-        rest: Some(Rest { mark, at: now, ..rest }),
+        rest: Some({
+            let base = rest.base;
+            rest.moved(mark, now, base)
+        }),
         rested: true,
+        of_part: false,
+        part: None,
     }))
 }
 
@@ -278,6 +294,15 @@ async fn is_last(state: &Reader, cycle: CycleId) -> Result<bool, StateError> {
 }
 
 impl Rest {
+    /// The same at a later moment.
+    pub fn moved(self, mark: Mark, at: Timestamp, base: Base) -> Self {
+        Self { mark, at, base, ..self }
+    }
+
+    pub fn no_longer_than(self, other: &Self) -> Self {
+        Self { until: self.until.min(other.until), ..self }
+    }
+
     fn holds(&self, profile: &Profile<'_>, parts: &Parts<'_>, known: &Known, now: Timestamp) -> bool {
         let from = known.last_cycle.map_or(self.at, |last| last.max(self.at));
         (from..self.until).contains(&now) && self.basis == basis(profile, parts)
@@ -288,12 +313,13 @@ impl Rest {
         &self,
         profile: &Profile<'_>,
         parts: &Parts<'_>,
+        state: &Reader,
         known: &Known,
         now: Timestamp,
-    ) -> Option<(u64, Option<ChangeCookie>)> {
+    ) -> Result<Option<(u64, Option<ChangeCookie>)>, StateError> {
         // A change log is followed without a break.
         if self.outside.is_empty() && known.cookie.is_none() {
-            return Some((0, None));
+            return Ok(Some((0, None)));
         }
         let trusted = profile.policy.lifecycle.trust_change_log;
         let request = FateRequest {
@@ -306,17 +332,23 @@ impl Rest {
             Ok(fates) => fates,
             Err(error) => {
                 debug!("what became of those outside could not be asked: {}", chain(&error));
-                return None;
+                return Ok(None);
             }
         };
-        let is_same = digest(fates.of.iter()) == self.fates && super::fates::is_heard(&fates, known);
-        is_same.then_some((fates.requests, fates.cookie.filter(|_| trusted)))
+        // Deleted just now, after the log was asked what has changed: it says so once.
+        let reported = fates.reported.iter().filter(|anchor| !fates.of.contains_key(anchor));
+        let lost = state.links_of(Which::Anchors(&reported.copied().collect())).await?;
+        let is_heard = lost.iter().all(|link| link.target_id.is_none());
+        let is_same = digest(fates.of.iter()) == self.fates && is_heard;
+        Ok(is_same.then_some((fates.requests, fates.cookie.filter(|_| trusted))))
     }
 }
 
-struct OfState<'a> {
-    state: &'a Reader,
-    mark: &'a Mark,
+pub struct OfState<'a> {
+    pub state: &'a Reader,
+    pub mark: &'a Mark,
+    /// More entries are not asked for one by one.
+    pub most: usize,
 }
 
 #[async_trait]
@@ -326,9 +358,13 @@ impl Kept for OfState<'_> {
     }
 
     async fn entries(&self, anchors: &BTreeSet<Anchor>) -> Option<Entries> {
-        if anchors.len() > MOST_SINGLE {
+        if anchors.len() > self.most {
             return None;
         }
         self.state.mirror_entries(self.mark, anchors).await.ok().flatten()
+    }
+
+    async fn answers(&self) -> Option<BTreeMap<String, BTreeSet<Anchor>>> {
+        self.state.mirror_answers(self.mark).await.ok().flatten()
     }
 }

@@ -148,6 +148,8 @@ pub(super) async fn prepare(
         links: Links::new(known.links),
         rest: None,
         rested: false,
+        of_part: false,
+        part: None,
     })
 }
 

@@ -19,11 +19,11 @@ mod settings;
 mod survey;
 mod walk;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 
-use crate::ids::Anchor;
+use crate::ids::{Anchor, Dn};
 use crate::model::{
     Above, AboveRequest, Entries, FateRequest, Fates, Mark, Mirror, MirrorChange, Position, ReadRequest,
     Snapshot, Wanted,
@@ -72,9 +72,15 @@ pub trait Directory: Send + Sync {
         false
     }
 
-    /// Whether, by the server's log since the mark, a read would find what the last one has found. `None`: it would not, or
-    /// that cannot be told without a read.
-    async fn quiet(&self, _: &Wanted, _: &Mark, _: &dyn Kept) -> Option<Quiet> {
+    /// What has changed since the mark, by the server's log: whether a read would find what the last one has found, or
+    /// something else with few of those that are held.
+    async fn since(&self, _: &Wanted, _: &Mark, _: &dyn Kept) -> Since {
+        Since::Unclear
+    }
+
+    /// Reads a part of the scope as though nothing else existed, before and after what `plain` has told: `entries` are
+    /// those of the mirror with this mark, as it holds them. `None`: more would be needed for that.
+    async fn read_part(&self, _: &ReadRequest, _: &Mark, _: &Plain, _: Entries) -> Option<PartRead> {
         None
     }
 
@@ -100,9 +106,22 @@ pub trait Kept: Sync {
 
     /// Those of these that it holds. `None`: as with the mirror, or too many to ask for one by one.
     async fn entries(&self, anchors: &BTreeSet<Anchor>) -> Option<Entries>;
+
+    /// The mirror without its entries. `None`: as with the mirror.
+    async fn answers(&self) -> Option<BTreeMap<String, BTreeSet<Anchor>>>;
 }
 
-/// Nothing has changed that counts.
+/// What a server's log tells of the time since a mirror was made.
+pub enum Since {
+    /// Nothing has changed that counts.
+    Nothing(Quiet),
+    /// Only what has kept its name and its kind.
+    Plain(Box<Plain>),
+    /// Only a read can tell.
+    Unclear,
+}
+
+/// How far a server's log has been looked at.
 pub struct Quiet {
     /// As in `SourceInfo`.
     pub binding: String,
@@ -113,6 +132,55 @@ pub struct Quiet {
     pub requests: u64,
     /// By how many seconds the server's clock is ahead of this machine's.
     pub clock_ahead: Option<i64>,
+}
+
+/// Changes of objects that are held, and that have the names by which they are held. Whether that is all that follows from
+/// them is for whoever knows what is recorded of the groups to say.
+pub struct Plain {
+    pub quiet: Quiet,
+    /// People of whom something is other than before.
+    pub people: BTreeSet<Anchor>,
+    /// Groups that were reported, and what of their members is other than before.
+    pub groups: BTreeMap<Anchor, Membership>,
+    /// Names of objects that are not held and were reported: it counts if one of them is a member of anything.
+    pub strangers: Vec<Dn>,
+    /// Active Directory: which groups somebody says to be in, who is not held (`None`) or is.
+    pub within: Vec<(Option<Anchor>, Vec<Dn>)>,
+    told: mirror::Told,
+}
+
+impl Plain {
+    fn of(quiet: Quiet, mut told: mirror::Told) -> Self {
+        Self {
+            quiet,
+            people: std::mem::take(&mut told.people),
+            groups: std::mem::take(&mut told.groups),
+            strangers: std::mem::take(&mut told.strangers),
+            within: std::mem::take(&mut told.within),
+            told,
+        }
+    }
+
+    fn told(&self) -> &mirror::Told {
+        &self.told
+    }
+}
+
+/// Members by their names, as the server writes them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Membership {
+    pub joined: BTreeSet<String>,
+    pub left: BTreeSet<String>,
+    /// Some of those who were and are members.
+    pub staying: BTreeSet<String>,
+}
+
+/// What [`Directory::read_part`] gives.
+pub struct PartRead {
+    /// As though the changes had not been there yet.
+    pub before: Snapshot,
+    pub now: Snapshot,
+    pub mirror: MirrorChange,
 }
 
 /// Somebody who looks out for changes.

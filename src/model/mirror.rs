@@ -60,6 +60,11 @@ pub enum MirrorChange {
 }
 
 impl MirrorChange {
+    /// Nothing is other than before but how far the log has been read.
+    pub fn only(mark: Mark) -> Self {
+        Self::Part { mark, put: Entries::new(), gone: BTreeSet::new(), answers: BTreeMap::new() }
+    }
+
     pub fn mark(&self) -> Option<&Mark> {
         match self {
             Self::Whole(mirror) => Some(&mirror.mark),

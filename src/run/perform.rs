@@ -34,8 +34,6 @@ pub struct Wish {
     /// Read the target back too.
     pub full: bool,
     pub rebind: bool,
-    /// Whoever asks knows that the directory has changed: no time is spent on finding out.
-    pub changed: bool,
     /// Run no other steps than these.
     pub only: Option<Only>,
     /// Findings of whoever asks, which each cycle records.
@@ -282,7 +280,7 @@ async fn cycles(
         rebind: wish.rebind,
         only: wish.only.clone(),
         notes: wish.notes.clone(),
-        rests: !wish.changed,
+        rests: true,
         ..open::profile(config)
     };
     let mut rounds = 0;

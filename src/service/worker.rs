@@ -281,8 +281,8 @@ impl Worker {
         // A slot that comes while it runs is made up for after it.
         self.facts.last_try = Some(clock::now());
         self.facts.asked = false;
-        let changed = std::mem::take(&mut self.facts.changed);
-        let wish = Wish { changed, notes: self.broken.iter().cloned().collect(), ..Wish::default() };
+        self.facts.changed = false;
+        let wish = Wish { notes: self.broken.iter().cloned().collect(), ..Wish::default() };
         let watcher = Watcher::new(Arc::clone(&self.board), Arc::clone(&self.metrics), config);
         let around: Arc<dyn Surroundings> = Arc::new(Actual);
         let result = self.watched(config, perform(&around, config, state, &wish, stop, &watcher)).await;

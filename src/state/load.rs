@@ -34,7 +34,7 @@ impl Reader {
     }
 }
 
-fn without_objects(profile: profile::Profile) -> Known {
+pub(super) fn without_objects(profile: profile::Profile) -> Known {
     Known {
         binding: profile.binding,
         last_complete_read: profile.last_complete_read,

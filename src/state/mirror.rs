@@ -1,6 +1,6 @@
 //! The mirror of the directory: written with the read that it comes from, loaded where a read is to start from it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest as _, Sha256};
 
@@ -23,6 +23,8 @@ const SET_ANSWERS: &str = "INSERT INTO mirror_answers (profile_id, digest, quest
     ON CONFLICT (profile_id, digest) DO UPDATE SET question = excluded.question, anchors = excluded.anchors";
 const CLEAR_ANSWERS: &str = "DELETE FROM mirror_answers WHERE profile_id = $1";
 
+type Answers = BTreeMap<String, BTreeSet<Anchor>>;
+
 /// Of an anchor.
 const WIDTH: usize = 16;
 
@@ -42,14 +44,20 @@ impl Reader {
         }
         let read = |row: &mut Row| Ok((row.anchor("mirror_entries.anchor")?, row.next()?));
         let entries: Entries = tx.fetch(ENTRIES, args![self.profile_id], read).await?.into_iter().collect();
-        let read = |row: &mut Row| {
-            let (question, bytes): (String, Vec<u8>) = (row.next()?, row.next()?);
-            let anchors = anchors(&bytes).ok_or_else(|| row.bad("mirror_answers.anchors"))?;
-            Ok((question, anchors))
-        };
-        let answers = tx.fetch(ANSWERS, args![self.profile_id], read).await?.into_iter().collect();
+        let answers = answers(&mut tx, self.profile_id).await?;
         tx.commit().await?;
         Ok(Some(Mirror { mark: mark.clone(), entries, answers }))
+    }
+
+    /// The searches that it holds, without the entries that they brought.
+    pub async fn mirror_answers(&self, mark: &Mark) -> Result<Option<Answers>> {
+        let mut tx = self.db.begin_read().await?;
+        if !is_of(&mut tx, self.profile_id, mark).await? {
+            return Ok(None);
+        }
+        let answers = answers(&mut tx, self.profile_id).await?;
+        tx.commit().await?;
+        Ok(Some(answers))
     }
 
     /// Single entries of it, as far as it holds them.
@@ -66,6 +74,15 @@ impl Reader {
         tx.commit().await?;
         Ok(Some(entries))
     }
+}
+
+async fn answers(tx: &mut Tx, profile_id: i64) -> Result<Answers> {
+    let read = |row: &mut Row| {
+        let (question, bytes): (String, Vec<u8>) = (row.next()?, row.next()?);
+        let anchors = anchors(&bytes).ok_or_else(|| row.bad("mirror_answers.anchors"))?;
+        Ok((question, anchors))
+    };
+    Ok(tx.fetch(ANSWERS, args![profile_id], read).await?.into_iter().collect())
 }
 
 /// Whether the mirror that is there has this mark.

@@ -320,6 +320,41 @@ impl Company {
         })
     }
 
+    /// Of what happens each hour: somebody joins or leaves a group, or is told apart by another title.
+    pub fn happen_little(&mut self, chance: &mut Chance) -> Option<String> {
+        let people: Vec<Guid> = self.people.keys().copied().collect();
+        let groups: Vec<Guid> = self.groups.keys().copied().collect();
+        let (person, group) = (chance.pick(&people)?, chance.pick(&groups)?);
+        let name = self.people[&person].name.clone();
+        let title = self.groups[&group].name.clone();
+        Some(match chance.below(10) {
+            0..=2 => {
+                self.groups.get_mut(&group)?.people.insert(person);
+                format!("{name} joins {title}")
+            }
+            3..=5 => {
+                let members: Vec<Guid> = self.groups[&group].people.iter().copied().collect();
+                let leaver = chance.pick(&members)?;
+                self.groups.get_mut(&group)?.people.remove(&leaver);
+                let name = self.people.get(&leaver).map(|p| p.name.clone()).unwrap_or_default();
+                format!("{name} leaves {title}")
+            }
+            6 => {
+                let account = [Account::Disabled, Account::Enabled, Account::Enabled][chance.below(3)];
+                self.people.get_mut(&person)?.account = account;
+                format!("{name}'s account is {account:?} now")
+            }
+            7 => {
+                self.people.get_mut(&person)?.surname = chance.one_in(2).then(|| "Surname".to_owned());
+                format!("{name} has another surname, or none")
+            }
+            _ => {
+                self.people.get_mut(&person)?.title = Some(format!("T{}", chance.below(9)));
+                format!("{name} has another title")
+            }
+        })
+    }
+
     /// As Active Directory does it: of the new one somebody is no member by value any more, and of the old one again. So
     /// nobody joins or leaves a group by it.
     pub fn change_primary(&mut self, chance: &mut Chance) -> Option<String> {

@@ -35,12 +35,14 @@ pub(super) use self::reach::reach;
 pub(super) use self::search::LdapReader;
 pub use self::wire::{Ask, Broken, Network, Take, Wire};
 use super::error::{Attempt, BindRefusal, ServerFailure};
-use super::mirror::{self, Mirroring, News};
+use super::mirror::{self, Mirroring, News, Told};
 use super::reader::{Reader as _, Selection};
 use super::settings::{LdapSettings, Servers};
-use super::{Directory, DirectoryError, Kept, Quiet, ReadOn, Watch, checked, entry, fates, walk};
+use super::{
+    Directory, DirectoryError, Kept, PartRead, Plain, Quiet, ReadOn, Since, Watch, checked, entry, fates, walk,
+};
 use crate::model::{
-    Above, AboveRequest, FateRequest, Fates, Mark, Mirror, MirrorChange, NameForm, Position, ReadRequest,
+    Above, AboveRequest, Entries, FateRequest, Fates, Mark, Mirror, MirrorChange, NameForm, Position, ReadRequest,
     ShortfallKind, Snapshot, Wanted,
 };
 
@@ -101,14 +103,26 @@ impl Directory for LdapDirectory {
         self.digest(request).is_some_and(|digest| digest == mark.digest)
     }
 
-    async fn quiet(&self, wanted: &Wanted, mark: &Mark, kept: &dyn Kept) -> Option<Quiet> {
+    async fn since(&self, wanted: &Wanted, mark: &Mark, kept: &dyn Kept) -> Since {
         // Whatever is wrong, the read that follows finds out and says.
-        self.not_refused_before().ok()?;
-        let opener = self.opener().ok()?;
-        let reader = only(&opener, &mark.server).await.map_err(|e| self.note(e)).ok()?;
-        let quiet = quiet(&reader, wanted, mark, kept).await;
+        let Ok(reader) = self.reader_of(&mark.server).await else { return Since::Unclear };
+        let since = since(&reader, wanted, mark, kept).await;
         reader.close().await;
-        quiet
+        since.unwrap_or(Since::Unclear)
+    }
+
+    async fn read_part(
+        &self,
+        request: &ReadRequest,
+        mark: &Mark,
+        plain: &Plain,
+        entries: Entries,
+    ) -> Option<PartRead> {
+        checked(request).ok()?;
+        let reader = self.reader_of(&mark.server).await.ok()?;
+        let read = read_part(&reader, request, mark, plain, entries).await;
+        reader.close().await;
+        read
     }
 
     async fn watch(&self, wanted: &Wanted, mirror: &Mirror) -> Result<Box<dyn Watch>, DirectoryError> {
@@ -168,6 +182,12 @@ impl Directory for LdapDirectory {
 }
 
 impl LdapDirectory {
+    async fn reader_of(&self, server: &str) -> Result<LdapReader, DirectoryError> {
+        self.not_refused_before()?;
+        let opener = self.opener()?;
+        only(&opener, server).await.map_err(|e| self.note(e))
+    }
+
     fn digest(&self, request: &ReadRequest) -> Option<String> {
         mirror::digest(&self.settings, &request.wanted)
     }
@@ -281,29 +301,49 @@ async fn try_keep(
     (snapshot, kept)
 }
 
-async fn quiet(reader: &LdapReader, wanted: &Wanted, mark: &Mark, kept: &dyn Kept) -> Option<Quiet> {
+/// `None`: only a read can tell.
+async fn since(reader: &LdapReader, wanted: &Wanted, mark: &Mark, kept: &dyn Kept) -> Option<Since> {
     let facts = reader.facts();
     let attributes = mirror::to_judge(facts.kind, wanted);
     let (feed, position) = reader.feed(&mark.position, &attributes, facts.page).await.ok()?;
     let changed = feed.changed.len() + feed.deleted.len();
-    if changed > 0 || feed.present.is_some() {
-        let named = feed.changed.iter().filter_map(|raw| entry::anchor(facts, raw));
-        let named = named.chain(feed.deleted.iter().copied()).collect();
-        if mirror::plainly_in(facts, &feed, &kept.entries(&named).await.unwrap_or_default(), wanted) {
-            return None;
-        }
-        let mirror = kept.mirror().await?;
-        if News::of(facts, &mirror, wanted).are_in(facts, &feed) {
-            return None;
-        }
-    }
-    Some(Quiet {
+    let quiet = || Quiet {
         binding: facts.binding.clone(),
-        position,
+        position: position.clone(),
         changed,
         requests: reader.traffic().requests,
         clock_ahead: facts.clock_ahead,
-    })
+    };
+    if changed == 0 && feed.present.is_none() {
+        return Some(Since::Nothing(quiet()));
+    }
+    let named = feed.changed.iter().filter_map(|raw| entry::anchor(facts, raw));
+    let named = named.chain(feed.deleted.iter().copied()).collect();
+    let held = kept.entries(&named).await.unwrap_or_default();
+    if mirror::plainly_in(facts, &feed, &held, wanted) {
+        let told = Told::of(reader, feed, &held, kept.answers().await?, wanted).await?;
+        return Some(Since::Plain(Box::new(Plain::of(quiet(), told))));
+    }
+    let mirror = kept.mirror().await?;
+    (!News::of(facts, &mirror, wanted).are_in(facts, &feed)).then(|| Since::Nothing(quiet()))
+}
+
+async fn read_part(
+    reader: &LdapReader,
+    request: &ReadRequest,
+    mark: &Mark,
+    plain: &Plain,
+    entries: Entries,
+) -> Option<PartRead> {
+    let told = plain.told();
+    let part = Mirroring::of_part(reader, entries.clone(), told.answers.clone())?;
+    let before = Box::pin(walk::read(&part, request)).await;
+    part.finish_part(mark.clone(), &before)?;
+    let part = Mirroring::of_part_after(reader, entries, told, &request.wanted)?;
+    let now = Box::pin(walk::read(&part.reader, request)).await;
+    let position = plain.quiet.position.clone();
+    let mirror = part.finish(Mark { position, reads: mark.reads.saturating_add(1), ..mark.clone() }, &now)?;
+    Some(PartRead { before, now, mirror })
 }
 
 /// Looks out for changes over a connection of its own.

@@ -84,7 +84,7 @@ impl<'l> Mirroring<'l> {
 }
 
 /// All values of what came in part, by anchor.
-async fn whole(live: &dyn Reader, entries: Vec<RawEntry>) -> Result<BTreeMap<Anchor, RawEntry>, String> {
+pub(super) async fn whole(live: &dyn Reader, entries: Vec<RawEntry>) -> Result<BTreeMap<Anchor, RawEntry>, String> {
     let mut all = BTreeMap::new();
     for mut raw in entries {
         let Some(anchor) = entry::anchor(live.facts(), &raw) else {
@@ -149,7 +149,7 @@ fn is_new(kind: DirectoryKind, mark: &Mark, raw: &RawEntry) -> bool {
     }
 }
 
-fn work_in(
+pub(super) fn work_in(
     facts: &Facts,
     held: &mut Held,
     changes: &BTreeMap<Anchor, RawEntry>,

@@ -10,7 +10,7 @@ use crate::directory::reader::{Facts, RawEntry};
 use crate::ids::{Anchor, Dn};
 use crate::model::{Entries, Mark, Mirror, MirrorChange};
 
-pub(super) type Answers = BTreeMap<String, BTreeSet<Anchor>>;
+pub(in crate::directory) type Answers = BTreeMap<String, BTreeSet<Anchor>>;
 
 /// Who is known to match the user filter or its negation, as asked; and who is known to match the other one.
 pub(super) fn verdicts(filter: &str) -> (String, String) {
@@ -43,12 +43,44 @@ pub(super) type Renames = HashMap<Vec<u8>, Option<String>>;
 impl Held {
     /// `None`: the mirror is damaged.
     pub fn over(mirror: Mirror) -> Option<Self> {
-        let Mirror { entries, answers, .. } = mirror;
+        Self::of_part(mirror.entries, mirror.answers)
+    }
+
+    /// The same of some entries only.
+    pub fn of_part(entries: Entries, answers: Answers) -> Option<Self> {
         let mut by_dn = HashMap::with_capacity(entries.len());
         for (anchor, bytes) in &entries {
             by_dn.insert(Dn::parse(content::dn(bytes)?).ok()?, *anchor);
         }
         Some(Self { entries, by_dn, answers, ..Self::default() })
+    }
+
+    /// What was written anew, as it is now: taken note of, so that it is not written twice.
+    pub fn take_put(&mut self) -> Entries {
+        let put = std::mem::take(&mut self.put);
+        put.into_iter().filter_map(|anchor| Some((anchor, self.entries.get(&anchor)?.clone()))).collect()
+    }
+
+    /// Members that are not held are members no more.
+    pub fn keep_members_held(&mut self) {
+        let all: Vec<Anchor> = self.entries.keys().copied().collect();
+        for anchor in all {
+            let Some(mut raw) = self.get(anchor) else { continue };
+            let lists = raw.attributes.iter_mut().filter(|(name, _)| entry::is_member_attribute(name));
+            let mut any = false;
+            for (_, values) in lists {
+                let before = values.len();
+                values.retain(|value| {
+                    let text = std::str::from_utf8(value).ok().map(entry::without_unique_id);
+                    let dn = text.and_then(|text| Dn::parse(text).ok());
+                    dn.is_some_and(|dn| self.by_dn.contains_key(&dn))
+                });
+                any |= values.len() < before;
+            }
+            if any {
+                self.entries.insert(anchor, content::encode(&raw));
+            }
+        }
     }
 
     pub fn get(&mut self, anchor: Anchor) -> Option<RawEntry> {

@@ -9,6 +9,7 @@ mod changes;
 mod content;
 mod held;
 mod news;
+mod plain;
 #[cfg(test)]
 pub(super) mod tests;
 
@@ -21,7 +22,7 @@ use sha2::{Digest as _, Sha256};
 
 use self::held::{Held, verdicts};
 use super::entry;
-use super::filter::wrapped;
+use super::filter::{Filter, wrapped};
 use super::reader::{Ending, Facts, Fault, Query, RawEntry, Reader, Referral, Selection, Traffic};
 use super::settings::LdapSettings;
 use crate::ids::{Anchor, Dn};
@@ -30,6 +31,7 @@ use crate::model::{Mark, MirrorChange, Position, Shortfall, ShortfallKind, Snaps
 pub(super) use self::changes::{Feed, most_changes, telling};
 pub(super) use self::held::seen_by;
 pub(super) use self::news::{News, plainly_in, to_judge};
+pub(super) use self::plain::Told;
 
 /// Of the form in which entries are held, and of what is asked for: a mirror of another one is not used.
 const FORMAT: u32 = 3;
@@ -42,6 +44,8 @@ pub(super) struct Mirroring<'l> {
     facts: Facts,
     state: Mutex<State>,
     anew: bool,
+    /// What is held is all that there is.
+    alone: bool,
 }
 
 struct State {
@@ -65,7 +69,7 @@ impl<'l> Mirroring<'l> {
 
     fn new(live: &'l dyn Reader, held: Held, facts: Facts, anew: bool) -> Self {
         let state = State { held, referrals: Vec::new(), fault: None };
-        Self { live, facts, state: Mutex::new(state), anew }
+        Self { live, facts, state: Mutex::new(state), anew, alone: false }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -120,6 +124,22 @@ impl<'l> Mirroring<'l> {
             }
         }
         (all, whole)
+    }
+
+    /// A search that was asked in other words before, of other groups.
+    fn search_held(&self, query: &Query<'_>, sink: &mut (dyn FnMut(RawEntry) + Send)) -> Ending {
+        let mut state = self.state();
+        let Ok(filter) = Filter::parse(query.filter) else {
+            state.lacks(query.filter);
+            return Ending::default();
+        };
+        let all: Vec<Anchor> = state.held.anchors().collect();
+        for raw in all.into_iter().filter_map(|anchor| state.held.get(anchor)) {
+            if Dn::parse(&raw.dn).is_ok_and(|dn| filter.evaluate(&raw, &dn) == Some(true)) {
+                sink(raw);
+            }
+        }
+        Ending::default()
     }
 
     /// Notes how a search ended; what it referred to is said again of everything.
@@ -188,6 +208,9 @@ impl Reader for Mirroring<'_> {
                 return Ending { referrals: state.referrals.clone(), ..Ending::default() };
             }
         }
+        if self.alone && query.verdicts.is_none() {
+            return self.search_held(query, sink);
+        }
         // Whoever cannot be known again cannot be held, and neither can an answer that they are in.
         let mut answer = Some(BTreeSet::new());
         let spare = query.pages.is_some();
@@ -254,6 +277,10 @@ impl Reader for Mirroring<'_> {
         }
         if unknown.is_empty() {
             return (found, Ending { referrals: self.state().referrals.clone(), ..Ending::default() });
+        }
+        if self.alone && filter.is_none() {
+            self.state().lacks(unknown[0].as_str());
+            return (found, Ending::default());
         }
         let (entries, mut ending) = self.ask_live(&unknown, filter, attributes).await;
         let mut state = self.state();

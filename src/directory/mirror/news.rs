@@ -189,7 +189,7 @@ pub(in crate::directory) fn plainly_in(facts: &Facts, feed: &Feed, held: &Entrie
 }
 
 /// Of what counts of a person.
-fn digest(counts: &BTreeSet<String>, raw: &RawEntry) -> u64 {
+pub(super) fn digest(counts: &BTreeSet<String>, raw: &RawEntry) -> u64 {
     let mut list: Vec<(&str, Vec<&Vec<u8>>)> = raw
         .attributes
         .iter()

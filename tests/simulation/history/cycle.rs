@@ -1,8 +1,10 @@
 //! One run in some weather, by the program itself.
 
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use idcsync::cycle::Profile;
+use idcsync::model::Finding;
 use idcsync::run::{Done, Ending, Wish, open, perform, preview};
 use tokio::sync::watch;
 
@@ -84,8 +86,41 @@ impl History {
         Some(done)
     }
 
+    /// A cycle in fair weather, held against a dry run just before it, which looks at everything.
+    pub(super) fn fair_cycle(&mut self) {
+        let Some(foreseen) = self.preview_all(false) else { return };
+        self.judge.laws().writes.clear();
+        self.process();
+        self.hub.begin(Weather::default());
+        let watcher = Watcher { plans: Mutex::default(), store: self.store.clone() };
+        let end = self.perform(&Wish::default(), &watcher);
+        self.plans = watcher.plans.into_inner().unwrap();
+        self.account.cycles += 1;
+        let End::Done(done) = end else {
+            self.hub.accuse("a cycle in fair weather was not carried out".to_owned());
+            return;
+        };
+        let part = done.report.of_part;
+        self.hub.say(|| format!("--- fair cycle, of a part: {part}, plans {:?}", self.plans.ids));
+        self.account.parts.0 += u64::from(part);
+        self.account.parts.1 += u64::from(part && done.report.outcome.steps > 0);
+        self.check_plan(Some(foreseen.0));
+        if foreseen.1 != self.plans.findings {
+            let differ: Vec<_> = foreseen.1.symmetric_difference(&self.plans.findings).collect();
+            self.hub.accuse(format!("of a part: {part}; otherwise found than by a dry run: {differ:?}"));
+        }
+        self.check_journal();
+        self.check_emptied();
+        self.account.held += done.report.outcome.held;
+        self.check_leavers(&done);
+    }
+
     /// The plan that a dry run shows. It writes nothing.
     fn preview(&mut self, full: bool) -> Option<String> {
+        self.preview_all(full).map(|(id, _)| id)
+    }
+
+    fn preview_all(&mut self, full: bool) -> Option<(String, BTreeSet<Finding>)> {
         self.close();
         self.hub.begin(Weather::default());
         if self.judge.laws().paused_since.is_some() {
@@ -98,7 +133,7 @@ impl History {
         if self.store.writes() != before {
             self.hub.accuse("a dry run has written to the target".to_owned());
         }
-        prepared.ok().map(|p| p.approved.plan().id.to_string())
+        prepared.ok().map(|p| (p.approved.plan().id.to_string(), p.findings.into_iter().collect()))
     }
 
     fn perform(&mut self, wish: &Wish, watcher: &Watcher) -> End {

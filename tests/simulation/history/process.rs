@@ -1,5 +1,6 @@
 //! The program as it runs: its surroundings, who watches it, and the process with its state, which may end anywhere.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -7,6 +8,7 @@ use idcsync::config::Config;
 use idcsync::cycle::Prepared;
 use idcsync::directory::{Directory, DirectorySettings, LdapDirectory};
 use idcsync::ids::LinkNo;
+use idcsync::model::Finding;
 use idcsync::plan::{Action, ApprovedPlan, Sort};
 use idcsync::run::{Observer, RunError, Surroundings};
 use idcsync::state::{State, StateUrl};
@@ -52,6 +54,8 @@ pub(super) struct Plans {
     pub(super) held: Vec<Line>,
     /// What the target held when each plan was made.
     pub(super) contents: Vec<Contents>,
+    /// Of the last plan.
+    pub(super) findings: BTreeSet<Finding>,
 }
 
 pub(super) struct Watcher {
@@ -68,6 +72,7 @@ impl Observer for Watcher {
         let lines = approved.runnable().map(|(_, step)| line(approved, &step.action));
         plans.runnable.extend(lines);
         plans.held = held(approved);
+        plans.findings = prepared.findings.iter().cloned().collect();
     }
 }
 

@@ -15,6 +15,8 @@ pub struct Tally {
     pub held: u64,
     /// Cycles that read by changes, and those of them that saw any.
     pub by_changes: (u64, u64),
+    /// Cycles that looked at a part of the scope, and those of them that had something to do.
+    pub parts: (u64, u64),
     pub faults: BTreeMap<&'static str, u64>,
     /// All that happened, where it was to be told.
     pub trace: Vec<String>,
@@ -29,6 +31,8 @@ impl Tally {
         self.held += other.held;
         self.by_changes.0 += other.by_changes.0;
         self.by_changes.1 += other.by_changes.1;
+        self.parts.0 += other.parts.0;
+        self.parts.1 += other.parts.1;
         for (what, count) in &other.faults {
             *self.faults.entry(what).or_default() += count;
         }
@@ -44,6 +48,8 @@ impl fmt::Display for Tally {
         )?;
         let (all, with) = self.by_changes;
         writeln!(f, "{all} cycles read by changes, and saw some in {with}")?;
+        let (all, with) = self.parts;
+        writeln!(f, "{all} cycles looked at a part, and {with} of them had something to do")?;
         for (what, count) in &self.faults {
             writeln!(f, "{count:7} {what}")?;
         }

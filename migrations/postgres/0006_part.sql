@@ -1,0 +1,5 @@
+-- A cycle that looks at what a change touches alone finds objects by their names, and groups without all the others. The same
+-- indexes as in ../sqlite; by a hash, since a name may be longer than an entry of a tree.
+
+CREATE INDEX links_by_dn ON links USING hash (dn);
+CREATE INDEX links_groups ON links (profile_id, no) WHERE kind = 'group';

@@ -1,0 +1,525 @@
+//! A cycle that looks at what a change touches, and at nothing else.
+//!
+//! The cycle before has found nothing to do ([`super::rest`]). What the server reports since is plain: people and groups
+//! that are held, under the names by which they are held. Then the plan concerns the people of whom something has changed,
+//! those who joined or left a group, and the groups above them; it is made of these alone, by the same rules, as though
+//! nothing else existed. Whatever might reach further is left to a cycle that looks at everything: a name that somebody
+//! else may want, a group that joined another, a member that cannot be read. And the part is held against what is known of
+//! it, before the changes and after they have been carried out.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+
+use jiff::Timestamp;
+use roaring::RoaringBitmap;
+use tokio::time::Instant;
+use tracing::debug;
+
+use super::confirm::Doubtful;
+use super::fates::Asked;
+use super::prepare::{Considered, read_as, work_out};
+use super::read::DirectoryRead;
+use super::record::{Record, Seen, Suspects};
+use super::rest::{self, Found, OfState, Rest};
+use super::{CycleError, Parts, Prepared, Profile, findings};
+use crate::apply::Links;
+use crate::directory::{Kept as _, PartRead, Plain};
+use crate::ids::{Anchor, Dn, LinkNo};
+use crate::model::{
+    ChangeCookie, Entries, Finding, Kind, Known, Link, Mark, MirrorChange, Observed, ReadRequest, Snapshot,
+    UserAttribute, Wants,
+};
+use crate::plan::{Base, Desire, Given, Inputs, Plan, desire, guard, plan, wants};
+use crate::scope::Scope;
+use crate::state::{Reader, RecordedGroup, StateError, Which};
+
+/// More objects are as much as everything.
+const MOST: usize = 5_000;
+
+/// What a part is of, and what it was taken out of.
+pub struct Part {
+    numbers: RoaringBitmap,
+    /// Of groups: who is in them and is not looked at.
+    others: BTreeMap<LinkNo, Others>,
+    /// As it was found, of these objects alone.
+    known: Known,
+    now: Snapshot,
+    mark: Mark,
+    before: Rest,
+    /// What limits are held against, of these objects alone.
+    base: Base,
+}
+
+/// Numbers of a link's bitmaps.
+#[derive(Default)]
+struct Others {
+    direct: RoaringBitmap,
+    primary: RoaringBitmap,
+    applied: RoaringBitmap,
+}
+
+/// What the rest that is left tells of the moment.
+pub struct Begun {
+    pub rest: Rest,
+    /// Requests to the directory so far.
+    pub requests: u64,
+    pub cookie: Option<ChangeCookie>,
+    pub now: Timestamp,
+    pub at: Instant,
+}
+
+/// Plans what follows from these changes. `None`: everything has to be looked at.
+pub async fn prepare(
+    profile: &Profile<'_>,
+    parts: &Parts<'_>,
+    state: &Reader,
+    begun: Begun,
+    plain: &Plain,
+) -> Result<Option<Prepared>, CycleError> {
+    let Begun { rest, requests, cookie, now, at } = begun;
+    let Some(chosen) = choose(state, &rest, plain, now).await? else { return Ok(None) };
+    let Chosen { mut known, groups, entries, moves } = chosen;
+    let request =
+        ReadRequest { wanted: profile.wanted.clone(), pins: known.pins.clone(), now, server: None };
+    let Some(read) = parts.directory.read_part(&request, &rest.mark, plain, entries).await else {
+        debug!("what a change touches could not be read by itself");
+        return Ok(None);
+    };
+    let PartRead { mut before, now: mut after, mirror } = read;
+    read_as(profile, &mut before);
+    read_as(profile, &mut after);
+    let Some(mark) = mirror.mark().cloned() else { return Ok(None) };
+    let numbers: RoaringBitmap = known.links.keys().map(|no| no.0).collect();
+    let others = take_others(&mut known, &numbers, &groups);
+
+    let standing: BTreeSet<Finding> =
+        state.standing_findings().await?.into_iter().map(|(finding, _)| finding).collect();
+    let moment = Moment { profile, parts, now };
+    let Some(was) = moment.at_rest(&before, &known, &rest.mark) else {
+        debug!("what a change touches is not at rest by itself");
+        return Ok(None);
+    };
+    if !was.findings.iter().all(|finding| standing.contains(finding)) || !moment.is_plain(&was, &after, &known, &moves)
+    {
+        debug!("what has changed may reach further");
+        return Ok(None);
+    }
+    debug!(objects = known.links.len(), "only what a change touches is looked at");
+    let part = Part {
+        numbers,
+        others,
+        known: known.clone(),
+        now: after.clone(),
+        mark,
+        before: rest,
+        base: was.rest.base,
+    };
+    let considered = Considered {
+        now,
+        begun: at,
+        known,
+        taken: DirectoryRead {
+            snapshot: after,
+            by_changes: Some(plain.quiet.changed),
+            mirror: Some(mirror),
+        },
+        rebound: false,
+        recovered: 0,
+        asked: Some(Asked { cookie, requests, ..Asked::default() }),
+        part: Some(part),
+    };
+    let mut prepared = Box::pin(work_out(profile, parts, state, considered, &mut |_| {})).await?;
+    let stay = standing.into_iter().filter(|finding| !was.findings.contains(finding));
+    let all: BTreeSet<Finding> = stay.chain(std::mem::take(&mut prepared.findings)).collect();
+    prepared.findings = all.into_iter().collect();
+    Ok(Some(prepared))
+}
+
+impl Part {
+    /// Sizes, and what limits are held against, are those of everything.
+    pub fn amend(&self, plan: &mut Plan) {
+        plan.base = self.before.base;
+        for (no, object) in &mut plan.objects {
+            object.members += self.others.get(no).map_or(0, |others| others.applied.len());
+        }
+    }
+
+    /// With those who are not looked at.
+    pub fn complete(&self, link: &mut Link) {
+        if let Some(others) = self.others.get(&link.no) {
+            link.direct |= &others.direct;
+            link.primary |= &others.primary;
+            link.applied |= &others.applied;
+        }
+    }
+
+    /// What the next cycle may rest on, now that the plan has been carried out and `found` is recorded: nothing is left to
+    /// do for these objects, and for the others nothing has changed.
+    pub fn rest(
+        self,
+        profile: &Profile<'_>,
+        parts: &Parts<'_>,
+        links: &Links,
+        found: &[Finding],
+        now: Timestamp,
+    ) -> Option<Rest> {
+        let Self { numbers, mut known, now: snapshot, mark, before, base, .. } = self;
+        known.links =
+            numbers.iter().filter_map(|no| links.get(LinkNo(no))).map(|link| (link.no, link.clone())).collect();
+        restrict(&mut known, &numbers);
+        (known.last_complete_read, known.last_read, known.last_cycle) = (Some(now), Some(now), Some(now));
+        let is = Moment { profile, parts, now }.at_rest(&snapshot, &known, &mark)?;
+        if !is.findings.iter().all(|finding| found.contains(finding)) {
+            return None;
+        }
+        let moved = |whole: u64, from: u64, to: u64| (whole + to).checked_sub(from);
+        let base = Base {
+            linked_users: moved(before.base.linked_users, base.linked_users, is.rest.base.linked_users)?,
+            active_users: moved(before.base.active_users, base.active_users, is.rest.base.active_users)?,
+            linked_groups: moved(before.base.linked_groups, base.linked_groups, is.rest.base.linked_groups)?,
+        };
+        Some(before.no_longer_than(&is.rest).moved(mark, now, base))
+    }
+}
+
+/// What a part consists of.
+struct Chosen {
+    /// With the links of the part alone.
+    known: Known,
+    groups: BTreeMap<LinkNo, RecordedGroup>,
+    entries: Entries,
+    moves: Moves,
+}
+
+/// Who joined and left a group, by number.
+#[derive(Default)]
+struct Moves {
+    joined: BTreeMap<LinkNo, RoaringBitmap>,
+    left: BTreeMap<LinkNo, RoaringBitmap>,
+}
+
+/// `None`: it would have to be everything.
+async fn choose(
+    state: &Reader,
+    rest: &Rest,
+    plain: &Plain,
+    now: Timestamp,
+) -> Result<Option<Chosen>, StateError> {
+    let mut known = state.load_without_objects(now).await?;
+    if !known.approvals.is_empty() || !state.unfinished().await?.is_empty() {
+        return Ok(None);
+    }
+    let groups: BTreeMap<LinkNo, RecordedGroup> =
+        state.recorded_groups().await?.into_iter().map(|group| (group.no, group)).collect();
+    let Some(people) = People::of(state, &known, rest, plain, &groups).await? else { return Ok(None) };
+    let People { links: mut found, moves, seeds } = people;
+    let people: RoaringBitmap = found.keys().map(|no| no.0).collect();
+    let above = above(&groups, &people, seeds);
+    let is_clear = |no: &LinkNo| !groups[no].uncertain && groups[no].unreadable.is_empty();
+    if found.len() + above.len() > MOST || !above.iter().all(is_clear) {
+        return Ok(None);
+    }
+    let anchors: BTreeSet<Anchor> =
+        found.values().map(|link| link.anchor).chain(above.iter().map(|no| groups[no].anchor)).collect();
+    let kept = OfState { state, mark: &rest.mark, most: MOST };
+    let Some(entries) = kept.entries(&anchors).await else { return Ok(None) };
+    if !found.values().all(|link| entries.contains_key(&link.anchor)) {
+        return Ok(None);
+    }
+    // Recorded once, and out of reach by now: as though they were not.
+    let above = above.into_iter().filter(|no| entries.contains_key(&groups[no].anchor)).collect();
+    let of_groups = state.links_of(Which::Numbers(&above)).await?;
+    found.extend(of_groups.into_iter().map(|link| (link.no, link)));
+    let is_outside = |anchor: &Anchor| rest.outside.iter().any(|(outside, _)| outside == anchor);
+    if found.values().any(|link| is_outside(&link.anchor)) {
+        return Ok(None);
+    }
+    known.links = found;
+    Ok(Some(Chosen { known, groups, entries, moves }))
+}
+
+/// The people whom a change concerns, and the groups from which it goes upwards.
+struct People {
+    links: BTreeMap<LinkNo, Link>,
+    moves: Moves,
+    seeds: BTreeSet<LinkNo>,
+}
+
+impl People {
+    async fn of(
+        state: &Reader,
+        known: &Known,
+        rest: &Rest,
+        plain: &Plain,
+        groups: &BTreeMap<LinkNo, RecordedGroup>,
+    ) -> Result<Option<Self>, StateError> {
+        let by_anchor: HashMap<Anchor, LinkNo> = groups.values().map(|g| (g.anchor, g.no)).collect();
+        let members = plain.groups.values();
+        let named = members.flat_map(|m| m.joined.iter().chain(&m.left).chain(&m.staying)).cloned().collect();
+        let mut by_name: HashMap<String, Option<Link>> = HashMap::new();
+        for link in state.links_of(Which::Names(&named)).await? {
+            // Whose name was another's before cannot be told by it.
+            by_name.entry(link.dn.clone()).and_modify(|twice| *twice = None).or_insert(Some(link));
+        }
+        let person = |name: &String| by_name.get(name).cloned().flatten().filter(|l| l.kind == Kind::User);
+
+        let mut people = Self { links: BTreeMap::new(), moves: Moves::default(), seeds: BTreeSet::new() };
+        let pinned: BTreeSet<Anchor> = known.pins.values().map(|pin| pin.anchor).collect();
+        people.seeds.extend(pinned.iter().filter_map(|anchor| by_anchor.get(anchor)));
+        let single = pinned.iter().filter(|anchor| !by_anchor.contains_key(anchor));
+        let single: BTreeSet<Anchor> = single.chain(&plain.people).copied().collect();
+        let links = state.links_of(Which::Anchors(&single)).await?;
+        if links.len() != single.len() || links.iter().any(|link| link.kind != Kind::User) {
+            return Ok(None);
+        }
+        people.links.extend(links.into_iter().map(|link| (link.no, link)));
+        for (anchor, membership) in &plain.groups {
+            let Some(no) = by_anchor.get(anchor) else { return Ok(None) };
+            people.seeds.insert(*no);
+            for (names, moved) in [
+                (&membership.joined, &mut people.moves.joined),
+                (&membership.left, &mut people.moves.left),
+            ] {
+                for name in names {
+                    let Some(link) = person(name) else { return Ok(None) };
+                    moved.entry(*no).or_default().insert(link.no.0);
+                    people.links.insert(link.no, link);
+                }
+            }
+            if membership.left.is_empty() {
+                continue;
+            }
+            // Somebody who stays: a group that has lost all its members is not to be told from one that cannot be read.
+            let Some(witness) = membership.staying.iter().find_map(person) else { return Ok(None) };
+            people.links.insert(witness.no, witness);
+        }
+        if is_elsewhere(plain, rest, groups, &people, &by_anchor, state).await? {
+            return Ok(None);
+        }
+        Ok(Some(people))
+    }
+}
+
+/// Whether what was reported of objects says that groups have other members than the log shows.
+async fn is_elsewhere(
+    plain: &Plain,
+    rest: &Rest,
+    groups: &BTreeMap<LinkNo, RecordedGroup>,
+    people: &People,
+    by_anchor: &HashMap<Anchor, LinkNo>,
+    state: &Reader,
+) -> Result<bool, StateError> {
+    // Whose name a group has as that of a member, and who could not be read as one.
+    let is_member = |name: &Dn| groups.values().any(|group| group.unreadable.contains(name.key()));
+    if plain.strangers.iter().any(is_member) {
+        return Ok(true);
+    }
+    let is_outside = |link: &Link| rest.outside.iter().any(|(anchor, _)| *anchor == link.anchor);
+    if people.links.values().any(is_outside) {
+        return Ok(true);
+    }
+    if plain.within.is_empty() {
+        return Ok(false);
+    }
+    let by_name: HashMap<Dn, LinkNo> =
+        groups.values().filter_map(|group| Some((Dn::parse(&group.dn).ok()?, group.no))).collect();
+    let anchors: BTreeSet<Anchor> = plain.within.iter().filter_map(|(anchor, _)| *anchor).collect();
+    let numbers: HashMap<Anchor, LinkNo> = state
+        .links_of(Which::Anchors(&anchors))
+        .await?
+        .into_iter()
+        .map(|link| (link.anchor, link.no))
+        .chain(by_anchor.iter().map(|(anchor, no)| (*anchor, *no)))
+        .collect();
+    for (anchor, names) in &plain.within {
+        let says: HashSet<LinkNo> = names.iter().filter_map(|name| by_name.get(name).copied()).collect();
+        let Some(no) = anchor.and_then(|anchor| numbers.get(&anchor)) else {
+            if says.is_empty() {
+                continue;
+            }
+            return Ok(true);
+        };
+        let moved = |moves: &BTreeMap<LinkNo, RoaringBitmap>, group: &RecordedGroup| {
+            moves.get(&group.no).is_some_and(|moved| moved.contains(no.0))
+        };
+        let is_in = |group: &&RecordedGroup| {
+            let was = group.direct.contains(no.0) && !group.primary.contains(no.0);
+            (was || moved(&people.moves.joined, group)) && !moved(&people.moves.left, group)
+        };
+        if groups.values().filter(is_in).map(|group| group.no).collect::<HashSet<_>>() != says {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The groups that have any of these people in them, those of `seeds`, and all above.
+fn above(
+    groups: &BTreeMap<LinkNo, RecordedGroup>,
+    people: &RoaringBitmap,
+    seeds: BTreeSet<LinkNo>,
+) -> BTreeSet<LinkNo> {
+    let all: RoaringBitmap = groups.keys().map(|no| no.0).collect();
+    let mut parents: HashMap<u32, Vec<LinkNo>> = HashMap::new();
+    let mut above = seeds;
+    for group in groups.values() {
+        for child in &group.direct & &all {
+            parents.entry(child).or_default().push(group.no);
+        }
+        if !group.direct.is_disjoint(people) {
+            above.insert(group.no);
+        }
+    }
+    let mut queue: VecDeque<LinkNo> = above.iter().copied().collect();
+    while let Some(group) = queue.pop_front() {
+        for parent in parents.get(&group.0).into_iter().flatten() {
+            if above.insert(*parent) {
+                queue.push_back(*parent);
+            }
+        }
+    }
+    above
+}
+
+fn restrict(known: &mut Known, to: &RoaringBitmap) {
+    for link in known.links.values_mut() {
+        link.direct &= to;
+        link.primary &= to;
+        link.applied &= to;
+    }
+}
+
+/// Takes out of the links whoever is not among these.
+fn take_others(
+    known: &mut Known,
+    numbers: &RoaringBitmap,
+    groups: &BTreeMap<LinkNo, RecordedGroup>,
+) -> BTreeMap<LinkNo, Others> {
+    let of_groups = known.links.values().filter(|link| groups.contains_key(&link.no));
+    let others = of_groups.map(|link| {
+        let others = Others {
+            direct: &link.direct - numbers,
+            primary: &link.primary - numbers,
+            applied: &link.applied - numbers,
+        };
+        (link.no, others)
+    });
+    let others = others.collect();
+    restrict(known, numbers);
+    others
+}
+
+/// By what a plan is made.
+struct Moment<'a> {
+    profile: &'a Profile<'a>,
+    parts: &'a Parts<'a>,
+    now: Timestamp,
+}
+
+/// Of objects for which there is nothing to do.
+struct AtRest {
+    rest: Rest,
+    findings: BTreeSet<Finding>,
+    claims: BTreeMap<LinkNo, Claims>,
+}
+
+/// Names that others may want; `None`: there is nobody who wants one.
+type Claims = [Option<String>; 2];
+
+impl Moment<'_> {
+    /// `None`: there is something to do.
+    fn at_rest(&self, snapshot: &Snapshot, known: &Known, mark: &Mark) -> Option<AtRest> {
+        let Self { profile, parts, now } = *self;
+        let scope = Scope::resolve(snapshot, known, profile.nested);
+        let read: usize = scope.users().len() + scope.groups().len();
+        let is_known = |no: &LinkNo| known.links.contains_key(no);
+        if read != known.links.len() || !scope.users().keys().chain(scope.groups().keys()).all(is_known) {
+            return None;
+        }
+        let capabilities = parts.target.capabilities();
+        let desire = desire(&scope, profile.mapping, known, capabilities);
+        let wants = wants(&desire, known, capabilities);
+        let managed = profile.mapping.user_expressions().keys().copied().collect();
+        let inputs = Inputs {
+            profile: profile.name,
+            scope: &scope,
+            desired: &desire.desired,
+            kept: &desire.kept,
+            known,
+            observed: &Observed::default(),
+            full: false,
+            fates: &BTreeMap::new(),
+            target: capabilities,
+            sweep: None,
+            managed: &managed,
+            policy: profile.policy,
+            now,
+        };
+        let plan = plan(&inputs, &snapshot.entries);
+        let findings = findings::of_plan(snapshot, desire.findings.clone(), &plan).into_iter().collect();
+        let given = Given { approvals: &BTreeSet::new(), renames: known.rename_support, distrust: None };
+        let approved = guard(plan, profile.policy, &given);
+        let suspects = Suspects::of(&scope, known, &approved);
+        let seen = Seen {
+            snapshot,
+            scope: &scope,
+            known,
+            fates: &BTreeMap::new(),
+            doubtful: &Doubtful::new(),
+            elapsed: profile.elapsed(known, now),
+            trusted: true,
+        };
+        let mut record = Record::of(&seen, &approved, &suspects, parts.identity_store.clone(), now);
+        record.mirror = Some(MirrorChange::only(mark.clone()));
+        let found = Found {
+            snapshot,
+            known,
+            fates: &BTreeMap::new(),
+            approved: &approved,
+            wants: &wants,
+            record: &record,
+            full: false,
+        };
+        let rest = rest::of(profile, parts, &found, now)?;
+        Some(AtRest { rest, findings, claims: claims(known, &desire) })
+    }
+
+    /// Whether the same people and groups want the same names as before, no group is to be other than it is, and each has
+    /// those members whom it had, with these moves.
+    fn is_plain(&self, was: &AtRest, after: &Snapshot, known: &Known, moves: &Moves) -> bool {
+        let scope = Scope::resolve(after, known, self.profile.nested);
+        let is_read = |no: &LinkNo| scope.users().contains_key(no) || scope.groups().contains_key(no);
+        if scope.users().len() + scope.groups().len() != known.links.len() || !known.links.keys().all(is_read) {
+            return false;
+        }
+        let same_members = known.links.values().filter(|link| link.kind == Kind::Group).all(|link| {
+            let mut direct = link.direct.clone();
+            direct |= moves.joined.get(&link.no).unwrap_or(&RoaringBitmap::new());
+            direct -= moves.left.get(&link.no).unwrap_or(&RoaringBitmap::new());
+            scope.record_of(link.no).is_some_and(|record| !record.suspect && record.direct == direct)
+        });
+        let capabilities = self.parts.target.capabilities();
+        let desire = desire(&scope, self.profile.mapping, known, capabilities);
+        let Wants { groups, group_names, group_external_ids, .. } = wants(&desire, known, capabilities);
+        // Whoever looks at a group in the target sees all its members.
+        let no_group = groups.is_empty() && group_names.is_empty() && group_external_ids.is_empty();
+        same_members && no_group && claims(known, &desire) == was.claims
+    }
+}
+
+/// Who holds or wants which name: userNames and addresses, displayNames of groups.
+fn claims(known: &Known, desire: &Desire) -> BTreeMap<LinkNo, Claims> {
+    let folded = |name: Option<&String>| name.map(|name| name.to_lowercase());
+    let users = desire.desired.users.iter().map(|(no, user)| {
+        let value = |attribute| folded(user.attributes.get(&attribute));
+        (*no, [value(UserAttribute::UserName), value(UserAttribute::Email)])
+    });
+    let groups = desire
+        .desired
+        .groups
+        .iter()
+        .map(|(no, group)| (*no, [folded(Some(&group.attributes.display_name)), None]));
+    let kept = desire.kept.iter().filter_map(|no| known.links.get(no)).map(|link| {
+        (link.no, [folded(link.name.as_ref()), folded(link.email.as_ref())])
+    });
+    kept.chain(users).chain(groups).collect()
+}
