@@ -113,6 +113,9 @@ impl History {
         self.check_emptied();
         self.account.held += done.report.outcome.held;
         self.check_leavers(&done);
+        if done.report.outcome.held > 0 {
+            self.approve();
+        }
     }
 
     /// The plan that a dry run shows. It writes nothing.

@@ -34,15 +34,7 @@ impl History {
         }
         self.hub.change(company);
         self.obey();
-        // Whoever has a name that one of ours is to have, and was not adopted, gives way.
-        let adopted: BTreeSet<TargetId> = self.judge.laws().adopted.keys().cloned().collect();
-        self.store.meddle(|contents| {
-            for id in ["other-p1", "other-team1@corp.example"].map(TargetId::new) {
-                if !adopted.contains(&id) {
-                    contents.delete(&id);
-                }
-            }
-        });
+        self.clear_the_way();
         let began = self.hub.true_now();
         self.judge.laws().at_rest = true;
         self.settle(1);
@@ -55,8 +47,20 @@ impl History {
         }
     }
 
+    /// Whoever has a name that one of ours is to have, and was not adopted, gives way.
+    pub(super) fn clear_the_way(&mut self) {
+        let adopted: BTreeSet<TargetId> = self.judge.laws().adopted.keys().cloned().collect();
+        self.store.meddle(|contents| {
+            for id in ["other-p1", "other-team1@corp.example"].map(TargetId::new) {
+                if !adopted.contains(&id) {
+                    contents.delete(&id);
+                }
+            }
+        });
+    }
+
     /// Cycles in fair weather, until nothing is left to do.
-    fn settle(&mut self, hours: i64) {
+    pub(super) fn settle(&mut self, hours: i64) {
         let mut quiet = 0;
         for round in 0..14 {
             // A refusal is tried again with growing pauses of up to a day.
