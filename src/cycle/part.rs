@@ -265,15 +265,19 @@ impl People {
         let mut people = Self { links: BTreeMap::new(), moves: Moves::default(), seeds: BTreeSet::new() };
         let pinned: BTreeSet<Anchor> = known.pins.values().map(|pin| pin.anchor).collect();
         people.seeds.extend(pinned.iter().filter_map(|anchor| by_anchor.get(anchor)));
-        let single = pinned.iter().filter(|anchor| !by_anchor.contains_key(anchor));
-        let single: BTreeSet<Anchor> = single.chain(&plain.people).copied().collect();
-        let links = state.links_of(Which::Anchors(&single)).await?;
-        if links.len() != single.len() || links.iter().any(|link| link.kind != Kind::User) {
+        let single = pinned.iter().filter(|anchor| !by_anchor.contains_key(anchor)).copied().collect();
+        let entries = state.links_of(Which::Anchors(&single)).await?;
+        if entries.len() != single.len() {
             return Ok(None);
         }
-        people.links.extend(links.into_iter().map(|link| (link.no, link)));
+        let changed = state.links_of(Which::Anchors(&plain.people)).await?;
+        // Whoever was never met is out of reach, whatever is other about them.
+        people.links.extend(entries.into_iter().chain(changed).map(|link| (link.no, link)));
+        if people.links.values().any(|link| link.kind != Kind::User) {
+            return Ok(None);
+        }
         for (anchor, membership) in &plain.groups {
-            let Some(no) = by_anchor.get(anchor) else { return Ok(None) };
+            let Some(no) = by_anchor.get(anchor) else { continue };
             people.seeds.insert(*no);
             for (names, moved) in [
                 (&membership.joined, &mut people.moves.joined),

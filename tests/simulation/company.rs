@@ -67,6 +67,8 @@ pub struct Company {
     /// When each object was created and last changed, counted in commits.
     pub stamps: BTreeMap<Guid, Stamp>,
     pub commits: u64,
+    /// Each object says which groups it is in (`memberOf`).
+    pub says_member_of: bool,
     next: u32,
 }
 

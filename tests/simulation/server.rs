@@ -318,6 +318,18 @@ fn entries(company: &Company) -> Vec<Entry> {
         deleted: true,
         attributes: vec![("objectClass", text("container")), ("isDeleted", text("TRUE"))],
     });
+    if company.says_member_of {
+        for entry in &mut all {
+            let is_in = |group: &&Group| {
+                entry.guid.is_some_and(|g| group.people.contains(&g) || group.groups.contains(&g))
+            };
+            let of: Vec<Vec<u8>> =
+                company.groups.values().filter(is_in).map(|g| group_dn(g).into_bytes()).collect();
+            if !of.is_empty() {
+                entry.attributes.push(("memberOf", of));
+            }
+        }
+    }
     for entry in &mut all {
         if let Some(stamp) = entry.guid.and_then(|guid| company.stamps.get(&guid)) {
             entry.attributes.push(("uSNCreated", text(&stamp.created.to_string())));

@@ -86,9 +86,10 @@ impl History {
         Some(done)
     }
 
-    /// A cycle in fair weather, held against a dry run just before it, which looks at everything.
-    pub(super) fn fair_cycle(&mut self) {
-        let Some(foreseen) = self.preview_all(false) else { return };
+    /// A cycle in fair weather, held against a dry run just before it, which looks at everything. Whether it has
+    /// done something for which everything was looked at.
+    pub(super) fn fair_cycle(&mut self) -> bool {
+        let Some(foreseen) = self.preview_all(false) else { return false };
         self.judge.laws().writes.clear();
         self.process();
         self.hub.begin(Weather::default());
@@ -98,7 +99,7 @@ impl History {
         self.account.cycles += 1;
         let End::Done(done) = end else {
             self.hub.accuse("a cycle in fair weather was not carried out".to_owned());
-            return;
+            return false;
         };
         let part = done.report.of_part;
         self.hub.say(|| format!("--- fair cycle, of a part: {part}, plans {:?}", self.plans.ids));
@@ -116,6 +117,7 @@ impl History {
         if done.report.outcome.held > 0 {
             self.approve();
         }
+        !part && done.report.outcome.steps > 0
     }
 
     /// The plan that a dry run shows. It writes nothing.

@@ -94,14 +94,20 @@ pub fn play_fair(seed: u64, told: bool) -> Result<Tally, Failed> {
     let mut history = History::begin(seed, true, told);
     history.settings.strict = false;
     history.obey();
+    let mut company = (*history.hub.company()).clone();
+    company.says_member_of = true;
+    history.hub.change(company);
     history.clear_the_way();
     history.settle(1);
     let steps = 8 + history.chance.below(16);
     for _ in 0..steps {
-        for _ in 0..[0, 1, 1, 1, 2, 4][history.chance.below(6)] {
+        for _ in 0..[0, 0, 1, 1, 2, 4][history.chance.below(6)] {
             if history.chance.one_in(12) { history.happen() } else { history.happen_little() }
         }
-        history.fair_cycle();
+        if history.fair_cycle() {
+            // What looked at everything, and did something, is not rested on.
+            history.fair_cycle();
+        }
         if !history.hub.lock().violations.is_empty() {
             break;
         }
