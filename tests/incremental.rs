@@ -453,19 +453,19 @@ async fn slapd_sign_ins_are_no_news() {
     world.read().await;
     let mirror = world.mirror.clone().unwrap();
     let sign_in = || slapd.client(&slapd.reader_dn()).search(&["-b", BASE, "-s", "base", "1.1"]);
-    let mut watch = world.directory.watch(&world.request.wanted, &mirror).await.unwrap();
+    let mut watch = world.directory.watch(&world.request.wanted, &mirror.mark).await.unwrap();
     for _ in 0..3 {
         // It is noted by the second.
         std::thread::sleep(Duration::from_millis(1100));
         sign_in();
-        assert!(!watch.look().await.unwrap());
+        assert!(!watch.look(&Held(&mirror)).await.unwrap());
     }
     let since = world.directory.since(&world.request.wanted, &mirror.mark, &Held(&mirror)).await;
     let Since::Nothing(quiet) = since else { panic!("nothing was to be read") };
     assert!(quiet.changed > 0 && quiet.position != mirror.mark.position);
     let person = format!("cn=Person 1,OU={},{BASE}", UNITS[1]);
     world.admin.replace(&person, "mail", &["other@corp.example.com"]);
-    assert!(watch.look().await.unwrap());
+    assert!(watch.look(&Held(&mirror)).await.unwrap());
     let since = world.directory.since(&world.request.wanted, &mirror.mark, &Held(&mirror)).await;
     let Since::Plain(plain) = since else { panic!("one person was changed") };
     assert!(plain.people.len() == 1 && plain.groups.is_empty());

@@ -54,6 +54,7 @@ use crate::state::{CycleKind, CycleOutcome, FindingChanges, State, StateError};
 use crate::target::{Target, TargetError};
 use part::Part;
 use record::Record;
+pub use rest::KeptInState;
 use rest::Rest;
 use unread::ReadIds;
 

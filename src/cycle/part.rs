@@ -19,7 +19,7 @@ use super::fates::Asked;
 use super::prepare::{Considered, read_as, work_out};
 use super::read::DirectoryRead;
 use super::record::{Record, Seen, Suspects};
-use super::rest::{self, Found, OfState, Rest};
+use super::rest::{self, Found, KeptInState, Rest};
 use super::{CycleError, Parts, Prepared, Profile, findings};
 use crate::apply::Links;
 use crate::directory::{Kept as _, PartRead, Plain};
@@ -220,7 +220,7 @@ async fn choose(
     }
     let anchors: BTreeSet<Anchor> =
         found.values().map(|link| link.anchor).chain(above.iter().map(|no| groups[no].anchor)).collect();
-    let kept = OfState { state, mark: &rest.mark, most: MOST };
+    let kept = KeptInState { state, mark: &rest.mark, most: MOST };
     let Some(entries) = kept.entries(&anchors).await else { return Ok(None) };
     if !found.values().all(|link| entries.contains_key(&link.anchor)) {
         return Ok(None);

@@ -224,7 +224,7 @@ pub async fn prepare(
     {
         return Ok(None);
     }
-    let kept = OfState { state, mark: &rest.mark, most: MOST_SINGLE };
+    let kept = KeptInState::of(state, &rest.mark);
     let since = parts.directory.since(&profile.wanted, &rest.mark, &kept).await;
     let quiet = match &since {
         Since::Nothing(quiet) => quiet,
@@ -344,15 +344,22 @@ impl Rest {
     }
 }
 
-pub struct OfState<'a> {
-    pub state: &'a Reader,
-    pub mark: &'a Mark,
+/// The mirror with this mark, where the state still has it.
+pub struct KeptInState<'a> {
+    pub(super) state: &'a Reader,
+    pub(super) mark: &'a Mark,
     /// More entries are not asked for one by one.
-    pub most: usize,
+    pub(super) most: usize,
+}
+
+impl<'a> KeptInState<'a> {
+    pub fn of(state: &'a Reader, mark: &'a Mark) -> Self {
+        Self { state, mark, most: MOST_SINGLE }
+    }
 }
 
 #[async_trait]
-impl Kept for OfState<'_> {
+impl Kept for KeptInState<'_> {
     async fn mirror(&self) -> Option<Mirror> {
         self.state.mirror(self.mark).await.ok().flatten()
     }

@@ -84,8 +84,8 @@ pub trait Directory: Send + Sync {
         None
     }
 
-    /// Looks out for changes of what the mirror holds, on the server that it is of.
-    async fn watch(&self, _: &Wanted, _: &Mirror) -> Result<Box<dyn Watch>, DirectoryError> {
+    /// Looks out for changes of what the mirror with this mark holds, on the server that it is of.
+    async fn watch(&self, _: &Wanted, _: &Mark) -> Result<Box<dyn Watch>, DirectoryError> {
         Err(DirectoryError::NoChangeLog)
     }
 }
@@ -186,11 +186,12 @@ pub struct PartRead {
 /// Somebody who looks out for changes.
 #[async_trait]
 pub trait Watch: Send {
-    /// Whether anything that counts may have changed since the last time. An error means that a new watch is needed.
-    async fn look(&mut self) -> Result<bool, String>;
+    /// Whether anything that counts may have changed since the last time; `kept` is what is held now. An error means that a
+    /// new watch is needed.
+    async fn look(&mut self, kept: &dyn Kept) -> Result<bool, String>;
 
-    /// A read has been there: what is held now, and where the log has been read to.
-    fn hold(&mut self, mirror: &Mirror);
+    /// A read has been there: where it has read the log to.
+    fn hold(&mut self, mark: &Mark);
 }
 
 /// The directory that the settings describe. Nothing is connected or opened yet.

@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::cycle::{CycleError, Profile};
 use crate::directory::{self, Directory, DirectoryError, Watch};
 use crate::ids::IdentityStoreId;
-use crate::model::Mirror;
+use crate::model::Mark;
 use crate::scope::NestedGroups;
 use crate::state::{State, StateCopy, StateError, StateUrl};
 use crate::target::{self, Access, Gate, Target};
@@ -70,9 +70,9 @@ pub fn directory(config: &Config) -> Box<dyn Directory> {
     directory::open(config.directory.clone())
 }
 
-/// Who looks out for changes of what the mirror holds.
-pub async fn watch(config: &Config, mirror: &Mirror) -> Result<Box<dyn Watch>, DirectoryError> {
-    directory(config).watch(&profile(config).wanted, mirror).await
+/// Who looks out for changes of what the mirror with this mark holds.
+pub async fn watch(config: &Config, mark: &Mark) -> Result<Box<dyn Watch>, DirectoryError> {
+    directory(config).watch(&profile(config).wanted, mark).await
 }
 
 pub async fn target(config: &Config, access: Access, gate: Gate) -> Result<Arc<dyn Target>, RunError> {

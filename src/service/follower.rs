@@ -9,7 +9,7 @@ use tracing::{debug, info, warn};
 
 use super::board::{Ask, Board, LastRun};
 use crate::config::Config;
-use crate::cycle::chain;
+use crate::cycle::{KeptInState, chain};
 use crate::model::Mark;
 use crate::run::{Watch, open};
 
@@ -103,17 +103,15 @@ impl Follower {
         let known =
             |(_, begun, by): &(Box<dyn Watch>, Mark, Arc<Config>)| *begun == mark && Arc::ptr_eq(by, config);
         if !self.watch.as_ref().is_some_and(known) {
-            let Some(mirror) = state.mirror(&mark).await.map_err(|e| chain(&e))? else { return Ok(None) };
-            let kept = self
-                .watch
-                .take()
-                .filter(|(_, begun, by)| begun.server == mark.server && Arc::ptr_eq(by, config));
-            let watch = match kept {
+            let same = |(_, begun, by): &(Box<dyn Watch>, Mark, Arc<Config>)| {
+                (&begun.server, &begun.digest) == (&mark.server, &mark.digest) && Arc::ptr_eq(by, config)
+            };
+            let watch = match self.watch.take().filter(same) {
                 Some((mut watch, ..)) => {
-                    watch.hold(&mirror);
+                    watch.hold(&mark);
                     watch
                 }
-                None => match open::watch(config, &mirror).await {
+                None => match open::watch(config, &mark).await {
                     Ok(watch) => watch,
                     Err(error) => {
                         if error.is_of_the_account() {
@@ -123,13 +121,14 @@ impl Follower {
                     }
                 },
             };
-            self.watch = Some((watch, mark, Arc::clone(config)));
+            self.watch = Some((watch, mark.clone(), Arc::clone(config)));
             if self.said.take().is_some() {
                 info!("changes of the directory are followed again");
             }
         }
+        let kept = KeptInState::of(&state, &mark);
         match &mut self.watch {
-            Some((watch, ..)) => watch.look().await.map(Some),
+            Some((watch, ..)) => watch.look(&kept).await.map(Some),
             None => Ok(None),
         }
     }

@@ -23,6 +23,7 @@ mod wire;
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use tracing::{debug, info, warn};
 
 pub(super) use self::about::{About, SessionLog};
@@ -35,7 +36,7 @@ pub(super) use self::reach::reach;
 pub(super) use self::search::LdapReader;
 pub use self::wire::{Ask, Broken, Network, Take, Wire};
 use super::error::{Attempt, BindRefusal, ServerFailure};
-use super::mirror::{self, Mirroring, News, Told};
+use super::mirror::{self, Feed, Mirroring, News, Told};
 use super::reader::{Reader as _, Selection};
 use super::settings::{LdapSettings, Servers};
 use super::{
@@ -125,14 +126,11 @@ impl Directory for LdapDirectory {
         read
     }
 
-    async fn watch(&self, wanted: &Wanted, mirror: &Mirror) -> Result<Box<dyn Watch>, DirectoryError> {
-        self.not_refused_before()?;
-        let opener = self.opener()?;
-        let reader = only(&opener, &mirror.mark.server).await.map_err(|e| self.note(e))?;
-        let news = News::of(reader.facts(), mirror, wanted);
+    async fn watch(&self, wanted: &Wanted, mark: &Mark) -> Result<Box<dyn Watch>, DirectoryError> {
+        let reader = self.reader_of(&mark.server).await?;
         let attributes = mirror::to_judge(self.settings.kind, wanted);
-        let position = mirror.mark.position.clone();
-        Ok(Box::new(Watcher { reader, position, news, wanted: wanted.clone(), attributes }))
+        let (position, full) = (mark.position.clone(), mark.full);
+        Ok(Box::new(Watcher { reader, position, news: None, full, wanted: wanted.clone(), attributes }))
     }
 
     async fn look(&self, request: &ReadRequest) -> Result<Snapshot, DirectoryError> {
@@ -317,15 +315,42 @@ async fn since(reader: &LdapReader, wanted: &Wanted, mark: &Mark, kept: &dyn Kep
     if changed == 0 && feed.present.is_none() {
         return Some(Since::Nothing(quiet()));
     }
+    Some(match judge(reader, &feed, kept, wanted).await? {
+        Judged::Plain(told) if told.is_nothing() => Since::Nothing(quiet()),
+        Judged::Plain(told) => Since::Plain(Box::new(Plain::of(quiet(), told))),
+        Judged::In => return None,
+        Judged::Open => {
+            let mirror = kept.mirror().await?;
+            if News::of(facts, &mirror, wanted).are_in(facts, &feed) {
+                return None;
+            }
+            Since::Nothing(quiet())
+        }
+    })
+}
+
+/// What can be said of changes by the entries concerned alone.
+enum Judged {
+    /// It counts, and what it is is plain; or there was nothing that might count.
+    Plain(Told),
+    /// It counts.
+    In,
+    /// All that is held has to say.
+    Open,
+}
+
+/// `None`: what is held is another one by now.
+async fn judge(reader: &LdapReader, feed: &Feed, kept: &dyn Kept, wanted: &Wanted) -> Option<Judged> {
+    let facts = reader.facts();
     let named = feed.changed.iter().filter_map(|raw| entry::anchor(facts, raw));
     let named = named.chain(feed.deleted.iter().copied()).collect();
-    let held = kept.entries(&named).await.unwrap_or_default();
-    if mirror::plainly_in(facts, &feed, &held, wanted) {
-        let told = Told::of(reader, feed, &held, kept.answers().await?, wanted).await?;
-        return Some(Since::Plain(Box::new(Plain::of(quiet(), told))));
-    }
-    let mirror = kept.mirror().await?;
-    (!News::of(facts, &mirror, wanted).are_in(facts, &feed)).then(|| Since::Nothing(quiet()))
+    let Some(held) = kept.entries(&named).await else { return Some(Judged::Open) };
+    let told = Told::of(reader, feed, &held, kept.answers().await?, wanted).await;
+    Some(match told.filter(|told| told.is_of_held() || told.is_nothing()) {
+        Some(told) => Judged::Plain(told),
+        None if mirror::plainly_in(facts, feed, &held, wanted) => Judged::In,
+        None => Judged::Open,
+    })
 }
 
 async fn read_part(
@@ -350,26 +375,61 @@ async fn read_part(
 struct Watcher {
     reader: LdapReader,
     position: Position,
-    news: News,
+    /// Of all that is held, where something had to be held against it.
+    news: Option<News>,
+    /// When everything was read last.
+    full: Timestamp,
     wanted: Wanted,
     attributes: Selection,
 }
 
 #[async_trait]
 impl Watch for Watcher {
-    async fn look(&mut self) -> Result<bool, String> {
-        let (news, to) = match self.reader.glance(&self.position, &self.attributes).await? {
+    async fn look(&mut self, kept: &dyn Kept) -> Result<bool, String> {
+        let (counts, to) = match self.reader.glance(&self.position, &self.attributes).await? {
             Glance::Nothing => return Ok(false),
-            Glance::Much(to) => (true, to),
-            Glance::Some(feed, to) => (self.news.are_in(self.reader.facts(), &feed), to),
+            Glance::Much(to) => {
+                self.news = None;
+                (true, to)
+            }
+            Glance::Some(feed, to) => (self.counts(&feed, kept).await, to),
         };
         self.position = to;
-        Ok(news)
+        Ok(counts)
     }
 
-    fn hold(&mut self, mirror: &Mirror) {
-        self.news = News::of(self.reader.facts(), mirror, &self.wanted);
-        self.position = mirror.mark.position.clone();
+    fn hold(&mut self, mark: &Mark) {
+        // What is held against all that is held goes on with the log from where it was.
+        if self.news.is_none() || self.full != mark.full {
+            self.news = None;
+            self.position = mark.position.clone();
+            self.full = mark.full;
+        }
+    }
+}
+
+impl Watcher {
+    async fn counts(&mut self, feed: &Feed, kept: &dyn Kept) -> bool {
+        let facts = self.reader.facts();
+        let counts = match judge(&self.reader, feed, kept, &self.wanted).await {
+            Some(Judged::Plain(told)) => {
+                let news = self.news.take();
+                self.news = news.and_then(|mut news| news.take(facts, &told.changed).then_some(news));
+                return !told.is_nothing();
+            }
+            // It cannot be told: a run finds out.
+            Some(Judged::In) | None => true,
+            Some(Judged::Open) => {
+                if self.news.is_none() {
+                    self.news = kept.mirror().await.map(|mirror| News::of(facts, &mirror, &self.wanted));
+                }
+                self.news.as_mut().is_none_or(|news| news.are_in(facts, feed))
+            }
+        };
+        if counts {
+            self.news = None;
+        }
+        counts
     }
 }
 

@@ -3,7 +3,7 @@
 //! in, idcsync among them).
 
 use std::collections::hash_map::DefaultHasher;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::Hasher as _;
 
 use super::changes::{Feed, telling};
@@ -122,6 +122,18 @@ impl News {
             feed.present.as_ref().is_some_and(|there| !there.contains(anchor) && !changed.contains(anchor))
         };
         any || self.held.keys().chain(&self.kept).any(gone)
+    }
+
+    /// Of people, whom a read will have as they are now. `false`: there are others among them, which say more than that.
+    pub fn take(&mut self, facts: &Facts, changed: &BTreeMap<Anchor, RawEntry>) -> bool {
+        for (anchor, raw) in changed {
+            if entry::sort(facts.kind, raw) != Sort::Person {
+                return false;
+            }
+            let digest = self.digest(raw);
+            self.held.insert(*anchor, What::Person(digest));
+        }
+        true
     }
 
     fn is(&mut self, facts: &Facts, anchor: Anchor, raw: &RawEntry) -> bool {

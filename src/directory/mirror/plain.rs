@@ -39,7 +39,7 @@ impl Told {
     /// `None`: it is not plain, or too much. `held`: of all that was reported, what is held.
     pub async fn of(
         live: &dyn Reader,
-        feed: Feed,
+        feed: &Feed,
         held: &Entries,
         answers: Answers,
         wanted: &Wanted,
@@ -54,7 +54,7 @@ impl Told {
             told.answers.keys().filter_map(|question| Filter::parse(question).ok()).collect();
         let counts = walk::of_people(facts.kind, wanted);
         let mut names = Interner::default();
-        for (anchor, raw) in whole(live, feed.changed).await.ok()? {
+        for (anchor, raw) in whole(live, feed.changed.clone()).await.ok()? {
             let dn = Dn::parse(&raw.dn).ok()?;
             let linked = facts.kind == DirectoryKind::ActiveDirectory;
             let Some(before) = held.get(&anchor) else {
@@ -82,13 +82,30 @@ impl Told {
                     return None;
                 }
                 Sort::Person => drop(told.people.insert(anchor)),
-                Sort::Group(_) => drop(told.groups.insert(anchor, membership(&before, &raw)?)),
+                Sort::Group(_) => {
+                    let members = membership(&before, &raw)?;
+                    let same = members.joined.is_empty() && members.left.is_empty();
+                    if same && digest(&counts, &before) == digest(&counts, &raw) {
+                        continue;
+                    }
+                    told.groups.insert(anchor, members);
+                }
                 Sort::Other(_) | Sort::Unclear if digest(&counts, &before) == digest(&counts, &raw) => continue,
                 Sort::Other(_) | Sort::Unclear => return None,
             }
             told.changed.insert(anchor, raw);
         }
         Some(told)
+    }
+
+    /// Something that is held is other than before.
+    pub fn is_of_held(&self) -> bool {
+        !self.changed.is_empty()
+    }
+
+    /// There was nothing to tell but of those who are held, and of them nothing that counts.
+    pub fn is_nothing(&self) -> bool {
+        self.changed.is_empty() && self.strangers.is_empty() && self.within.is_empty()
     }
 }
 
