@@ -106,7 +106,7 @@ pub async fn carry_out(
     }
     times.apply = begun.elapsed();
     let again = rebound || (applied.missed && applied.stop.is_none());
-    let report = CycleReport {
+    let mut report = CycleReport {
         outcome,
         applied,
         approved,
@@ -120,6 +120,7 @@ pub async fn carry_out(
         by_changes,
         rested,
         of_part,
+        at_rest: false,
         cut_short,
         times,
     };
@@ -127,7 +128,7 @@ pub async fn carry_out(
     state.finish_cycle(cycle, &finished).await?;
     let of_part = part.and_then(|part| part.rest(profile, parts, &links, &report.findings, since_full));
     if let Some(rest) = rest.or(of_part) {
-        rest::note(state, cycle, rest, &report).await?;
+        report.at_rest = rest::note(state, cycle, rest, &report).await?;
     }
     if let Ok(keep) = jiff::SignedDuration::try_from(profile.keep_history)
         && let Ok(oldest) = clock().checked_sub(keep)

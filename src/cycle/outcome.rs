@@ -104,6 +104,8 @@ pub struct CycleReport {
     pub rested: bool,
     /// It looked at what has changed and what that touches alone; for the others nothing had changed.
     pub of_part: bool,
+    /// The next cycle can rest on it.
+    pub at_rest: bool,
     /// Something of the directory was not read to its end: on which server, and why.
     pub cut_short: Option<String>,
     pub times: Times,

@@ -78,8 +78,7 @@ pub async fn prepare(
     let Begun { rest, requests, cookie, now, at } = begun;
     let Some(chosen) = choose(state, &rest, plain, now).await? else { return Ok(None) };
     let Chosen { mut known, groups, entries, moves } = chosen;
-    let request =
-        ReadRequest { wanted: profile.wanted.clone(), pins: known.pins.clone(), now, server: None };
+    let request = ReadRequest { wanted: profile.wanted.clone(), pins: known.pins.clone(), now, server: None };
     let Some(read) = parts.directory.read_part(&request, &rest.mark, plain, entries).await else {
         debug!("what a change touches could not be read by itself");
         return Ok(None);
@@ -98,7 +97,8 @@ pub async fn prepare(
         debug!("what a change touches is not at rest by itself");
         return Ok(None);
     };
-    if !was.findings.iter().all(|finding| standing.contains(finding)) || !moment.is_plain(&was, &after, &known, &moves)
+    if !was.findings.iter().all(|finding| standing.contains(finding))
+        || !moment.is_plain(&was, &after, &known, &moves)
     {
         debug!("what has changed may reach further");
         return Ok(None);
@@ -117,11 +117,7 @@ pub async fn prepare(
         now,
         begun: at,
         known,
-        taken: DirectoryRead {
-            snapshot: after,
-            by_changes: Some(plain.quiet.changed),
-            mirror: Some(mirror),
-        },
+        taken: DirectoryRead { snapshot: after, by_changes: Some(plain.quiet.changed), mirror: Some(mirror) },
         rebound: false,
         recovered: 0,
         asked: Some(Asked { cookie, requests, ..Asked::default() }),
@@ -163,8 +159,11 @@ impl Part {
         now: Timestamp,
     ) -> Option<Rest> {
         let Self { numbers, mut known, now: snapshot, mark, before, base, .. } = self;
-        known.links =
-            numbers.iter().filter_map(|no| links.get(LinkNo(no))).map(|link| (link.no, link.clone())).collect();
+        known.links = numbers
+            .iter()
+            .filter_map(|no| links.get(LinkNo(no)))
+            .map(|link| (link.no, link.clone()))
+            .collect();
         restrict(&mut known, &numbers);
         (known.last_complete_read, known.last_read, known.last_cycle) = (Some(now), Some(now), Some(now));
         let is = Moment { profile, parts, now }.at_rest(&snapshot, &known, &mark)?;
@@ -279,10 +278,9 @@ impl People {
         for (anchor, membership) in &plain.groups {
             let Some(no) = by_anchor.get(anchor) else { continue };
             people.seeds.insert(*no);
-            for (names, moved) in [
-                (&membership.joined, &mut people.moves.joined),
-                (&membership.left, &mut people.moves.left),
-            ] {
+            for (names, moved) in
+                [(&membership.joined, &mut people.moves.joined), (&membership.left, &mut people.moves.left)]
+            {
                 for name in names {
                     let Some(link) = person(name) else { return Ok(None) };
                     moved.entry(*no).or_default().insert(link.no.0);
@@ -492,7 +490,8 @@ impl Moment<'_> {
     fn is_plain(&self, was: &AtRest, after: &Snapshot, known: &Known, moves: &Moves) -> bool {
         let scope = Scope::resolve(after, known, self.profile.nested);
         let is_read = |no: &LinkNo| scope.users().contains_key(no) || scope.groups().contains_key(no);
-        if scope.users().len() + scope.groups().len() != known.links.len() || !known.links.keys().all(is_read) {
+        if scope.users().len() + scope.groups().len() != known.links.len() || !known.links.keys().all(is_read)
+        {
             return false;
         }
         let same_members = known.links.values().filter(|link| link.kind == Kind::Group).all(|link| {
@@ -522,8 +521,10 @@ fn claims(known: &Known, desire: &Desire) -> BTreeMap<LinkNo, Claims> {
         .groups
         .iter()
         .map(|(no, group)| (*no, [folded(Some(&group.attributes.display_name)), None]));
-    let kept = desire.kept.iter().filter_map(|no| known.links.get(no)).map(|link| {
-        (link.no, [folded(link.name.as_ref()), folded(link.email.as_ref())])
-    });
+    let kept = desire
+        .kept
+        .iter()
+        .filter_map(|no| known.links.get(no))
+        .map(|link| (link.no, [folded(link.name.as_ref()), folded(link.email.as_ref())]));
     kept.chain(users).chain(groups).collect()
 }

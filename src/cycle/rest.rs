@@ -177,8 +177,13 @@ impl Writer {
     }
 }
 
-/// Notes what the next cycle may rest on, now that this one has ended.
-pub async fn note(state: &State, cycle: CycleId, rest: Rest, report: &CycleReport) -> Result<(), StateError> {
+/// Notes what the next cycle may rest on, now that this one has ended; whether it may.
+pub async fn note(
+    state: &State,
+    cycle: CycleId,
+    rest: Rest,
+    report: &CycleReport,
+) -> Result<bool, StateError> {
     let changes = &report.changes;
     let settled = matches!(report.outcome.word(), CycleWord::Nothing | CycleWord::Done)
         && !report.again
@@ -188,13 +193,13 @@ pub async fn note(state: &State, cycle: CycleId, rest: Rest, report: &CycleRepor
         // How long it stands makes another outcome of it.
         && !changes.standing.iter().any(|(finding, _)| finding.code == Code::RemovalWithheld);
     if !settled {
-        return Ok(());
+        return Ok(false);
     }
     match serde_json::to_string(&Noted { cycle, rest }) {
-        Ok(text) => state.set_rest(&text).await,
+        Ok(text) => state.set_rest(&text).await.map(|()| true),
         Err(error) => {
             debug!("what the next cycle could rest on is not noted: {error}");
-            Ok(())
+            Ok(false)
         }
     }
 }

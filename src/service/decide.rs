@@ -19,6 +19,8 @@ pub enum Why {
     Interrupted,
     /// The last run failed, and it is time to try again.
     Again,
+    /// The last run has done something, and left nothing to rest on: one that finds nothing left to do does.
+    ToRest,
 }
 
 impl Why {
@@ -29,6 +31,7 @@ impl Why {
             Self::Changed => "the directory has changed",
             Self::Interrupted => "the last one was interrupted",
             Self::Again => "the last one failed",
+            Self::ToRest => "the last one has done something",
         }
     }
 }
@@ -56,6 +59,8 @@ pub struct Facts {
     pub busy_until: Option<Timestamp>,
     pub asked: bool,
     pub changed: bool,
+    /// Changes are followed, and the last run left nothing for the next one to rest on, as another one would.
+    pub restless: bool,
     /// The last run failed for what only a person can mend: changes are not followed until the schedule, or somebody,
     /// has a run that does not. Each try with a wrong password counts towards a lockout.
     pub barred: bool,
@@ -79,6 +84,9 @@ pub fn decide(schedule: &Schedule, facts: &Facts, now: Timestamp) -> Decision {
     }
     if facts.changed && !facts.paused && !facts.barred && resting.is_none() {
         return Decision::Run(Why::Changed);
+    }
+    if facts.restless && !facts.paused && !facts.barred && resting.is_none() {
+        return Decision::Run(Why::ToRest);
     }
     let last = [facts.last_begun, facts.last_try].into_iter().flatten().filter(believed).max();
     match schedule.due(last, now) {
@@ -189,6 +197,16 @@ mod tests {
         let busy = Facts { busy_until: Some(at("10:00:15")), ..facts };
         assert_eq!(decided(busy, "10:00:03"), Decision::Wait(at("10:00:15")));
         assert_eq!(decided(Facts { barred: true, ..facts }, "10:00:03"), Decision::Wait(at("11:00:00")));
+    }
+
+    #[test]
+    fn what_did_something_is_followed_by_one_to_rest_on() {
+        let facts = Facts { restless: true, ..begun("10:00:00") };
+        assert_eq!(decided(facts, "10:00:05"), Decision::Run(Why::ToRest));
+        for waits in [Facts { paused: true, ..facts }, Facts { barred: true, ..facts }] {
+            assert!(matches!(decided(waits, "10:00:05"), Decision::Wait(_)));
+        }
+        assert_eq!(decided(Facts { changed: true, ..facts }, "10:00:05"), Decision::Run(Why::Changed));
     }
 
     #[test]

@@ -323,6 +323,7 @@ impl Worker {
     ) -> LastRun {
         let word = |outcome: CycleWord| outcome.word();
         self.facts.busy_until = None;
+        self.facts.restless = false;
         let (outcome, error, retry) = match result {
             Ok(Ending::Paused(pause)) => {
                 info!("nothing was done: the profile is {}", describe(&pause));
@@ -356,6 +357,10 @@ impl Worker {
                 let outcome = &done.report.outcome;
                 let retry =
                     outcome.target_unavailable || (outcome.cut_short && self.failures < MOST_CUT_SHORT);
+                let config = self.board.config();
+                let follows = config.follow.is_some() && config.full_read_every.is_some();
+                let restless = !done.report.at_rest && outcome.word() == CycleWord::Done;
+                self.facts.restless = follows && restless && why != Why::ToRest;
                 (word(outcome.word()), None, retry)
             }
             Err(error) => {

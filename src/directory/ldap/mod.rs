@@ -40,11 +40,12 @@ use super::mirror::{self, Feed, Mirroring, News, Told};
 use super::reader::{Reader as _, Selection};
 use super::settings::{LdapSettings, Servers};
 use super::{
-    Directory, DirectoryError, Kept, PartRead, Plain, Quiet, ReadOn, Since, Watch, checked, entry, fates, walk,
+    Directory, DirectoryError, Kept, PartRead, Plain, Quiet, ReadOn, Since, Watch, checked, entry, fates,
+    walk,
 };
 use crate::model::{
-    Above, AboveRequest, Entries, FateRequest, Fates, Mark, Mirror, MirrorChange, NameForm, Position, ReadRequest,
-    ShortfallKind, Snapshot, Wanted,
+    Above, AboveRequest, Entries, FateRequest, Fates, Mark, Mirror, MirrorChange, NameForm, Position,
+    ReadRequest, ShortfallKind, Snapshot, Wanted,
 };
 
 pub struct LdapDirectory {

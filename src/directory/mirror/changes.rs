@@ -84,7 +84,10 @@ impl<'l> Mirroring<'l> {
 }
 
 /// All values of what came in part, by anchor.
-pub(super) async fn whole(live: &dyn Reader, entries: Vec<RawEntry>) -> Result<BTreeMap<Anchor, RawEntry>, String> {
+pub(super) async fn whole(
+    live: &dyn Reader,
+    entries: Vec<RawEntry>,
+) -> Result<BTreeMap<Anchor, RawEntry>, String> {
     let mut all = BTreeMap::new();
     for mut raw in entries {
         let Some(anchor) = entry::anchor(live.facts(), &raw) else {

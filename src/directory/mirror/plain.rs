@@ -90,7 +90,9 @@ impl Told {
                     }
                     told.groups.insert(anchor, members);
                 }
-                Sort::Other(_) | Sort::Unclear if digest(&counts, &before) == digest(&counts, &raw) => continue,
+                Sort::Other(_) | Sort::Unclear if digest(&counts, &before) == digest(&counts, &raw) => {
+                    continue;
+                }
                 Sort::Other(_) | Sort::Unclear => return None,
             }
             told.changed.insert(anchor, raw);
@@ -147,7 +149,12 @@ impl<'l> Mirroring<'l> {
     }
 
     /// The same after what was told.
-    pub fn of_part_after(live: &'l dyn Reader, entries: Entries, told: &Told, wanted: &Wanted) -> Option<Part<'l>> {
+    pub fn of_part_after(
+        live: &'l dyn Reader,
+        entries: Entries,
+        told: &Told,
+        wanted: &Wanted,
+    ) -> Option<Part<'l>> {
         let facts = live.facts();
         let mut held = Held::of_part(entries, told.answers.clone())?;
         work_in(facts, &mut held, &told.changed, BTreeSet::new(), &walk::of_all(facts.kind, wanted));
