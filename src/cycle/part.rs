@@ -76,12 +76,14 @@ pub async fn prepare(
     plain: &Plain,
 ) -> Result<Option<Prepared>, CycleError> {
     let Begun { rest, requests, cookie, now, at } = begun;
-    let Some(chosen) = choose(state, &rest, plain, now).await? else { return Ok(None) };
+    let chosen = match choose(state, &rest, plain, now).await? {
+        Ok(chosen) => chosen,
+        Err(why) => return Ok(everything(why)),
+    };
     let Chosen { mut known, groups, entries, moves } = chosen;
     let request = ReadRequest { wanted: profile.wanted.clone(), pins: known.pins.clone(), now, server: None };
     let Some(read) = parts.directory.read_part(&request, &rest.mark, plain, entries).await else {
-        debug!("what a change touches could not be read by itself");
-        return Ok(None);
+        return Ok(everything("it could not be read by itself"));
     };
     let PartRead { mut before, now: mut after, mirror } = read;
     read_as(profile, &mut before);
@@ -94,14 +96,12 @@ pub async fn prepare(
         state.standing_findings().await?.into_iter().map(|(finding, _)| finding).collect();
     let moment = Moment { profile, parts, now };
     let Some(was) = moment.at_rest(&before, &known, &rest.mark) else {
-        debug!("what a change touches is not at rest by itself");
-        return Ok(None);
+        return Ok(everything("by itself it is not at rest"));
     };
     if !was.findings.iter().all(|finding| standing.contains(finding))
         || !moment.is_plain(&was, &after, &known, &moves)
     {
-        debug!("what has changed may reach further");
-        return Ok(None);
+        return Ok(everything("names, groups or members that were not reported are others now"));
     }
     debug!(objects = known.links.len(), "only what a change touches is looked at");
     let part = Part {
@@ -128,6 +128,11 @@ pub async fn prepare(
     let all: BTreeSet<Finding> = stay.chain(std::mem::take(&mut prepared.findings)).collect();
     prepared.findings = all.into_iter().collect();
     Ok(Some(prepared))
+}
+
+fn everything(why: &str) -> Option<Prepared> {
+    debug!(why, "what a change touches cannot be looked at alone");
+    None
 }
 
 impl Part {
@@ -196,33 +201,38 @@ struct Moves {
     left: BTreeMap<LinkNo, RoaringBitmap>,
 }
 
-/// `None`: it would have to be everything.
+/// `Err`: why it has to be everything.
 async fn choose(
     state: &Reader,
     rest: &Rest,
     plain: &Plain,
     now: Timestamp,
-) -> Result<Option<Chosen>, StateError> {
+) -> Result<Result<Chosen, &'static str>, StateError> {
     let mut known = state.load_without_objects(now).await?;
     if !known.approvals.is_empty() || !state.unfinished().await?.is_empty() {
-        return Ok(None);
+        return Ok(Err("something was approved, or is unfinished"));
     }
     let groups: BTreeMap<LinkNo, RecordedGroup> =
         state.recorded_groups().await?.into_iter().map(|group| (group.no, group)).collect();
-    let Some(people) = People::of(state, &known, rest, plain, &groups).await? else { return Ok(None) };
+    let people = match People::of(state, &known, rest, plain, &groups).await? {
+        Ok(people) => people,
+        Err(why) => return Ok(Err(why)),
+    };
     let People { links: mut found, moves, seeds } = people;
     let people: RoaringBitmap = found.keys().map(|no| no.0).collect();
     let above = above(&groups, &people, seeds);
     let is_clear = |no: &LinkNo| !groups[no].uncertain && groups[no].unreadable.is_empty();
     if found.len() + above.len() > MOST || !above.iter().all(is_clear) {
-        return Ok(None);
+        return Ok(Err("it is large, or has members that could not be read"));
     }
     let anchors: BTreeSet<Anchor> =
         found.values().map(|link| link.anchor).chain(above.iter().map(|no| groups[no].anchor)).collect();
     let kept = KeptInState { state, mark: &rest.mark, most: MOST };
-    let Some(entries) = kept.entries(&anchors).await else { return Ok(None) };
+    let Some(entries) = kept.entries(&anchors).await else {
+        return Ok(Err("what was kept of the last read is gone"));
+    };
     if !found.values().all(|link| entries.contains_key(&link.anchor)) {
-        return Ok(None);
+        return Ok(Err("somebody was not read last"));
     }
     // Recorded once, and out of reach by now: as though they were not.
     let above = above.into_iter().filter(|no| entries.contains_key(&groups[no].anchor)).collect();
@@ -230,10 +240,10 @@ async fn choose(
     found.extend(of_groups.into_iter().map(|link| (link.no, link)));
     let is_outside = |anchor: &Anchor| rest.outside.iter().any(|(outside, _)| outside == anchor);
     if found.values().any(|link| is_outside(&link.anchor)) {
-        return Ok(None);
+        return Ok(Err("somebody was out of the scope"));
     }
     known.links = found;
-    Ok(Some(Chosen { known, groups, entries, moves }))
+    Ok(Ok(Chosen { known, groups, entries, moves }))
 }
 
 /// The people whom a change concerns, and the groups from which it goes upwards.
@@ -250,7 +260,7 @@ impl People {
         rest: &Rest,
         plain: &Plain,
         groups: &BTreeMap<LinkNo, RecordedGroup>,
-    ) -> Result<Option<Self>, StateError> {
+    ) -> Result<Result<Self, &'static str>, StateError> {
         let by_anchor: HashMap<Anchor, LinkNo> = groups.values().map(|g| (g.anchor, g.no)).collect();
         let members = plain.groups.values();
         let named = members.flat_map(|m| m.joined.iter().chain(&m.left).chain(&m.staying)).cloned().collect();
@@ -267,13 +277,13 @@ impl People {
         let single = pinned.iter().filter(|anchor| !by_anchor.contains_key(anchor)).copied().collect();
         let entries = state.links_of(Which::Anchors(&single)).await?;
         if entries.len() != single.len() {
-            return Ok(None);
+            return Ok(Err("an entry of the scope is not on record"));
         }
         let changed = state.links_of(Which::Anchors(&plain.people)).await?;
         // Whoever was never met is out of reach, whatever is other about them.
         people.links.extend(entries.into_iter().chain(changed).map(|link| (link.no, link)));
         if people.links.values().any(|link| link.kind != Kind::User) {
-            return Ok(None);
+            return Ok(Err("a person is on record as something else"));
         }
         for (anchor, membership) in &plain.groups {
             let Some(no) = by_anchor.get(anchor) else { continue };
@@ -282,7 +292,9 @@ impl People {
                 [(&membership.joined, &mut people.moves.joined), (&membership.left, &mut people.moves.left)]
             {
                 for name in names {
-                    let Some(link) = person(name) else { return Ok(None) };
+                    let Some(link) = person(name) else {
+                        return Ok(Err("a member who joined or left is not on record as a person"));
+                    };
                     moved.entry(*no).or_default().insert(link.no.0);
                     people.links.insert(link.no, link);
                 }
@@ -291,13 +303,15 @@ impl People {
                 continue;
             }
             // Somebody who stays: a group that has lost all its members is not to be told from one that cannot be read.
-            let Some(witness) = membership.staying.iter().find_map(person) else { return Ok(None) };
+            let Some(witness) = membership.staying.iter().find_map(person) else {
+                return Ok(Err("of a group that somebody left, nobody is known to stay"));
+            };
             people.links.insert(witness.no, witness);
         }
         if is_elsewhere(plain, rest, groups, &people, &by_anchor, state).await? {
-            return Ok(None);
+            return Ok(Err("objects say that groups have other members than were reported"));
         }
-        Ok(Some(people))
+        Ok(Ok(people))
     }
 }
 

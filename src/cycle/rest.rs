@@ -234,7 +234,10 @@ pub async fn prepare(
     let quiet = match &since {
         Since::Nothing(quiet) => quiet,
         Since::Plain(plain) => &plain.quiet,
-        Since::Unclear => return Ok(None),
+        Since::Unclear => {
+            debug!("what has changed is not plain: everything is looked at");
+            return Ok(None);
+        }
     };
     let bound = known
         .binding
