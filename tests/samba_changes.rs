@@ -136,14 +136,6 @@ impl Bench {
         Self::with("[schedule]\nfull-read-every = \"7d\"\ndrift-check = \"7d\"\n\n")
     }
 
-    /// Whether the last cycle looked at a part of the scope alone.
-    fn was_of_a_part(&self) -> bool {
-        let cycles = self.idcsync.run_json(&["history"]).exits(0).json();
-        let done =
-            cycles["cycles"].as_array().into_iter().flatten().find(|cycle| cycle["counts"]["planned"] != 0);
-        done.expect("a cycle that did something")["counts"]["part"] == true
-    }
-
     fn with(schedule: &str) -> Self {
         let samba = Samba::start_ldif(DOMAIN, &content());
         let sandbox = Sandbox::start();

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use idcsync::ids::Dn;
 use serde_json::Value;
 use support::company::chance::Chance;
 use support::company::{ADMINS, CONTAINER, Company, EVERYONE, RING};
@@ -545,7 +546,10 @@ fn plain_changes_are_planned_by_what_they_touch() {
             let person = people[chance.below(people.len())];
             let leaver = members.iter().copied().find(|member| people.contains(member));
             match chance.below(4) {
-                0 if members.insert(person) => admin.add_member(group, person),
+                0 if !members.iter().any(|member| Dn::parse(member) == Dn::parse(person)) => {
+                    members.insert(person);
+                    admin.add_member(group, person);
+                }
                 1 | 2 if members.len() > 2 && leaver.is_some_and(|leaver| members.remove(leaver)) => {
                     admin.remove_member(group, leaver.expect("somebody who leaves"));
                 }

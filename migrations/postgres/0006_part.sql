@@ -1,5 +1,8 @@
--- A cycle that looks at what a change touches alone finds objects by their names, and groups without all the others. The same
--- indexes as in ../sqlite; by a hash, since a name may be longer than an entry of a tree.
+-- A cycle that looks at what a change touches alone finds people by their names, however these are written, and groups without
+-- all the others. The same column and indexes as in ../sqlite.
 
-CREATE INDEX links_by_dn ON links USING hash (dn);
+-- A digest of the DN's normal form; NULL in rows that were written before there was one.
+ALTER TABLE links ADD COLUMN dn_key BYTEA;
+
+CREATE INDEX links_by_dn_key ON links (profile_id, dn_key);
 CREATE INDEX links_groups ON links (profile_id, no) WHERE kind = 'group';

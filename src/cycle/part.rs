@@ -264,12 +264,13 @@ impl People {
         let by_anchor: HashMap<Anchor, LinkNo> = groups.values().map(|g| (g.anchor, g.no)).collect();
         let members = plain.groups.values();
         let named = members.flat_map(|m| m.joined.iter().chain(&m.left).chain(&m.staying)).cloned().collect();
-        let mut by_name: HashMap<String, Option<Link>> = HashMap::new();
+        let mut by_name: HashMap<Dn, Option<Link>> = HashMap::new();
         for link in state.links_of(Which::Names(&named)).await? {
+            let Ok(dn) = Dn::parse(&link.dn) else { continue };
             // Whose name was another's before cannot be told by it.
-            by_name.entry(link.dn.clone()).and_modify(|twice| *twice = None).or_insert(Some(link));
+            by_name.entry(dn).and_modify(|twice| *twice = None).or_insert(Some(link));
         }
-        let person = |name: &String| by_name.get(name).cloned().flatten().filter(|l| l.kind == Kind::User);
+        let person = |name: &Dn| by_name.get(name).cloned().flatten().filter(|l| l.kind == Kind::User);
 
         let mut people = Self { links: BTreeMap::new(), moves: Moves::default(), seeds: BTreeSet::new() };
         let pinned: BTreeSet<Anchor> = known.pins.values().map(|pin| pin.anchor).collect();

@@ -166,13 +166,13 @@ impl Plain {
     }
 }
 
-/// Members by their names, as the server writes them.
+/// Members by their names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Membership {
-    pub joined: BTreeSet<String>,
-    pub left: BTreeSet<String>,
+    pub joined: BTreeSet<Dn>,
+    pub left: BTreeSet<Dn>,
     /// Some of those who were and are members.
-    pub staying: BTreeSet<String>,
+    pub staying: BTreeSet<Dn>,
 }
 
 /// What [`Directory::read_part`] gives.

@@ -4,18 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use roaring::RoaringBitmap;
 use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
 
 use super::db::{Row, Tx, Value, args};
 use super::open::{Reader, State};
 use super::words::Word;
 use super::{Result, StateError};
-use crate::ids::{Anchor, IdentityStoreId, LinkNo, Sid, TargetId};
+use crate::ids::{Anchor, Dn, IdentityStoreId, LinkNo, Sid, TargetId};
 use crate::model::{Deleted, Digest, Disabled, Kind, Link, Retry};
 
 const UPSERT: &str = "INSERT INTO links (profile_id, no, kind, anchor, dn, sid, identity_store_id, target_id,
         origin, name, email, digest, out_since, filled, direct, hidden,
         unreadable, applied, retry_attempts, retry_not_before, retry_code, retry_digest,
-        disabled_at, disabled_cause, disabled_how, deleted_at, deletion_proof, absent_since, doubtful, primary_members)
+        disabled_at, disabled_cause, disabled_how, deleted_at, deletion_proof, absent_since, doubtful, primary_members,
+        dn_key)
     VALUES {rows}
     ON CONFLICT (profile_id, no) DO UPDATE SET
         kind = excluded.kind, anchor = excluded.anchor, dn = excluded.dn, sid = excluded.sid,
@@ -28,8 +30,9 @@ const UPSERT: &str = "INSERT INTO links (profile_id, no, kind, anchor, dn, sid, 
         disabled_cause = excluded.disabled_cause, disabled_how = excluded.disabled_how,
         deleted_at = excluded.deleted_at, deletion_proof = excluded.deletion_proof,
         absent_since = excluded.absent_since, doubtful = excluded.doubtful,
-        primary_members = excluded.primary_members";
-const WIDTH: usize = 30;
+        primary_members = excluded.primary_members, dn_key = excluded.dn_key";
+const WIDTH: usize = 31;
+const DN_KEY: usize = 16;
 
 /// What nearly every link has.
 macro_rules! common {
@@ -186,6 +189,11 @@ pub(super) async fn load(tx: &mut Tx, profile_id: i64) -> Result<BTreeMap<LinkNo
     Ok(links)
 }
 
+/// By which links are found by their names.
+pub(super) fn dn_key(dn: &Dn) -> Vec<u8> {
+    Sha256::digest(dn.key())[..DN_KEY].to_vec()
+}
+
 fn row_of<'a>(profile_id: i64, store: Option<&'a str>, link: &'a Link) -> std::io::Result<Vec<Value<'a>>> {
     let retry = link.retry.as_ref();
     let unreadable =
@@ -222,6 +230,7 @@ fn row_of<'a>(profile_id: i64, store: Option<&'a str>, link: &'a Link) -> std::i
         link.absent_since,
         bitmap_bytes(&link.doubtful)?,
         bitmap_bytes(&link.primary)?,
+        Dn::parse(&link.dn).ok().map(|dn| dn_key(&dn)),
     ])
 }
 

@@ -6,18 +6,18 @@ use jiff::Timestamp;
 use roaring::RoaringBitmap;
 
 use super::db::{Row, args};
-use super::links::{bitmap, read, select_links};
+use super::links::{bitmap, dn_key, read, select_links};
 use super::load::without_objects;
 use super::open::Reader;
 use super::{Result, approvals, profile};
-use crate::ids::{Anchor, LinkNo};
+use crate::ids::{Anchor, Dn, LinkNo};
 use crate::model::{Known, Link};
 
 const GROUPS: &str = "SELECT no, anchor, dn, direct, primary_members, hidden, doubtful, unreadable
     FROM links WHERE profile_id = $1 AND kind = 'group'";
 const BY_NO: &str = select_links!(" AND no = $2");
 const BY_ANCHOR: &str = select_links!(" AND anchor = $2");
-const BY_DN: &str = select_links!(" AND dn = $2");
+const BY_DN: &str = select_links!(" AND dn_key = $2");
 
 /// Who is recorded to be in a group, as a [`Link`] has it.
 #[derive(Clone, Debug)]
@@ -38,8 +38,8 @@ pub struct RecordedGroup {
 pub enum Which<'a> {
     Numbers(&'a BTreeSet<LinkNo>),
     Anchors(&'a BTreeSet<Anchor>),
-    /// As they are recorded, letter by letter. Several objects may have had the same one.
-    Names(&'a BTreeSet<String>),
+    /// Several objects may have had the same one.
+    Names(&'a BTreeSet<Dn>),
 }
 
 impl Reader {
@@ -88,7 +88,7 @@ impl Reader {
             }
             Which::Names(all) => {
                 for dn in all {
-                    links.extend(tx.fetch(BY_DN, args![self.profile_id, dn.as_str()], read).await?);
+                    links.extend(tx.fetch(BY_DN, args![self.profile_id, Some(dn_key(dn))], read).await?);
                 }
             }
         }

@@ -134,11 +134,12 @@ fn members(raw: &RawEntry) -> Option<HashSet<&str>> {
 
 fn membership(before: &RawEntry, now: &RawEntry) -> Option<Membership> {
     let (before, now) = (members(before)?, members(now)?);
+    let parsed = |name: &&str| Dn::parse(name).ok();
     let list = |these: &HashSet<&str>, those: &HashSet<&str>| {
-        these.difference(those).map(|name| (*name).to_owned()).collect::<BTreeSet<_>>()
+        these.difference(those).map(parsed).collect::<Option<BTreeSet<_>>>()
     };
-    let staying = before.intersection(&now).take(STAYING).map(|name| (*name).to_owned());
-    Some(Membership { joined: list(&now, &before), left: list(&before, &now), staying: staying.collect() })
+    let staying = before.intersection(&now).take(STAYING).filter_map(parsed).collect();
+    Some(Membership { joined: list(&now, &before)?, left: list(&before, &now)?, staying })
 }
 
 impl<'l> Mirroring<'l> {
