@@ -399,6 +399,7 @@ fn log(cycle: CycleId, report: &CycleReport, stats: &CycleStats) {
         findings = report.outcome.findings,
         changed = report.by_changes,
         rested = report.rested,
+        part = report.of_part,
         requests = stats.usage.requests,
         throttled = stats.usage.throttled,
         slowed = stats.usage.slowed,

@@ -29,6 +29,8 @@ const TICK: Duration = Duration::from_secs(1);
 const LONGEST_READ: Duration = Duration::from_secs(3 * 3600);
 /// Reads that were cut short may be cut short for months: so often they are tried again before the next slot.
 const MOST_CUT_SHORT: u32 = 3;
+/// What does something each time never comes to rest.
+const MOST_RESTLESS: u32 = 3;
 /// The state database is asked this often what others do.
 const LOOK: Duration = Duration::from_secs(5);
 /// A holder is left alone for so long before it is looked for again.
@@ -47,6 +49,8 @@ pub(super) struct Worker {
     store: Option<IdentityStoreId>,
     facts: Facts,
     failures: u32,
+    /// Runs in a row that were to come to rest.
+    restless: u32,
     /// The last run failed for what only another config can mend.
     waits_for_config: bool,
     looked: Option<Instant>,
@@ -79,6 +83,7 @@ impl Worker {
             store: None,
             facts: Facts::default(),
             failures: 0,
+            restless: 0,
             waits_for_config: false,
             looked: None,
             state_not_before: None,
@@ -360,7 +365,8 @@ impl Worker {
                 let config = self.board.config();
                 let follows = config.follow.is_some() && config.full_read_every.is_some();
                 let restless = !done.report.at_rest && outcome.word() == CycleWord::Done;
-                self.facts.restless = follows && restless && why != Why::ToRest;
+                self.restless = if why == Why::ToRest { self.restless + 1 } else { 0 };
+                self.facts.restless = follows && restless && self.restless < MOST_RESTLESS;
                 (word(outcome.word()), None, retry)
             }
             Err(error) => {
