@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use super::confirm::Doubtful;
-use super::fates::Asked;
+use super::fates::{self, Asked};
 use super::prepare::{Considered, read_as, work_out};
 use super::read::DirectoryRead;
 use super::record::{Record, Seen, Suspects};
@@ -25,8 +25,8 @@ use crate::apply::Links;
 use crate::directory::{Kept as _, PartRead, Plain};
 use crate::ids::{Anchor, Dn, LinkNo};
 use crate::model::{
-    ChangeCookie, Entries, Finding, Kind, Known, Link, Mark, MirrorChange, Observed, ReadRequest, Snapshot,
-    UserAttribute, Wants,
+    ChangeCookie, Code, Entries, Fate, Finding, Kind, Known, Link, Mark, MirrorChange, Observed, ReadRequest,
+    Snapshot, UserAttribute, Wants,
 };
 use crate::plan::{Base, Desire, Given, Inputs, Plan, desire, guard, plan, wants};
 use crate::scope::Scope;
@@ -47,6 +47,11 @@ pub struct Part {
     before: Rest,
     /// What limits are held against, of these objects alone.
     base: Base,
+    /// Those of them whom the read did not bring any more, and what became of those who are linked.
+    gone: RoaringBitmap,
+    fates: BTreeMap<LinkNo, Fate>,
+    /// And of those whom the read before had not brought.
+    outside: BTreeMap<Anchor, Fate>,
 }
 
 /// Numbers of a link's bitmaps.
@@ -63,6 +68,8 @@ pub struct Begun {
     /// Requests to the directory so far.
     pub requests: u64,
     pub cookie: Option<ChangeCookie>,
+    /// What became of linked objects that the last read did not bring: the same as then.
+    pub outside: BTreeMap<Anchor, Fate>,
     pub now: Timestamp,
     pub at: Instant,
 }
@@ -75,7 +82,7 @@ pub async fn prepare(
     begun: Begun,
     plain: &Plain,
 ) -> Result<Option<Prepared>, CycleError> {
-    let Begun { rest, requests, cookie, now, at } = begun;
+    let Begun { rest, mut requests, cookie, outside, now, at } = begun;
     let chosen = match choose(state, &rest, plain, now).await? {
         Ok(chosen) => chosen,
         Err(why) => return Ok(everything(why)),
@@ -95,13 +102,28 @@ pub async fn prepare(
     let standing: BTreeSet<Finding> =
         state.standing_findings().await?.into_iter().map(|(finding, _)| finding).collect();
     let moment = Moment { profile, parts, now };
-    let Some(was) = moment.at_rest(&before, &known, &rest.mark) else {
+    let Some(was) = moment.at_rest(&before, &known, &rest.mark, &RoaringBitmap::new(), &BTreeMap::new())
+    else {
         return Ok(everything("by itself it is not at rest"));
     };
-    if !was.findings.iter().all(|finding| standing.contains(finding))
-        || !moment.is_plain(&was, &after, &known, &moves)
-    {
+    let gone = moment.gone(&was, &after, &known, &moves);
+    let Some(gone) = gone.filter(|_| was.findings.iter().all(|finding| standing.contains(finding))) else {
         return Ok(everything("names, groups or members that were not reported are others now"));
+    };
+    // Who leaves the scope gives up a name.
+    let claimed = [Code::UserNameClaimed, Code::EmailClaimed, Code::GroupNameClaimed];
+    if !gone.is_empty() && standing.iter().any(|finding| claimed.contains(&finding.code)) {
+        return Ok(everything("somebody else may want the name of one who left"));
+    }
+    let mut of_gone = Asked::default();
+    if !gone.is_empty() {
+        let scope = Scope::resolve(&after, &known, profile.nested);
+        let trust = profile.policy.lifecycle.trust_change_log;
+        of_gone = fates::ask(parts.directory, trust, &after, &scope, &known, now).await;
+        requests += of_gone.requests;
+    }
+    if of_gone.cut_short.is_some() || outside.len() + of_gone.of.len() > MOST {
+        return Ok(everything("what became of those who left could not be asked"));
     }
     debug!(objects = known.links.len(), "only what a change touches is looked at");
     let part = Part {
@@ -112,6 +134,9 @@ pub async fn prepare(
         mark,
         before: rest,
         base: was.rest.base,
+        gone,
+        fates: of_gone.of.clone(),
+        outside,
     };
     let considered = Considered {
         now,
@@ -120,7 +145,8 @@ pub async fn prepare(
         taken: DirectoryRead { snapshot: after, by_changes: Some(plain.quiet.changed), mirror: Some(mirror) },
         rebound: false,
         recovered: 0,
-        asked: Some(Asked { cookie, requests, ..Asked::default() }),
+        // Of two looks at a change log, the next one goes on from the first.
+        asked: Some(Asked { of: of_gone.of, cookie, requests, cut_short: None }),
         part: Some(part),
     };
     let mut prepared = Box::pin(work_out(profile, parts, state, considered, &mut |_| {})).await?;
@@ -163,7 +189,7 @@ impl Part {
         found: &[Finding],
         now: Timestamp,
     ) -> Option<Rest> {
-        let Self { numbers, mut known, now: snapshot, mark, before, base, .. } = self;
+        let Self { numbers, mut known, now: snapshot, mark, before, base, gone, fates, outside, .. } = self;
         known.links = numbers
             .iter()
             .filter_map(|no| links.get(LinkNo(no)))
@@ -171,7 +197,7 @@ impl Part {
             .collect();
         restrict(&mut known, &numbers);
         (known.last_complete_read, known.last_read, known.last_cycle) = (Some(now), Some(now), Some(now));
-        let is = Moment { profile, parts, now }.at_rest(&snapshot, &known, &mark)?;
+        let is = Moment { profile, parts, now }.at_rest(&snapshot, &known, &mark, &gone, &fates)?;
         if !is.findings.iter().all(|finding| found.contains(finding)) {
             return None;
         }
@@ -181,7 +207,11 @@ impl Part {
             active_users: moved(before.base.active_users, base.active_users, is.rest.base.active_users)?,
             linked_groups: moved(before.base.linked_groups, base.linked_groups, is.rest.base.linked_groups)?,
         };
-        Some(before.no_longer_than(&is.rest).moved(mark, now, base))
+        let left = rest::fates_by_anchor(&fates, &known);
+        let kinds = left.iter().map(|(anchor, (kind, _))| (*anchor, *kind));
+        let kinds: BTreeMap<Anchor, Kind> = before.outside.iter().copied().chain(kinds).collect();
+        let all = outside.into_iter().chain(left.into_iter().map(|(anchor, (_, fate))| (anchor, fate)));
+        Some(before.no_longer_than(&is.rest).moved(mark, now, base).with_outside(kinds, &all.collect()))
     }
 }
 
@@ -443,13 +473,18 @@ struct AtRest {
 type Claims = [Option<String>; 2];
 
 impl Moment<'_> {
-    /// `None`: there is something to do.
-    fn at_rest(&self, snapshot: &Snapshot, known: &Known, mark: &Mark) -> Option<AtRest> {
+    /// `None`: there is something to do. `gone` are not read, and what became of them are the `fates`.
+    fn at_rest(
+        &self,
+        snapshot: &Snapshot,
+        known: &Known,
+        mark: &Mark,
+        gone: &RoaringBitmap,
+        fates: &BTreeMap<LinkNo, Fate>,
+    ) -> Option<AtRest> {
         let Self { profile, parts, now } = *self;
         let scope = Scope::resolve(snapshot, known, profile.nested);
-        let read: usize = scope.users().len() + scope.groups().len();
-        let is_known = |no: &LinkNo| known.links.contains_key(no);
-        if read != known.links.len() || !scope.users().keys().chain(scope.groups().keys()).all(is_known) {
+        if unread(&scope, known)? != *gone {
             return None;
         }
         let capabilities = parts.target.capabilities();
@@ -464,7 +499,7 @@ impl Moment<'_> {
             known,
             observed: &Observed::default(),
             full: false,
-            fates: &BTreeMap::new(),
+            fates,
             target: capabilities,
             sweep: None,
             managed: &managed,
@@ -480,7 +515,7 @@ impl Moment<'_> {
             snapshot,
             scope: &scope,
             known,
-            fates: &BTreeMap::new(),
+            fates,
             doubtful: &Doubtful::new(),
             elapsed: profile.elapsed(known, now),
             trusted: true,
@@ -490,7 +525,7 @@ impl Moment<'_> {
         let found = Found {
             snapshot,
             known,
-            fates: &BTreeMap::new(),
+            fates: &rest::fates_by_anchor(fates, known),
             approved: &approved,
             wants: &wants,
             record: &record,
@@ -500,15 +535,12 @@ impl Moment<'_> {
         Some(AtRest { rest, findings, claims: claims(known, &desire) })
     }
 
-    /// Whether the same people and groups want the same names as before, no group is to be other than it is, and each has
-    /// those members whom it had, with these moves.
-    fn is_plain(&self, was: &AtRest, after: &Snapshot, known: &Known, moves: &Moves) -> bool {
+    /// Whom the read does not bring any more, since they left a group. `None`: others than these want other names than before,
+    /// a group is to be other than it is, or has other members than those whom it had, with these moves.
+    fn gone(&self, was: &AtRest, after: &Snapshot, known: &Known, moves: &Moves) -> Option<RoaringBitmap> {
         let scope = Scope::resolve(after, known, self.profile.nested);
-        let is_read = |no: &LinkNo| scope.users().contains_key(no) || scope.groups().contains_key(no);
-        if scope.users().len() + scope.groups().len() != known.links.len() || !known.links.keys().all(is_read)
-        {
-            return false;
-        }
+        let gone = unread(&scope, known)?;
+        let left = moves.left.values().fold(RoaringBitmap::new(), |all, left| all | left);
         let same_members = known.links.values().filter(|link| link.kind == Kind::Group).all(|link| {
             let mut direct = link.direct.clone();
             direct |= moves.joined.get(&link.no).unwrap_or(&RoaringBitmap::new());
@@ -520,8 +552,17 @@ impl Moment<'_> {
         let Wants { groups, group_names, group_external_ids, .. } = wants(&desire, known, capabilities);
         // Whoever looks at a group in the target sees all its members.
         let no_group = groups.is_empty() && group_names.is_empty() && group_external_ids.is_empty();
-        same_members && no_group && claims(known, &desire) == was.claims
+        let stay = was.claims.iter().filter(|(no, _)| !gone.contains(no.0));
+        let same_claims = stay.eq(&claims(known, &desire));
+        (gone.is_subset(&left) && same_members && no_group && same_claims).then_some(gone)
     }
+}
+
+/// Whom of the part the read did not bring; `None`: it has brought others.
+fn unread(scope: &Scope<'_>, known: &Known) -> Option<RoaringBitmap> {
+    let read: RoaringBitmap = scope.users().keys().chain(scope.groups().keys()).map(|no| no.0).collect();
+    let all: RoaringBitmap = known.links.keys().map(|no| no.0).collect();
+    read.is_subset(&all).then(|| all - read)
 }
 
 /// Who holds or wants which name: userNames and addresses, displayNames of groups.

@@ -188,8 +188,8 @@ pub async fn note(
     let settled = matches!(report.outcome.word(), CycleWord::Nothing | CycleWord::Done)
         && !report.again
         && report.recovered == 0
-        && changes.appeared.is_empty()
-        && changes.gone.is_empty()
+        // What a part shows has been held against what it shows once that is carried out.
+        && (report.of_part || changes.appeared.is_empty() && changes.gone.is_empty())
         // How long it stands makes another outcome of it.
         && !changes.standing.iter().any(|(finding, _)| finding.code == Code::RemovalWithheld);
     if !settled {
@@ -248,14 +248,15 @@ pub async fn prepare(
     if !bound || distrust(now, known.last_cycle, &others).is_some() {
         return Ok(None);
     }
-    let Some((asked, cookie)) = rest.outside_is_as_it_was(profile, parts, state, &known, now).await? else {
+    let Some(outside) = rest.outside_is_as_it_was(profile, parts, state, &known, now).await? else {
         return Ok(None);
     };
+    let Outside { of: outside, requests: asked, cookie } = outside;
     let requests = quiet.requests + asked;
     let Quiet { position, changed, .. } = match since {
         Since::Nothing(quiet) => quiet,
         Since::Plain(plain) => {
-            let begun = Begun { rest, requests, cookie, now, at: begun };
+            let begun = Begun { rest, requests, cookie, outside, now, at: begun };
             return part::prepare(profile, parts, state, begun, &plain).await;
         }
         Since::Unclear => return Ok(None),
@@ -307,6 +308,11 @@ impl Rest {
         Self { mark, at, base, ..self }
     }
 
+    /// Where more objects are outside than before, or others.
+    pub fn with_outside(self, kinds: BTreeMap<Anchor, Kind>, fates: &BTreeMap<Anchor, Fate>) -> Self {
+        Self { outside: kinds.into_iter().collect(), fates: digest(fates.iter()), ..self }
+    }
+
     pub fn no_longer_than(self, other: &Self) -> Self {
         Self { until: self.until.min(other.until), ..self }
     }
@@ -316,7 +322,6 @@ impl Rest {
         (from..self.until).contains(&now) && self.basis == basis(profile, parts)
     }
 
-    /// How many requests it took to find so, and how far the change log has been read.
     async fn outside_is_as_it_was(
         &self,
         profile: &Profile<'_>,
@@ -324,10 +329,10 @@ impl Rest {
         state: &Reader,
         known: &Known,
         now: Timestamp,
-    ) -> Result<Option<(u64, Option<ChangeCookie>)>, StateError> {
+    ) -> Result<Option<Outside>, StateError> {
         // A change log is followed without a break.
         if self.outside.is_empty() && known.cookie.is_none() {
-            return Ok(Some((0, None)));
+            return Ok(Some(Outside::default()));
         }
         let trusted = profile.policy.lifecycle.trust_change_log;
         let request = FateRequest {
@@ -348,8 +353,18 @@ impl Rest {
         let lost = state.links_of(Which::Anchors(&reported.copied().collect())).await?;
         let is_heard = lost.iter().all(|link| link.target_id.is_none());
         let is_same = digest(fates.of.iter()) == self.fates && is_heard;
-        Ok(is_same.then_some((fates.requests, fates.cookie.filter(|_| trusted))))
+        let cookie = fates.cookie.filter(|_| trusted);
+        Ok(is_same.then_some(Outside { of: fates.of, requests: fates.requests, cookie }))
     }
+}
+
+/// What became of linked objects that the read did not bring, which is what it was before.
+#[derive(Default)]
+struct Outside {
+    of: BTreeMap<Anchor, Fate>,
+    requests: u64,
+    /// How far the change log has been read.
+    cookie: Option<ChangeCookie>,
 }
 
 /// The mirror with this mark, where the state still has it.
