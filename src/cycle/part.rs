@@ -272,6 +272,12 @@ async fn choose(
     if found.values().any(|link| is_outside(&link.anchor)) {
         return Ok(Err("somebody was out of the scope"));
     }
+    // A group that is frozen, say: whoever is disabled loses it too.
+    let is_apart =
+        |group: &&RecordedGroup| !found.contains_key(&group.no) && !group.applied.is_disjoint(&people);
+    if groups.values().any(|group| is_apart(&group)) {
+        return Ok(Err("somebody is a member of a group in the target that is not above them"));
+    }
     known.links = found;
     Ok(Ok(Chosen { known, groups, entries, moves }))
 }

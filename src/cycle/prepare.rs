@@ -145,7 +145,8 @@ pub(super) async fn work_out(
     let desire = desire(&scope, profile.mapping, &known, capabilities);
     let wants = wants(&desire, &known, capabilities);
     let linked = known.links.values().any(|l| l.target_id.is_some());
-    let full = linked && (profile.full || profile.is_full_due(known.last_full, now));
+    // Whoever is not part of a part would be a stranger in it.
+    let full = part.is_none() && linked && (profile.full || profile.is_full_due(known.last_full, now));
     let mut observed = if full {
         observe::read_back(parts.target.as_ref(), &wants, &known).await?
     } else {

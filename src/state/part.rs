@@ -13,7 +13,7 @@ use super::{Result, approvals, profile};
 use crate::ids::{Anchor, Dn, LinkNo};
 use crate::model::{Known, Link};
 
-const GROUPS: &str = "SELECT no, anchor, dn, direct, primary_members, hidden, doubtful, unreadable
+const GROUPS: &str = "SELECT no, anchor, dn, direct, primary_members, applied, hidden, doubtful, unreadable
     FROM links WHERE profile_id = $1 AND kind = 'group'";
 const BY_NO: &str = select_links!(" AND no = $2");
 const BY_ANCHOR: &str = select_links!(" AND anchor = $2");
@@ -27,6 +27,7 @@ pub struct RecordedGroup {
     pub dn: String,
     pub direct: RoaringBitmap,
     pub primary: RoaringBitmap,
+    pub applied: RoaringBitmap,
     /// Some may be members without having been read, or no members any more.
     pub uncertain: bool,
     /// Normal forms of the names of members that the server could not show.
@@ -60,13 +61,23 @@ impl Reader {
         let read = |row: &mut Row| {
             let (no, anchor, dn) = (row.link("links.no")?, row.anchor("links.anchor")?, row.next()?);
             let (direct, primary) = (bitmap(row, "links.direct")?, bitmap(row, "links.primary_members")?);
+            let applied = bitmap(row, "links.applied")?;
             let (hidden, doubtful) =
                 (row.next::<Option<Vec<u8>>>()?.is_some(), row.next::<Option<Vec<u8>>>()?.is_some());
             let unreadable = match row.next::<Option<String>>()? {
                 Some(text) => serde_json::from_str(&text).map_err(|_| row.bad("links.unreadable"))?,
                 None => BTreeSet::new(),
             };
-            Ok(RecordedGroup { no, anchor, dn, direct, primary, uncertain: hidden || doubtful, unreadable })
+            Ok(RecordedGroup {
+                no,
+                anchor,
+                dn,
+                direct,
+                primary,
+                applied,
+                uncertain: hidden || doubtful,
+                unreadable,
+            })
         };
         self.db.fetch(GROUPS, args![self.profile_id], read).await
     }
