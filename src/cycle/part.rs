@@ -26,7 +26,7 @@ use crate::directory::{Kept as _, PartRead, Plain};
 use crate::ids::{Anchor, Dn, LinkNo};
 use crate::model::{
     ChangeCookie, Code, Entries, Fate, Finding, Kind, Known, Link, Mark, MirrorChange, Observed, ReadRequest,
-    Snapshot, UserAttribute, Wants,
+    Snapshot, UserAttribute, Wanted, Wants,
 };
 use crate::plan::{Base, Desire, Given, Inputs, Plan, desire, guard, plan, wants};
 use crate::scope::Scope;
@@ -83,7 +83,7 @@ pub async fn prepare(
     plain: &Plain,
 ) -> Result<Option<Prepared>, CycleError> {
     let Begun { rest, mut requests, cookie, outside, now, at } = begun;
-    let chosen = match choose(state, &rest, plain, now).await? {
+    let chosen = match choose(state, &profile.wanted, &rest, plain, now).await? {
         Ok(chosen) => chosen,
         Err(why) => return Ok(everything(why)),
     };
@@ -111,9 +111,13 @@ pub async fn prepare(
         return Ok(everything("names, groups or members that were not reported are others now"));
     };
     // Who leaves the scope gives up a name.
-    let claimed = [Code::UserNameClaimed, Code::EmailClaimed, Code::GroupNameClaimed];
-    if !gone.is_empty() && standing.iter().any(|finding| claimed.contains(&finding.code)) {
+    if !gone.is_empty() && standing.iter().any(is_of_names) {
         return Ok(everything("somebody else may want the name of one who left"));
+    }
+    let ids = ids(&known);
+    let about = |finding: &&Finding| is_about(finding, &ids);
+    if !standing.iter().filter(about).all(|finding| was.findings.contains(finding)) {
+        return Ok(everything("something else was found of it before"));
     }
     let mut of_gone = Asked::default();
     if !gone.is_empty() {
@@ -150,10 +154,29 @@ pub async fn prepare(
         part: Some(part),
     };
     let mut prepared = Box::pin(work_out(profile, parts, state, considered, &mut |_| {})).await?;
-    let stay = standing.into_iter().filter(|finding| !was.findings.contains(finding));
+    let stay = standing.into_iter().filter(|finding| {
+        let by_a_look = finding.code == Code::DisabledByOthers && ids.contains(&finding.subject.id);
+        !was.findings.contains(finding) && !by_a_look
+    });
     let all: BTreeSet<Finding> = stay.chain(std::mem::take(&mut prepared.findings)).collect();
     prepared.findings = all.into_iter().collect();
     Ok(Some(prepared))
+}
+
+/// Somebody waits for a name.
+fn is_of_names(finding: &Finding) -> bool {
+    matches!(finding.code, Code::UserNameClaimed | Code::EmailClaimed | Code::GroupNameClaimed)
+}
+
+/// By what findings name objects.
+fn ids(known: &Known) -> BTreeSet<String> {
+    let id = |link: &Link| link.sid.as_ref().map_or_else(|| link.anchor.to_string(), ToString::to_string);
+    known.links.values().map(id).collect()
+}
+
+/// What only a look at the target shows stands until one ends it, and says nothing of what was planned.
+fn is_about(finding: &Finding, ids: &BTreeSet<String>) -> bool {
+    finding.code != Code::DisabledByOthers && ids.contains(&finding.subject.id)
 }
 
 fn everything(why: &str) -> Option<Prepared> {
@@ -190,6 +213,7 @@ impl Part {
         now: Timestamp,
     ) -> Option<Rest> {
         let Self { numbers, mut known, now: snapshot, mark, before, base, gone, fates, outside, .. } = self;
+        let was = std::mem::take(&mut known.links);
         known.links = numbers
             .iter()
             .filter_map(|no| links.get(LinkNo(no)))
@@ -198,7 +222,14 @@ impl Part {
         restrict(&mut known, &numbers);
         (known.last_complete_read, known.last_read, known.last_cycle) = (Some(now), Some(now), Some(now));
         let is = Moment { profile, parts, now }.at_rest(&snapshot, &known, &mark, &gone, &fates)?;
-        if !is.findings.iter().all(|finding| found.contains(finding)) {
+        let ids = ids(&known);
+        let about: BTreeSet<&Finding> = found.iter().filter(|finding| is_about(finding, &ids)).collect();
+        // What is said of an apply is said once.
+        let same = about.iter().all(|finding| is.findings.contains(*finding))
+            && is.findings.iter().all(|finding| found.contains(finding));
+        let names = |link: &Link| (link.target_id.clone(), link.name.clone(), link.email.clone());
+        let gave_up = known.links.values().any(|link| was.get(&link.no).map(names) != Some(names(link)));
+        if !same || gave_up && found.iter().any(is_of_names) {
             return None;
         }
         let moved = |whole: u64, from: u64, to: u64| (whole + to).checked_sub(from);
@@ -234,6 +265,7 @@ struct Moves {
 /// `Err`: why it has to be everything.
 async fn choose(
     state: &Reader,
+    wanted: &Wanted,
     rest: &Rest,
     plain: &Plain,
     now: Timestamp,
@@ -244,16 +276,17 @@ async fn choose(
     }
     let groups: BTreeMap<LinkNo, RecordedGroup> =
         state.recorded_groups().await?.into_iter().map(|group| (group.no, group)).collect();
-    let people = match People::of(state, &known, rest, plain, &groups).await? {
+    let entries = wanted.entries.iter().map(|entry| (entry.kind, entry.name.clone()));
+    let pinned = entries.filter_map(|entry| known.pins.get(&entry)).map(|pin| pin.anchor).collect();
+    let people = match People::of(state, &pinned, rest, plain, &groups).await? {
         Ok(people) => people,
         Err(why) => return Ok(Err(why)),
     };
     let People { links: mut found, moves, seeds } = people;
     let people: RoaringBitmap = found.keys().map(|no| no.0).collect();
     let above = above(&groups, &people, seeds);
-    let is_clear = |no: &LinkNo| !groups[no].uncertain && groups[no].unreadable.is_empty();
-    if found.len() + above.len() > MOST || !above.iter().all(is_clear) {
-        return Ok(Err("it is large, or has members that could not be read"));
+    if found.len() + above.len() > MOST {
+        return Ok(Err("it is nearly everything"));
     }
     let anchors: BTreeSet<Anchor> =
         found.values().map(|link| link.anchor).chain(above.iter().map(|no| groups[no].anchor)).collect();
@@ -265,7 +298,11 @@ async fn choose(
         return Ok(Err("somebody was not read last"));
     }
     // Recorded once, and out of reach by now: as though they were not.
-    let above = above.into_iter().filter(|no| entries.contains_key(&groups[no].anchor)).collect();
+    let above: BTreeSet<LinkNo> =
+        above.into_iter().filter(|no| entries.contains_key(&groups[no].anchor)).collect();
+    if above.iter().any(|no| groups[no].uncertain || !groups[no].unreadable.is_empty()) {
+        return Ok(Err("a group has members that could not be read"));
+    }
     let of_groups = state.links_of(Which::Numbers(&above)).await?;
     found.extend(of_groups.into_iter().map(|link| (link.no, link)));
     let is_outside = |anchor: &Anchor| rest.outside.iter().any(|(outside, _)| outside == anchor);
@@ -292,7 +329,7 @@ struct People {
 impl People {
     async fn of(
         state: &Reader,
-        known: &Known,
+        pinned: &BTreeSet<Anchor>,
         rest: &Rest,
         plain: &Plain,
         groups: &BTreeMap<LinkNo, RecordedGroup>,
@@ -309,7 +346,6 @@ impl People {
         let person = |name: &Dn| by_name.get(name).cloned().flatten().filter(|l| l.kind == Kind::User);
 
         let mut people = Self { links: BTreeMap::new(), moves: Moves::default(), seeds: BTreeSet::new() };
-        let pinned: BTreeSet<Anchor> = known.pins.values().map(|pin| pin.anchor).collect();
         people.seeds.extend(pinned.iter().filter_map(|anchor| by_anchor.get(anchor)));
         let single = pinned.iter().filter(|anchor| !by_anchor.contains_key(anchor)).copied().collect();
         let entries = state.links_of(Which::Anchors(&single)).await?;

@@ -245,7 +245,7 @@ pub(super) async fn work_out(
     record.mirror =
         taken.mirror.or(of_another).map(|change| if confirmed { change } else { MirrorChange::Drop });
     // What a full cycle found and could not do yet is found by full ones only: the next one is due at once then.
-    record.full = (!linked && distrust.is_none()).then_some(now);
+    record.full = (part.is_none() && !linked && distrust.is_none()).then_some(now);
     if rebound {
         record.rebind(&known);
     }

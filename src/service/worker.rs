@@ -286,7 +286,7 @@ impl Worker {
         // A slot that comes while it runs is made up for after it.
         self.facts.last_try = Some(clock::now());
         self.facts.asked = false;
-        self.facts.changed = false;
+        let changed = std::mem::take(&mut self.facts.changed);
         let wish = Wish { notes: self.broken.iter().cloned().collect(), ..Wish::default() };
         let watcher = Watcher::new(Arc::clone(&self.board), Arc::clone(&self.metrics), config);
         let around: Arc<dyn Surroundings> = Arc::new(Actual);
@@ -294,6 +294,8 @@ impl Worker {
         watcher.over();
         let now = clock::now();
         let last = self.conclude(why, before, result, now);
+        // What was seen to have changed is for the first run after the pause.
+        self.facts.changed |= changed && last.outcome == "paused";
         self.board.change(|view| {
             view.running = None;
             view.lease = None;
