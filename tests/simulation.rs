@@ -53,13 +53,26 @@ const FAIR_PARTS: u64 = 2;
 /// Every `PARTS`th history from the `part`th on. `IDCSYNC_HISTORIES`: how many, for a longer run; `IDCSYNC_FIRST`: from
 /// which seed on.
 fn play_part(part: u64) {
-    let number = |name: &str| std::env::var(name).ok().map(|n| n.parse::<u64>().expect("a number"));
     let first = number("IDCSYNC_FIRST").unwrap_or(0);
     let histories = number("IDCSYNC_HISTORIES").unwrap_or(HISTORIES);
+    let seeds = (first..first + histories).filter(|seed| seed % PARTS == part);
+    play_all(seeds, history::play, "IDCSYNC_SEED");
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|n| n.parse().expect("a number"))
+}
+
+/// `told_by`: where `replay` finds the number of one.
+fn play_all(
+    seeds: impl Iterator<Item = u64>,
+    play: impl Fn(u64) -> Result<Tally, history::Failed>,
+    told_by: &str,
+) -> Tally {
     let mut all = Tally::default();
     let mut failed = Vec::new();
-    for seed in (first..first + histories).filter(|seed| seed % PARTS == part) {
-        match history::play(seed) {
+    for seed in seeds {
+        match play(seed) {
             Ok(tally) => all.add(&tally),
             Err(violations) => {
                 eprintln!("seed {seed}: {}", violations.violations.join("; "));
@@ -70,11 +83,12 @@ fn play_part(part: u64) {
     println!("{all}");
     assert!(
         failed.is_empty(),
-        "{} histories failed, with the seeds {failed:?}; IDCSYNC_SEED={} cargo test --test simulation replay -- \
+        "{} histories failed, with the seeds {failed:?}; {told_by}={} cargo test --test simulation replay -- \
          --nocapture tells the first",
         failed.len(),
         failed[0]
     );
+    all
 }
 
 #[test]
@@ -120,25 +134,9 @@ fn histories_eighth_part() {
 /// In fair weather, where nothing but the directory changes: what a cycle plans that looks at a part of the scope is what one
 /// would plan that looks at everything.
 fn play_fair_part(part: u64) {
-    let histories = std::env::var("IDCSYNC_HISTORIES").map_or(FAIR, |n| n.parse().expect("a number"));
-    let mut all = Tally::default();
-    let mut failed = Vec::new();
-    for seed in (0..histories).filter(|seed| seed % FAIR_PARTS == part) {
-        match history::play_fair(seed, false) {
-            Ok(tally) => all.add(&tally),
-            Err(violations) => {
-                eprintln!("seed {seed}: {}", violations.violations.join("; "));
-                failed.push(seed);
-            }
-        }
-    }
-    println!("{all}");
-    assert!(
-        failed.is_empty(),
-        "histories failed with the seeds {failed:?}; IDCSYNC_FAIR_SEED={} cargo test --test simulation replay -- \
-         --nocapture tells the first",
-        failed[0]
-    );
+    let histories = number("IDCSYNC_HISTORIES").unwrap_or(FAIR);
+    let seeds = (0..histories).filter(|seed| seed % FAIR_PARTS == part);
+    let all = play_all(seeds, |seed| history::play_fair(seed, false), "IDCSYNC_FAIR_SEED");
     assert!(all.parts.1 * 20 > all.cycles, "hardly any cycle looked at a part");
 }
 

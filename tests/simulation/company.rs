@@ -329,7 +329,7 @@ impl Company {
         let (person, group) = (chance.pick(&people)?, chance.pick(&groups)?);
         let name = self.people[&person].name.clone();
         let title = self.groups[&group].name.clone();
-        Some(match chance.below(10) {
+        Some(match chance.below(12) {
             0..=2 => {
                 self.groups.get_mut(&group)?.people.insert(person);
                 format!("{name} joins {title}")
@@ -341,7 +341,13 @@ impl Company {
                 let name = self.people.get(&leaver).map(|p| p.name.clone()).unwrap_or_default();
                 format!("{name} leaves {title}")
             }
-            6 => {
+            10 => {
+                // Whoever wants a name that another has waits for it.
+                let other = self.people[&chance.pick(&people)?].mail.clone();
+                self.people.get_mut(&person)?.mail = other;
+                format!("{name} is given the address of somebody")
+            }
+            6 | 11 => {
                 let account = [Account::Disabled, Account::Enabled, Account::Enabled][chance.below(3)];
                 self.people.get_mut(&person)?.account = account;
                 format!("{name}'s account is {account:?} now")

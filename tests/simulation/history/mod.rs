@@ -93,6 +93,9 @@ pub fn play_as(seed: u64, incremental: bool, told: bool) -> Result<Tally, Failed
 pub fn play_fair(seed: u64, told: bool) -> Result<Tally, Failed> {
     let mut history = History::begin(seed, true, told);
     history.settings.strict = false;
+    if history.later.one_in(2) {
+        history.settings.method = "delete";
+    }
     history.obey();
     let mut company = (*history.hub.company()).clone();
     company.says_member_of = true;

@@ -54,7 +54,7 @@ pub(super) struct Plans {
     pub(super) held: Vec<Line>,
     /// What the target held when each plan was made.
     pub(super) contents: Vec<Contents>,
-    /// Of the last plan.
+    /// Of the first plan: what is found of a run that goes on is found of what it has done.
     pub(super) findings: BTreeSet<Finding>,
 }
 
@@ -72,7 +72,9 @@ impl Observer for Watcher {
         let lines = approved.runnable().map(|(_, step)| line(approved, &step.action));
         plans.runnable.extend(lines);
         plans.held = held(approved);
-        plans.findings = prepared.findings.iter().cloned().collect();
+        if plans.ids.len() == 1 {
+            plans.findings = prepared.findings.iter().cloned().collect();
+        }
     }
 }
 
