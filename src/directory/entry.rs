@@ -94,7 +94,7 @@ pub(super) fn sort(kind: DirectoryKind, entry: &RawEntry) -> Sort {
     if classes.is_empty() {
         return Sort::Unclear;
     }
-    let has = |class: &str| classes.iter().any(|c| c.eq_ignore_ascii_case(class.as_bytes()));
+    let has = |class: &str| classes.into_iter().any(|c| c.eq_ignore_ascii_case(class.as_bytes()));
     match kind {
         DirectoryKind::ActiveDirectory => {
             if has("group") {
@@ -123,7 +123,7 @@ pub(super) fn sort(kind: DirectoryKind, entry: &RawEntry) -> Sort {
         }
         DirectoryKind::Ldap => {
             if LDAP_GROUPS.iter().any(|c| has(c)) {
-                let by_name = entry.attributes.iter().any(|(n, _)| is_member_attribute(n));
+                let by_name = entry.attributes().any(|(n, _)| is_member_attribute(n));
                 let only_uids = !by_name && entry.has("memberuid");
                 return Sort::Group(if only_uids { GroupSort::MemberUid } else { GroupSort::Security });
             }
@@ -152,7 +152,7 @@ pub(super) fn without_unique_id(value: &str) -> &str {
 
 pub(super) fn anchor(facts: &Facts, entry: &RawEntry) -> Option<Anchor> {
     if facts.kind == DirectoryKind::ActiveDirectory {
-        return entry.values("objectguid").first().and_then(|b| Anchor::from_object_guid(b));
+        return entry.values("objectguid").first().and_then(Anchor::from_object_guid);
     }
     // 389 DS may give an entryUUID to some entries only; one server must yield one sort of anchor.
     let name = if facts.ns_unique_id { "nsuniqueid" } else { "entryuuid" };
@@ -166,13 +166,13 @@ pub(super) fn is_deleted(kind: DirectoryKind, entry: &RawEntry) -> bool {
             entry.text("isdeleted").is_some_and(|text| text.eq_ignore_ascii_case("true"))
         }
         DirectoryKind::Ldap => {
-            entry.values("objectclass").iter().any(|class| class.eq_ignore_ascii_case(b"nsTombstone"))
+            entry.values("objectclass").any(|class| class.eq_ignore_ascii_case(b"nsTombstone"))
         }
     }
 }
 
 pub(super) fn sid(entry: &RawEntry) -> Option<Sid> {
-    entry.values("objectsid").first().and_then(|b| Sid::from_bytes(b))
+    entry.values("objectsid").first().and_then(Sid::from_bytes)
 }
 
 /// Whether the account may sign in at `now`.
@@ -280,22 +280,12 @@ pub(super) fn name(
 
 #[cfg(test)]
 pub(super) mod tests {
-    use std::sync::Arc;
-
     use proptest::prelude::*;
 
     use super::*;
 
     pub(in crate::directory) fn raw(dn: &str, list: &[(&str, &[&str])]) -> RawEntry {
-        RawEntry {
-            dn: dn.to_owned(),
-            attributes: list
-                .iter()
-                .map(|(n, values)| {
-                    (Arc::from(n.to_lowercase()), values.iter().map(|v| v.as_bytes().to_vec()).collect())
-                })
-                .collect(),
-        }
+        RawEntry::new(dn, list.iter().map(|(name, values)| (name.to_lowercase(), *values)))
     }
 
     const AD: DirectoryKind = DirectoryKind::ActiveDirectory;
@@ -404,8 +394,7 @@ pub(super) mod tests {
         ) {
             let _ = generalized_time(&time);
             let _ = without_unique_id(&time);
-            let mut entry = user(&[("userAccountControl", &["512"])]);
-            entry.attributes.push((Arc::from(name.as_str()), vec![value]));
+            let entry = user(&[("userAccountControl", &["512"])]).with(|list| list.push((name, vec![value])));
             let now = Timestamp::UNIX_EPOCH;
             for kind in [AD, DirectoryKind::Ldap] {
                 let _ = (sort(kind, &entry), account(kind, &entry, now), created(kind, &entry), sid(&entry));

@@ -82,8 +82,8 @@ async fn live(
     let ending = reader
         .search(&query, &mut |raw| {
             let anchor = entry::anchor(facts, &raw).filter(|anchor| chunk.contains(anchor));
-            let (Some(anchor), Ok(dn)) = (anchor, Dn::parse(&raw.dn)) else {
-                let detail = format!("{} came, and cannot be told which object it is", raw.dn);
+            let (Some(anchor), Ok(dn)) = (anchor, Dn::parse(raw.dn())) else {
+                let detail = format!("{} came, and cannot be told which object it is", raw.dn());
                 strangers = Some(Fault::new(ShortfallKind::AttributeUnreadable, detail));
                 return;
             };

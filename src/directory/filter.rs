@@ -147,7 +147,7 @@ fn combine(list: &[Filter], entry: &RawEntry, dn: &Dn, decisive: bool) -> Option
 }
 
 fn any_of(entry: &RawEntry, attribute: &str, test: impl Fn(&[u8]) -> bool) -> bool {
-    entry.values(attribute).iter().any(|v| test(v))
+    entry.values(attribute).any(test)
 }
 
 fn is_dn_attribute(attribute: &str) -> bool {
@@ -349,7 +349,7 @@ mod tests {
                 ("objectCategory", &["CN=Person,CN=Schema,CN=Configuration,DC=x"]),
             ],
         );
-        let dn = Dn::parse(&entry.dn).unwrap();
+        let dn = Dn::parse(entry.dn()).unwrap();
         Filter::parse(filter).unwrap().evaluate(&entry, &dn)
     }
 
@@ -423,7 +423,7 @@ mod tests {
         fn no_text_makes_a_filter_panic(text in "\\PC*|[()&|!=<>~:*\\\\a-f0-9. é]{0,60}") {
             let valid = check_filter(&text);
             let entry = raw("CN=a,DC=x", &[("a", &["b", "7", "c=d"]), ("b", &[""])]);
-            let dn = Dn::parse(&entry.dn).unwrap();
+            let dn = Dn::parse(entry.dn()).unwrap();
             if let Ok(filter) = Filter::parse(&wrapped(&text)) {
                 let _ = (filter.evaluate(&entry, &dn), filter.attributes());
             }

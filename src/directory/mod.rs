@@ -14,6 +14,7 @@ mod ldif;
 mod mirror;
 mod names;
 mod range;
+mod raw;
 mod reader;
 mod settings;
 mod survey;

@@ -73,7 +73,7 @@ pub(super) fn matches(facts: &Facts, kind: Kind, form: &NameForm, entry: &RawEnt
     let account = account_attribute(facts.kind, kind).to_lowercase();
     let has = |attribute: &str, wanted: &str| {
         let wanted = fold(wanted);
-        entry.values(attribute).iter().any(|v| std::str::from_utf8(v).is_ok_and(|v| fold(v) == wanted))
+        entry.values(attribute).any(|v| std::str::from_utf8(v).is_ok_and(|v| fold(v) == wanted))
     };
     match form {
         NameForm::Anchor(anchor) => super::entry::anchor(facts, entry) == Some(*anchor),

@@ -2,6 +2,9 @@
 //! once names the attribute `member;range=0-1499`, also unasked, and leaves `member` empty or out. The last part
 //! ends in `*`.
 
+/// Between the name of an attribute and the numbers of its values, in lower case.
+pub(super) const OPTION: &str = ";range=";
+
 /// The part of the values that an answer carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Span {
@@ -17,7 +20,7 @@ pub(super) fn split(name: &str) -> Option<(&str, Result<Span, String>)> {
     if !name.contains(';') {
         return None;
     }
-    let (attribute, rest) = name.split_once(";range=")?;
+    let (attribute, rest) = name.split_once(OPTION)?;
     Some((attribute, parse(rest).ok_or_else(|| format!("`{name}` is not a range"))))
 }
 

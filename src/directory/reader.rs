@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::filter::hex_pair;
 use super::range::{self, Progress};
+pub(super) use super::raw::RawEntry;
 use crate::ids::{Anchor, Dn};
 use crate::model::{DirectoryKind, Shortfall, ShortfallKind};
 
@@ -115,33 +116,6 @@ pub(super) struct Traffic {
     pub received: u64,
 }
 
-/// An entry as it came: names in lower case with their options, values as bytes.
-#[derive(Clone, Debug)]
-pub(super) struct RawEntry {
-    pub dn: String,
-    pub attributes: Vec<(Arc<str>, Vec<Vec<u8>>)>,
-}
-
-impl RawEntry {
-    /// `name` in lower case.
-    pub fn values(&self, name: &str) -> &[Vec<u8>] {
-        self.attributes.iter().find(|(n, _)| &**n == name).map_or(&[], |(_, values)| values.as_slice())
-    }
-
-    pub fn text(&self, name: &str) -> Option<&str> {
-        let first = self.values(name).first()?;
-        std::str::from_utf8(first).ok().filter(|t| !t.is_empty())
-    }
-
-    pub fn number(&self, name: &str) -> Option<i64> {
-        self.text(name)?.trim().parse().ok()
-    }
-
-    pub fn has(&self, name: &str) -> bool {
-        !self.values(name).is_empty()
-    }
-}
-
 /// What is known of the directory once it answers.
 #[derive(Clone, Debug)]
 pub(super) struct Facts {
@@ -217,9 +191,9 @@ pub(super) async fn rest_of(
             Ok(entry) => entry,
             Err(fault) => return (all, Some(fault)),
         };
-        let part = entry.attributes.into_iter().find_map(|(name, values)| {
-            let (base, span) = range::split(&name)?;
-            (base == attribute).then_some((span, values))
+        let part = entry.attributes().find_map(|(name, values)| {
+            let (base, span) = range::split(name)?;
+            (base == attribute).then(|| (span, values.map(<[u8]>::to_vec).collect::<Vec<_>>()))
         });
         let Some((span, values)) = part else {
             let detail = format!(

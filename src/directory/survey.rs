@@ -1,6 +1,7 @@
 //! A first look at a directory that no config describes yet: what a server says of itself, and which groups there are.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::entry::{self, GroupSort, Sort};
 use super::error::{Attempt, DirectoryError};
@@ -119,16 +120,16 @@ async fn groups(reader: &dyn Reader, attributes: &BTreeSet<String>, members: boo
 fn one(reader: &dyn Reader, raw: RawEntry) -> Option<SurveyedGroup> {
     let facts = reader.facts();
     let Sort::Group(sort) = entry::sort(facts.kind, &raw) else { return None };
-    let (dn, anchor): (Dn, Anchor) = (Dn::parse(&raw.dn).ok()?, entry::anchor(facts, &raw)?);
+    let (dn, anchor): (Dn, Anchor) = (Dn::parse(raw.dn()).ok()?, entry::anchor(facts, &raw)?);
     let name = entry::name(facts.kind, true, |attribute| raw.text(attribute).map(str::to_owned))
         .unwrap_or_else(|| dn.to_string());
     let (sid, created) = (entry::sid(&raw), entry::created(facts.kind, &raw));
     let (member_lists, others): (Vec<_>, Vec<_>) = raw
-        .attributes
-        .into_iter()
-        .partition(|(n, _)| entry::is_member_attribute(range::split(n).map_or(&**n, |(base, _)| base)));
-    let members = member_lists.iter().flat_map(|(_, values)| values).filter(|v| !v.is_empty()).count() as u64;
-    let attributes = Attributes::new(others);
+        .attributes()
+        .partition(|(n, _)| entry::is_member_attribute(range::split(n).map_or(*n, |(base, _)| base)));
+    let members =
+        member_lists.iter().flat_map(|(_, values)| *values).filter(|v| !v.is_empty()).count() as u64;
+    let attributes = Attributes::new(others.into_iter().map(|(name, values)| (Arc::from(name), values)));
     let group = DirectoryGroup { anchor, dn, sid, created, attributes, members: MemberRead::default() };
     Some(SurveyedGroup { name, group, members, distribution: sort == GroupSort::Distribution })
 }

@@ -168,10 +168,13 @@ fn push_folded(key: &mut String, word: &str) -> Option<()> {
                 Some(byte) => (byte, escaped.get(2..)?),
                 None => (*escaped.as_bytes().first()?, escaped.get(1..)?),
             };
-            if !mark.is_ascii_punctuation() || matches!(mark, b'+' | b'\\') {
-                return None;
+            match mark {
+                // As they are kept apart from what separates, there.
+                b'+' => key.push_str("\\2b"),
+                b'\\' => key.push_str("\\5c"),
+                _ if mark.is_ascii_punctuation() => key.push(char::from(mark)),
+                _ => return None,
             }
-            key.push(char::from(mark));
             *escaped = after;
         }
     }

@@ -314,7 +314,7 @@ mod tests {
                 0..6,
             )
         ) {
-            let attributes = Attributes::new(list.into_iter().map(|(n, v)| (n.into(), v)).collect());
+            let attributes = Attributes::new(list.into_iter().map(|(n, v)| (n.into(), v)));
             let user = user(attributes);
             let view = View::of_user(DirectoryKind::Ldap, &user);
             for expression in EXPRESSIONS {

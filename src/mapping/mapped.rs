@@ -294,7 +294,7 @@ mod tests {
     }
 
     fn attributes(list: &[(&str, &str)]) -> Attributes {
-        Attributes::new(list.iter().map(|(n, v)| ((*n).into(), vec![v.as_bytes().to_vec()])).collect())
+        Attributes::new(list.iter().map(|(n, v)| ((*n).into(), [v])))
     }
 
     fn without(name: &str) -> Attributes {

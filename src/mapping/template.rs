@@ -200,7 +200,7 @@ mod tests {
     }
 
     fn many(name: &str, values: &[&str]) -> Attributes {
-        Attributes::new(vec![(name.into(), values.iter().map(|v| v.as_bytes().to_vec()).collect())])
+        Attributes::new([(name.into(), values)])
     }
 
     fn refused(template: &str) -> ExpressionError {

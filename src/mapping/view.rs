@@ -234,7 +234,7 @@ mod tests {
             account: AccountState::Enabled,
             matches_filter: true,
             created: None,
-            attributes: Attributes::new(attributes.into_iter().map(|(n, v)| (n.into(), v)).collect()),
+            attributes: Attributes::new(attributes.into_iter().map(|(n, v)| (n.into(), v))),
         }
     }
 

@@ -1,6 +1,7 @@
 //! What a complete read leaves behind, so that a later one has to ask the server for what has changed only.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -33,7 +34,7 @@ pub enum Position {
 }
 
 /// Entries as the server sent them, in a form that only `directory` reads.
-pub type Entries = BTreeMap<Anchor, Vec<u8>>;
+pub type Entries = BTreeMap<Anchor, Arc<[u8]>>;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mirror {

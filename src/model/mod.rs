@@ -6,6 +6,7 @@ mod assignment;
 mod attributes;
 mod check;
 mod desired;
+mod entry;
 mod evidence;
 mod fate;
 mod finding;
@@ -22,6 +23,7 @@ pub use assignment::Assignment;
 pub use attributes::{GroupAttribute, GroupAttributes, UserAttribute, UserAttributes};
 pub use check::{CheckLine, CheckState};
 pub use desired::{Desired, DesiredGroup, DesiredUser};
+pub use entry::{Attributes, Names, Values, pack};
 pub use evidence::{Absence, AccountState, Closure, Completeness, Shortfall, ShortfallKind};
 pub use fate::{ChangeCookie, DeletionProof, Fate, FateRequest, Fates};
 pub use finding::{Code, Finding, Severity, Subject};
@@ -35,9 +37,8 @@ pub use mirror::{Entries, Mark, Mirror, MirrorChange, Position};
 pub use observed::{Capabilities, Observed, ObservedGroup, ObservedUser, Wants};
 pub use progress::Progress;
 pub use snapshot::{
-    Attributes, DirectoryGroup, DirectoryKind, DirectoryUser, EntryOutcome, EntryRead, GroupIx, MemberRead,
-    NameForm, ObjectRef, ReadRequest, ScopeEntry, Snapshot, SourceInfo, Unreadable, UnreadableMember, UserIx,
-    Wanted,
+    DirectoryGroup, DirectoryKind, DirectoryUser, EntryOutcome, EntryRead, GroupIx, MemberRead, NameForm,
+    ObjectRef, ReadRequest, ScopeEntry, Snapshot, SourceInfo, Unreadable, UnreadableMember, UserIx, Wanted,
 };
 
 /// What an object is, on either side.

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::Arc;
 
 use jiff::Timestamp;
 use roaring::RoaringBitmap;
 use serde::{Deserialize, Serialize};
 
 use super::Kind;
+use super::entry::Attributes;
 use super::evidence::{AccountState, Completeness, Shortfall};
 use super::fate::DeletionProof;
 use super::finding::Finding;
@@ -268,106 +268,6 @@ impl fmt::Display for Unreadable {
     }
 }
 
-/// The attributes of one entry: names in lower case, values as bytes, in the order received. There are a hundred
-/// thousand entries with a dozen values each, so that all values of one lie in one piece of memory.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Attributes {
-    /// In their order, each with the place behind its values.
-    names: Box<[(Arc<str>, usize)]>,
-    /// Each value after its length.
-    bytes: Box<[u8]>,
-}
-
-/// The values of one attribute.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Values<'a>(&'a [u8]);
-
-impl<'a> Values<'a> {
-    pub fn is_empty(self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-impl<'a> Iterator for Values<'a> {
-    type Item = &'a [u8];
-
-    fn next(&mut self) -> Option<&'a [u8]> {
-        let (length, rest) = self.0.split_first_chunk()?;
-        let (value, rest) = rest.split_at_checked(usize::from_le_bytes(*length))?;
-        self.0 = rest;
-        Some(value)
-    }
-}
-
-impl Attributes {
-    /// Names are folded to lower case by the caller, who may share them; a name given twice is joined.
-    pub fn new(mut list: Vec<(Arc<str>, Vec<Vec<u8>>)>) -> Self {
-        list.sort_by(|a, b| a.0.cmp(&b.0));
-        list.dedup_by(|later, first| {
-            let same = later.0 == first.0;
-            if same {
-                first.1.append(&mut later.1);
-            }
-            same
-        });
-        let size = list.iter().flat_map(|(_, values)| values).map(|value| value.len() + size_of::<usize>());
-        let mut bytes = Vec::with_capacity(size.sum());
-        let mut names = Vec::with_capacity(list.len());
-        for (name, values) in list {
-            for value in values {
-                bytes.extend(value.len().to_le_bytes());
-                bytes.extend_from_slice(&value);
-            }
-            names.push((name, bytes.len()));
-        }
-        Self { names: names.into(), bytes: bytes.into() }
-    }
-
-    /// With more values of one attribute, behind those that are there.
-    pub fn with(self, name: &Arc<str>, values: Vec<Vec<u8>>) -> Self {
-        let all = (0..self.names.len()).map(|at| (self.names[at].0.clone(), self.at(at)));
-        let all = all.map(|(name, values)| (name, values.map(<[u8]>::to_vec).collect()));
-        Self::new(all.chain([(name.clone(), values)]).collect())
-    }
-
-    fn at(&self, at: usize) -> Values<'_> {
-        let begin = at.checked_sub(1).map_or(0, |before| self.names[before].1);
-        Values(&self.bytes[begin..self.names[at].1])
-    }
-
-    /// All values; none where the attribute is absent. `name` in lower case.
-    pub fn values(&self, name: &str) -> Values<'_> {
-        match self.names.binary_search_by(|(n, _)| n.as_ref().cmp(name)) {
-            Ok(at) => self.at(at),
-            Err(_) => Values(&[]),
-        }
-    }
-
-    /// The first value as text; `None` where absent, empty or not UTF-8.
-    pub fn text(&self, name: &str) -> Option<&str> {
-        let first = self.values(name).next()?;
-        std::str::from_utf8(first).ok().filter(|t| !t.is_empty())
-    }
-
-    pub fn has(&self, name: &str) -> bool {
-        !self.values(name).is_empty()
-    }
-
-    pub fn iter(&self) -> impl Iterator<Item = (&str, Values<'_>)> {
-        (0..self.names.len()).map(|at| (self.names[at].0.as_ref(), self.at(at)))
-    }
-}
-
-impl<const N: usize> From<[(&str, &str); N]> for Attributes {
-    fn from(list: [(&str, &str); N]) -> Self {
-        Self::new(
-            list.into_iter()
-                .map(|(n, v)| (Arc::from(n.to_lowercase()), vec![v.as_bytes().to_vec()]))
-                .collect(),
-        )
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -380,24 +280,5 @@ mod tests {
             if domain == "CORP" && name == "alice"));
         assert!(matches!(NameForm::of("alice@x.example"), NameForm::Address(_)));
         assert!(matches!(NameForm::of("AWS-Admins"), NameForm::Account(_)));
-    }
-
-    #[test]
-    fn attributes_are_found_in_any_order_and_joined() {
-        let a = Attributes::new(vec![
-            (Arc::from("mail"), vec![b"a".to_vec()]),
-            (Arc::from("cn"), vec![b"c".to_vec()]),
-            (Arc::from("mail"), vec![b"b".to_vec()]),
-        ]);
-        assert_eq!(a.values("mail").collect::<Vec<_>>(), [b"a", b"b"]);
-        assert_eq!(a.text("cn"), Some("c"));
-        assert_eq!(a.text("sn"), None);
-        let more = a.with(&Arc::from("mail"), vec![Vec::new(), b"d".to_vec()]);
-        assert_eq!(more.values("mail").collect::<Vec<_>>(), [&b"a"[..], b"b", b"", b"d"]);
-        assert_eq!(
-            more.iter().map(|(name, values)| (name, values.count())).collect::<Vec<_>>(),
-            [("cn", 1), ("mail", 4)]
-        );
-        assert!(more.has("cn") && !more.has("sn"));
     }
 }

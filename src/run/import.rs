@@ -294,7 +294,7 @@ mod tests {
             dn: Dn::parse(&format!("CN=g{number},DC=ex")).unwrap(),
             sid: None,
             created: None,
-            attributes: Attributes::new(Vec::new()),
+            attributes: Attributes::default(),
             members: MemberRead::default(),
         };
         SurveyedGroup { name: name.to_owned(), group, members: 0, distribution }

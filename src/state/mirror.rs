@@ -1,5 +1,6 @@
 //! The mirror of the directory: written with the read that it comes from, loaded where a read is to start from it.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest as _, Sha256};
@@ -42,7 +43,7 @@ impl Reader {
         if !is_of(&mut tx, self.profile_id, mark).await? {
             return Ok(None);
         }
-        let read = |row: &mut Row| Ok((row.anchor("mirror_entries.anchor")?, row.next()?));
+        let read = |row: &mut Row| Ok((row.anchor("mirror_entries.anchor")?, row.next::<Vec<u8>>()?.into()));
         let entries: Entries = tx.fetch(ENTRIES, args![self.profile_id], read).await?.into_iter().collect();
         let answers = answers(&mut tx, self.profile_id).await?;
         tx.commit().await?;
@@ -69,7 +70,7 @@ impl Reader {
         let mut entries = Entries::new();
         for anchor in anchors {
             let content = tx.fetch_one(ENTRY, args![self.profile_id, anchor], Row::next::<Vec<u8>>).await?;
-            entries.extend(content.map(|content| (*anchor, content)));
+            entries.extend(content.map(|content| (*anchor, content.into())));
         }
         tx.commit().await?;
         Ok(Some(entries))
@@ -113,7 +114,7 @@ pub(super) async fn write(tx: &mut Tx, profile_id: i64, change: &MirrorChange) -
     let values = put
         .iter()
         .flat_map(|(anchor, content)| {
-            [Value::from(profile_id), Value::from(anchor), Value::Blob(Some(content.as_slice().into()))]
+            [Value::from(profile_id), Value::from(anchor), Value::Blob(Some(Cow::Borrowed(content)))]
         })
         .collect();
     tx.run_rows(PUT, 3, values).await?;

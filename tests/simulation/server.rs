@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::BytesMut;
 use idcsync::directory::{Ask, Broken, Network, ServerFailure, Setback, Take, Wire};
 use jiff::Timestamp;
-use ldap3::asn1::{PL, StructureTag, TagClass};
+use ldap3::asn1::{PL, StructureTag, TagClass, write};
 use ldap3::controls::{Control, RawControl};
 use ldap3::{LdapResult, ResultEntry, Scope};
 
@@ -410,11 +411,12 @@ fn entry(entry: &Entry, ask: &Ask<'_>) -> StructureTag {
         let high = if end == values.len() { "*".to_owned() } else { (end - 1).to_string() };
         add(format!("{name};range={low}-{high}"), &values[low..end]);
     }
-    StructureTag {
-        class: TagClass::Application,
-        id: 4,
-        payload: PL::C(vec![primitive(entry.dn.as_bytes()), constructed(16, list)]),
+    // As bytes, which is how the program has the library hand entries over.
+    let mut body = BytesMut::new();
+    for part in [primitive(entry.dn.as_bytes()), constructed(16, list)] {
+        write::encode_into(&mut body, part).unwrap();
     }
+    StructureTag { class: TagClass::Application, id: 4, payload: PL::P(body.to_vec()) }
 }
 
 fn reference(url: &str) -> StructureTag {

@@ -116,7 +116,7 @@ async fn a_mirror_is_kept_changed_and_dropped_with_its_read(engine: Engine) {
     let anchor = |n: u32| Anchor::from_u128(n.into());
     let mut mirror = Mirror {
         mark: mark.clone(),
-        entries: (1..2000).map(|n| (anchor(n), n.to_le_bytes().to_vec())).collect(),
+        entries: (1..2000).map(|n| (anchor(n), n.to_le_bytes().as_slice().into())).collect(),
         answers: BTreeMap::from([
             (format!("(|{})", "(cn=somebody)".repeat(2000)), [anchor(1), anchor(2)].into()),
             ("(cn=nobody)".to_owned(), BTreeSet::new()),
@@ -131,21 +131,21 @@ async fn a_mirror_is_kept_changed_and_dropped_with_its_read(engine: Engine) {
     let answers = BTreeMap::from([("(cn=nobody)".to_owned(), BTreeSet::from([anchor(7)]))]);
     let change = MirrorChange::Part {
         mark: next.clone(),
-        put: BTreeMap::from([(anchor(1), vec![0xff]), (anchor(5000), vec![])]),
+        put: BTreeMap::from([(anchor(1), [0xff].as_slice().into()), (anchor(5000), [].into())]),
         gone: [anchor(2), anchor(9999)].into(),
         answers: answers.clone(),
     };
     state.record_read(cycle, &record(change)).await.unwrap();
     mirror.mark = next.clone();
     mirror.entries.remove(&anchor(2));
-    mirror.entries.extend([(anchor(1), vec![0xff]), (anchor(5000), vec![])]);
+    mirror.entries.extend([(anchor(1), [0xff].as_slice().into()), (anchor(5000), [].into())]);
     mirror.answers.extend(answers);
     // Who has seen the old mark does not get what belongs to the new one.
     assert_eq!(state.mirror(&mark).await.unwrap(), None);
     assert_eq!(state.mirror(&next).await.unwrap().as_ref(), Some(&mirror));
     let some = BTreeSet::from([anchor(1), anchor(2), anchor(5000)]);
     assert_eq!(state.mirror_entries(&mark, &some).await.unwrap(), None);
-    let held = BTreeMap::from([(anchor(1), vec![0xff]), (anchor(5000), vec![])]);
+    let held = BTreeMap::from([(anchor(1), [0xff].as_slice().into()), (anchor(5000), [].into())]);
     assert_eq!(state.mirror_entries(&next, &some).await.unwrap(), Some(held));
 
     // A read that keeps nothing leaves what is there; one that cannot be trusted does not.

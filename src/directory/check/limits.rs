@@ -47,12 +47,10 @@ async fn ranges(reader: &LdapReader, policy: Option<u64>) -> CheckLine {
         return CheckLine::unknown(NAME, format!("{told}; no group shows members to try it on"));
     };
     match reader.range(anchor, &group, "member", 0).await {
-        Ok(entry) if entry.attributes.iter().any(|(name, _)| name.starts_with("member;range=")) => {
-            CheckLine::ok(
-                NAME,
-                format!("{told}; the rest is asked for part by part, and the server answers that"),
-            )
-        }
+        Ok(entry) if entry.attributes().any(|(name, _)| name.starts_with("member;range=")) => CheckLine::ok(
+            NAME,
+            format!("{told}; the rest is asked for part by part, and the server answers that"),
+        ),
         Ok(_) => CheckLine::warn(
             NAME,
             format!("{told}; asked for a range of {group}, the server answers without one"),
@@ -72,7 +70,7 @@ async fn a_group(reader: &LdapReader) -> Option<(Dn, crate::ids::Anchor)> {
     reader
         .search(&query, &mut |raw| {
             if found.is_none() {
-                found = Dn::parse(&raw.dn).ok().zip(entry::anchor(reader.facts(), &raw));
+                found = Dn::parse(raw.dn()).ok().zip(entry::anchor(reader.facts(), &raw));
             }
         })
         .await;

@@ -216,7 +216,7 @@ async fn sample(
             found.seen += 1;
             for (having, names) in found.having.iter_mut().zip(counted) {
                 // A long attribute may come as a range only.
-                let has = raw.attributes.iter().any(|(name, values)| {
+                let has = raw.attributes().any(|(name, values)| {
                     let name = name.split(';').next().unwrap_or_default();
                     !values.is_empty() && names.iter().any(|wanted| wanted.eq_ignore_ascii_case(name))
                 });

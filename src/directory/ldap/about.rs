@@ -58,7 +58,7 @@ impl LdapReader {
         if let Some(configuration) = root.text("configurationnamingcontext").and_then(|t| Dn::parse(t).ok()) {
             about.limits = self.limits(&configuration).await;
         } else if let Some(head) = one(&self.session, self.facts.context.as_str(), &["contextCSN"]).await {
-            about.last_change = head.values("contextcsn").iter().filter_map(|csn| moment(csn)).max();
+            about.last_change = head.values("contextcsn").filter_map(moment).max();
         }
         about
     }
@@ -68,7 +68,7 @@ impl LdapReader {
             "CN=Default Query Policy,CN=Query-Policies,CN=Directory Service,CN=Windows NT,CN=Services,{configuration}"
         );
         let Some(policy) = one(&self.session, &policy, &["lDAPAdminLimits"]).await else { return Vec::new() };
-        let limits = policy.values("ldapadminlimits").iter().filter_map(|value| {
+        let limits = policy.values("ldapadminlimits").filter_map(|value| {
             let (name, number) = std::str::from_utf8(value).ok()?.split_once('=')?;
             Some((name.trim().to_owned(), number.trim().parse().ok()?))
         });

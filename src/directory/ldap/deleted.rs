@@ -70,7 +70,7 @@ impl LdapReader {
         };
         let (mut objects, mut itself) = (false, false);
         let mut count = |raw: RawEntry| {
-            if Dn::parse(&raw.dn).is_ok_and(|dn| dn == container) {
+            if Dn::parse(raw.dn()).is_ok_and(|dn| dn == container) {
                 itself = true;
             } else if entry::is_deleted(facts.kind, &raw) {
                 objects = true;

@@ -62,9 +62,7 @@ pub(super) async fn learn(
     need_domain_name: bool,
     now: &(dyn Fn() -> Timestamp + Sync),
 ) -> Result<Learned, Setback> {
-    let root = one(session, "", &ROOT_DSE, "reading the root DSE", settings)
-        .await?
-        .unwrap_or_else(|| RawEntry { dn: String::new(), attributes: Vec::new() });
+    let root = one(session, "", &ROOT_DSE, "reading the root DSE", settings).await?.unwrap_or_else(nothing);
     // At once: what is asked next may take its time.
     let here = now();
     let base = &settings.base_dn;
@@ -76,7 +74,6 @@ pub(super) async fn learn(
 
     let list = |name: &str| -> Vec<Dn> {
         root.values(name)
-            .iter()
             .filter_map(|v| std::str::from_utf8(v).ok())
             .filter_map(|text| Dn::parse(text).ok())
             .collect()
@@ -111,7 +108,7 @@ pub(super) async fn learn(
         }
     }
     let has_vendor = |word: &str| vendor.as_deref().is_some_and(|v| v.to_lowercase().contains(word));
-    let offers = |oid: &str| root.values("supportedcontrol").iter().any(|offered| offered == oid.as_bytes());
+    let offers = |oid: &str| root.values("supportedcontrol").any(|offered| offered == oid.as_bytes());
     let paging = offers(PAGED_RESULTS);
     let page = usize::try_from(settings.page_size).unwrap_or(1000).max(1);
     let current_time = root.text("currenttime").and_then(generalized_time);
@@ -135,7 +132,7 @@ pub(super) async fn learn(
         batch: BATCH.min(page),
         partial: None,
     };
-    let is_ad = root.values("supportedcapabilities").iter().any(|oid| oid == ACTIVE_DIRECTORY.as_bytes());
+    let is_ad = root.values("supportedcapabilities").any(|oid| oid == ACTIVE_DIRECTORY.as_bytes());
     // Samba offers it too, and may then hang for minutes. What 389 DS reports as entryUUID is its nsUniqueId, in an
     // order of bytes of its own; it has tombstones.
     let change_log =
@@ -151,14 +148,12 @@ pub(super) async fn greet(
     settings: &LdapSettings,
     server: &str,
 ) -> Result<Greeting, Setback> {
-    let root = one(session, "", &ROOT_DSE, "reading the root DSE", settings)
-        .await?
-        .unwrap_or_else(|| RawEntry { dn: String::new(), attributes: Vec::new() });
+    let root = one(session, "", &ROOT_DSE, "reading the root DSE", settings).await?.unwrap_or_else(nothing);
     let list = |name: &str| -> Vec<Dn> {
-        let values = root.values(name).iter().filter_map(|v| std::str::from_utf8(v).ok());
+        let values = root.values(name).filter_map(|v| std::str::from_utf8(v).ok());
         values.filter_map(|text| Dn::parse(text).ok()).collect()
     };
-    let is_ad = root.values("supportedcapabilities").iter().any(|oid| oid == ACTIVE_DIRECTORY.as_bytes());
+    let is_ad = root.values("supportedcapabilities").any(|oid| oid == ACTIVE_DIRECTORY.as_bytes());
     let kind = if is_ad { DirectoryKind::ActiveDirectory } else { DirectoryKind::Ldap };
     let apart = if is_ad { partitions_apart(&list) } else { Vec::new() };
     let mut bases = list("defaultnamingcontext");
@@ -236,6 +231,11 @@ async fn netbios(session: &Session, configuration: &Dn, domain: &Dn) -> Option<S
     };
     let (entries, _) = session.collect(ask).await.ok()?;
     entries.first()?.text("netbiosname").map(str::to_uppercase)
+}
+
+/// A root DSE that nobody may read.
+fn nothing() -> RawEntry {
+    RawEntry::new::<&str, [&[u8]; 0]>("", [])
 }
 
 /// One entry by its name; `None` where there is no such entry, or it is hidden.

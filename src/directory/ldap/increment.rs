@@ -136,13 +136,12 @@ impl LdapReader {
             page: None,
             controls: &controls,
         };
-        let mut keep = |mut raw: RawEntry| match entry::anchor(&self.facts, &raw) {
+        let mut keep = |raw: RawEntry| match entry::anchor(&self.facts, &raw) {
             Some(anchor) if entry::is_deleted(self.facts.kind, &raw) => {
                 feed.deleted.insert(anchor);
             }
             Some(_) => {
-                raw.attributes.retain(|(name, _)| &**name != "isdeleted");
-                feed.changed.push(raw);
+                feed.changed.push(raw.with(|list| list.retain(|(name, _)| name != "isdeleted")));
             }
             None => nameless = true,
         };

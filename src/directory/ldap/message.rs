@@ -21,6 +21,9 @@ const MOST_BYTES: usize = 512 << 20;
 /// Requests are answered a few at a time.
 const MOST_ANSWERS: usize = 1000;
 
+/// Of a tag: elements are in it, not bytes (X.690 section 8.1.2.5).
+const CONSTRUCTED: u8 = 0x20;
+
 const BIND_RESPONSE: u8 = 0x61;
 const SEARCH_ENTRY: u8 = 0x64;
 const SEARCH_DONE: u8 = 0x65;
@@ -72,17 +75,19 @@ pub(super) struct Answers {
 }
 
 impl Answers {
-    /// Whether one whole message may be passed on. Texts in it that are not UTF-8 are made so.
+    /// Whether one whole message may be passed on. Texts in it that are not UTF-8 are made so, and entries are put on
+    /// record as primitive.
     pub fn examine(&mut self, message: &mut [u8]) -> Result<Passage, String> {
         well_formed(message)?;
         let undecodable = || "the server sends messages that cannot be decoded".to_owned();
         let parts = inside(message, 0..message.len())
             .and_then(|outer| inside(message, outer.first()?.1.clone()))
             .ok_or_else(undecodable)?;
-        let (id, (operation, body), controls) = match parts.as_slice() {
+        let (id, at, (operation, body), controls) = match parts.as_slice() {
             [(0x02, id), operation, controls @ ..] if (1..=4).contains(&id.len()) && controls.len() <= 1 => {
+                let at = id.end;
                 let id = message[id.clone()].iter().fold(0, |all, d| (all << 8) | u32::from(*d));
-                (id, operation.clone(), controls.first().cloned())
+                (id, at, operation.clone(), controls.first().cloned())
             }
             _ => return Err(undecodable()),
         };
@@ -103,7 +108,12 @@ impl Answers {
                 self.under_way.remove(&id);
                 self.result(message, body)
             }
-            (true, SEARCH_ENTRY | SEARCH_REFERENCE | INTERMEDIATE) => self.part(id, message.len()),
+            (true, SEARCH_ENTRY) => {
+                // To the library it is a piece of bytes, which it need not take apart for us to put it together again.
+                message[at] &= !CONSTRUCTED;
+                self.part(id, message.len())
+            }
+            (true, SEARCH_REFERENCE | INTERMEDIATE) => self.part(id, message.len()),
             _ => {
                 Err(format!("the server answers with an operation ({operation:#04x}) that was not asked for"))
             }

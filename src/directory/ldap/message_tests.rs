@@ -91,8 +91,8 @@ fn depth_and_number_are_bounded() {
 #[test]
 fn an_answer_that_does_not_end_is_ended() {
     let mut answers = bound();
-    let mut one = message(2, &[entry()]);
-    let last = (0..=MOST_MESSAGES).find_map(|_| answers.examine(&mut one).err());
+    let one = message(2, &[entry()]);
+    let last = (0..=MOST_MESSAGES).find_map(|_| answers.examine(&mut one.clone()).err());
     assert!(last.unwrap().contains("does not come to an end"));
 
     let mut answers = bound();
@@ -102,6 +102,20 @@ fn an_answer_that_does_not_end_is_ended() {
 
     let mut answers = bound();
     assert!((0..=MOST_ANSWERS as u32).any(|id| answers.part(id, 1).is_err()));
+}
+
+#[test]
+fn an_entry_is_passed_on_as_one_piece_of_bytes() {
+    let mut passed = message(2, &[entry()]);
+    assert_eq!(bound().examine(&mut passed), Ok(Passage::On));
+    let (_, tag) = ldap3::asn1::parse_tag(&passed).unwrap();
+    let operation = tag.expect_constructed().unwrap().remove(1);
+    assert_eq!((operation.id, operation.class), (4, ldap3::asn1::TagClass::Application));
+    let body = operation.expect_primitive().unwrap();
+    assert_eq!(tlv(SEARCH_ENTRY, &body), entry());
+    // From a server it would be none.
+    let mut again = passed.clone();
+    assert!(bound().examine(&mut again).unwrap_err().contains("0x44"));
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! Whole searches: page after page until the server says that it was the last one.
 
-use std::collections::hash_map::RandomState;
 use std::collections::{BTreeSet, HashSet};
 use std::hash::BuildHasher;
 
 use async_trait::async_trait;
+use foldhash::fast::RandomState;
+use futures::future::join;
 use ldap3::Scope;
 use tokio::sync::Mutex;
 
@@ -84,6 +85,20 @@ impl LdapReader {
         sink: &mut (dyn FnMut(RawEntry) + Send),
     ) -> Ending {
         let _turn = self.turn.lock().await;
+        let mut last = Vec::new();
+        let ending = self.pages(request, most, &mut last, sink).await;
+        last.into_iter().for_each(sink);
+        ending
+    }
+
+    /// Hands over all but the `last` page: while a page is taken in, the server is at work on the next one.
+    async fn pages(
+        &self,
+        request: Ask<'_>,
+        most: Option<u64>,
+        last: &mut Vec<RawEntry>,
+        sink: &mut (dyn FnMut(RawEntry) + Send),
+    ) -> Ending {
         let mut ending = Ending::default();
         let mut seen = Seen::default();
         let mut known = BTreeSet::new();
@@ -93,13 +108,14 @@ impl LdapReader {
         loop {
             pages += 1;
             let ask = Ask { page: cookie.map(|cookie| (size, cookie)), ..request.clone() };
-            let answer = self
-                .session
-                .ask(ask, &mut |entry| {
-                    seen.note(&entry.dn);
-                    sink(entry);
-                })
-                .await;
+            let before = std::mem::take(last);
+            let mut note = |entry: RawEntry| {
+                seen.note(entry.dn());
+                last.push(entry);
+            };
+            let asked = self.session.ask(ask, &mut note);
+            // In this order: what is polled first is under way by the time that the other is.
+            let (answer, ()) = join(asked, async { before.into_iter().for_each(&mut *sink) }).await;
             let answer = match answer {
                 Ok(answer) => answer,
                 Err(fault) => {

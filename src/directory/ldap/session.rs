@@ -1,32 +1,36 @@
 //! Single requests on one connection. Every wait has a limit, every result code is looked at, and a connection that
 //! was lost or went silent stays so: nothing is tried on it again.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use ldap3::controls::Control;
 use ldap3::{LdapResult, ResultEntry};
 
 use super::ber::element;
 use super::wire::{Ask, Broken, Wire};
-use crate::directory::reader::{Fault, RawEntry, Traffic};
+use crate::directory::raw::{Packing, RawEntry};
+use crate::directory::reader::{Fault, Traffic};
 use crate::model::ShortfallKind;
 use crate::printable::brief;
+
+/// Universal tags (X.690 section 8).
+const OCTET_STRING: u8 = 0x04;
+const SEQUENCE: u8 = 0x30;
+const SET: u8 = 0x31;
 
 /// RFC 2696
 pub(super) const PAGED_RESULTS: &str = "1.2.840.113556.1.4.319";
 /// A directory has a handful of partitions to refer to.
 const MOST_REFERENCES: usize = 1000;
-/// Names of attributes are shared; against a server that invents new ones for ever.
-const MOST_NAMES: usize = 4096;
 
 pub(super) struct Session {
     wire: Box<dyn Wire>,
     requests: AtomicU64,
     received: AtomicU64,
     lost: OnceLock<Fault>,
-    names: Mutex<HashMap<Vec<u8>, Arc<str>>>,
+    /// For one entry after the other.
+    packing: Mutex<Packing>,
 }
 
 /// How the server ended the answer to one request.
@@ -89,7 +93,7 @@ impl Session {
             requests: AtomicU64::new(0),
             received: AtomicU64::new(0),
             lost: OnceLock::new(),
-            names: Mutex::new(HashMap::new()),
+            packing: Mutex::default(),
         }
     }
 
@@ -197,31 +201,40 @@ impl Session {
     /// Values stay bytes: the library's own conversion sorts them by whether they happen to be UTF-8, which about one
     /// in ten thousand GUIDs is.
     pub fn entry(&self, item: ResultEntry) -> Option<RawEntry> {
-        let mut parts = item.0.expect_constructed()?.into_iter();
-        let dn = String::from_utf8(parts.next()?.expect_primitive()?).ok()?;
-        let list = parts.next()?.expect_constructed()?;
-        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut attributes = Vec::with_capacity(list.len());
-        for attribute in list {
-            let mut pair = attribute.expect_constructed()?.into_iter();
-            let name = pair.next()?.expect_primitive()?;
-            let values = pair.next()?.expect_constructed()?;
-            let values = values.into_iter().map(|v| v.expect_primitive()).collect::<Option<Vec<_>>>()?;
-            attributes.push((shared(&mut names, name)?, values));
-        }
-        Some(RawEntry { dn, attributes })
+        let body = item.0.expect_primitive()?;
+        let mut packing = self.packing.lock().unwrap_or_else(PoisonError::into_inner);
+        unpack(&body, &mut packing)?;
+        Some(packing.entry())
     }
 }
 
-fn shared(names: &mut HashMap<Vec<u8>, Arc<str>>, name: Vec<u8>) -> Option<Arc<str>> {
-    if let Some(known) = names.get(&name) {
-        return Some(known.clone());
+/// The content of a SearchResultEntry (RFC 4511 section 4.5.2), as [`super::message`] hands it on.
+fn unpack(body: &[u8], packing: &mut Packing) -> Option<()> {
+    let (name_tag, dn, rest) = element(body)?;
+    let (list_tag, mut list, end) = element(rest)?;
+    if (name_tag, list_tag, end) != (OCTET_STRING, SEQUENCE, &[]) {
+        return None;
     }
-    let folded: Arc<str> = std::str::from_utf8(&name).ok()?.to_lowercase().into();
-    if names.len() < MOST_NAMES {
-        names.insert(name, folded.clone());
+    packing.begin(std::str::from_utf8(dn).ok()?);
+    while !list.is_empty() {
+        let (tag, attribute, after) = element(list)?;
+        list = after;
+        let (type_tag, name, rest) = element(attribute)?;
+        let (set_tag, mut values, end) = element(rest)?;
+        if (tag, type_tag, set_tag, end) != (SEQUENCE, OCTET_STRING, SET, &[]) {
+            return None;
+        }
+        packing.attribute(std::str::from_utf8(name).ok()?);
+        while !values.is_empty() {
+            let (tag, value, after) = element(values)?;
+            values = after;
+            if tag != OCTET_STRING {
+                return None;
+            }
+            packing.value(value);
+        }
     }
-    Some(folded)
+    Some(())
 }
 
 fn references(item: ResultEntry) -> Vec<String> {
@@ -269,6 +282,54 @@ mod tests {
         );
         assert!(cookie(&control(&[0x30, 9, 2, 1, 0])).is_err());
         assert!(cookie(&control(&[])).is_err());
+    }
+
+    fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
+        [&[tag, u8::try_from(content.len()).unwrap()], content].concat()
+    }
+
+    fn attribute(name: &[u8], values: &[u8]) -> Vec<u8> {
+        tlv(SEQUENCE, &[tlv(OCTET_STRING, name), tlv(SET, values)].concat())
+    }
+
+    fn unpacked(body: &[u8]) -> Option<RawEntry> {
+        let mut packing = Packing::default();
+        unpack(body, &mut packing)?;
+        Some(packing.entry())
+    }
+
+    #[test]
+    fn an_entry_is_taken_apart_and_nonsense_is_refused() {
+        let name = tlv(OCTET_STRING, "CN=Zoë".as_bytes());
+        let values = [tlv(OCTET_STRING, b"top"), tlv(OCTET_STRING, &[0xff, 0])].concat();
+        let list = [attribute(b"objectClass", &values), attribute(b"member;Range=0-1", b"")].concat();
+        let body = [name.clone(), tlv(SEQUENCE, &list)].concat();
+        let expected = RawEntry::new(
+            "CN=Zoë",
+            [("objectclass", vec![b"top".as_slice(), &[0xff, 0]]), ("member;range=0-1", vec![])],
+        );
+        assert_eq!(unpacked(&body), Some(expected));
+        let bare = [name.clone(), tlv(SEQUENCE, b"")].concat();
+        assert_eq!(unpacked(&bare).map(|entry| entry.attributes().count()), Some(0));
+
+        let with = |attribute: Vec<u8>| [name.clone(), tlv(SEQUENCE, &attribute)].concat();
+        let set = tlv(SET, b"");
+        for bad in [
+            vec![],
+            name.clone(),
+            [body.clone(), vec![4, 0]].concat(),
+            [tlv(OCTET_STRING, &[0xff]), tlv(SEQUENCE, b"")].concat(),
+            [tlv(0x02, b"CN=a"), tlv(SEQUENCE, b"")].concat(),
+            with(tlv(SET, &[tlv(OCTET_STRING, b"cn"), set.clone()].concat())),
+            with(tlv(SEQUENCE, &tlv(OCTET_STRING, b"cn"))),
+            with(tlv(SEQUENCE, &[tlv(OCTET_STRING, b"cn"), tlv(SEQUENCE, b"")].concat())),
+            with(tlv(SEQUENCE, &[tlv(OCTET_STRING, b"cn"), set.clone(), set].concat())),
+            with(attribute(&[0xc3], b"")),
+            with(attribute(b"cn", &tlv(0x02, b"1"))),
+            with(attribute(b"cn", &[4, 2, b'a'])),
+        ] {
+            assert_eq!(unpacked(&bad), None, "{bad:x?}");
+        }
     }
 
     #[test]

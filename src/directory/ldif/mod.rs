@@ -122,13 +122,10 @@ impl LdifReader {
         let mut entries: Vec<(Dn, RawEntry)> = Vec::new();
         let mut bad_name = None;
         let export =
-            parse::parse(&mut input.by_ref(), &|name| keep.contains(name), &mut |mut raw| match Dn::parse(
-                &raw.dn,
+            parse::parse(&mut input.by_ref(), &|name| keep.contains(name), &mut |raw| match Dn::parse(
+                raw.dn(),
             ) {
-                Ok(dn) => {
-                    raw.attributes.shrink_to_fit();
-                    entries.push((dn, raw));
-                }
+                Ok(dn) => entries.push((dn, raw)),
                 Err(why) => bad_name = Some(why.to_string()),
             })?;
         let mut by_dn = HashMap::with_capacity(entries.len());

@@ -60,11 +60,11 @@ impl<'l> Mirroring<'l> {
         for (anchor, raw) in &changes {
             doubt_of(facts, &held, &mark, *anchor, raw)?;
             let other =
-                Dn::parse(&raw.dn).ok().and_then(|dn| held.anchor_of(&dn)).filter(|other| other != anchor);
+                Dn::parse(raw.dn()).ok().and_then(|dn| held.anchor_of(&dn)).filter(|other| other != anchor);
             if other.is_some_and(|other| !changes.contains_key(&other) && !feed.deleted.contains(&other)) {
                 return Err(format!(
                     "{} is the name of another object now, of which nothing was said",
-                    raw.dn
+                    raw.dn()
                 ));
             }
         }
@@ -91,15 +91,14 @@ pub(super) async fn whole(
     let mut all = BTreeMap::new();
     for mut raw in entries {
         let Some(anchor) = entry::anchor(live.facts(), &raw) else {
-            return Err(format!("the server reports {}, and does not show which object that is", raw.dn));
+            return Err(format!("the server reports {}, and does not show which object that is", raw.dn()));
         };
         let parts: Vec<(String, Progress)> = raw
-            .attributes
-            .iter()
+            .attributes()
             .filter_map(|(name, values)| {
                 let (base, span) = range::split(name)?;
                 let mut progress = Progress::default();
-                match span.and_then(|span| progress.take(span, values.len())) {
+                match span.and_then(|span| progress.take(span, values.count())) {
                     Ok(true) => None,
                     Ok(false) => Some(Ok((base.to_owned(), progress))),
                     Err(why) => Some(Err(why)),
@@ -107,15 +106,17 @@ pub(super) async fn whole(
             })
             .collect::<Result<_, _>>()?;
         for (attribute, progress) in parts {
-            let dn = Dn::parse(&raw.dn).map_err(|why| why.to_string())?;
+            let dn = Dn::parse(raw.dn()).map_err(|why| why.to_string())?;
             let (values, fault) = rest_of(live, (anchor, &dn), &attribute, progress).await;
             if let Some(fault) = fault {
                 return Err(fault.detail);
             }
             let begun = format!("{attribute};range=");
-            if let Some((_, have)) = raw.attributes.iter_mut().find(|(name, _)| name.starts_with(&begun)) {
-                have.extend(values);
-            }
+            raw = raw.with(|list| {
+                if let Some((_, have)) = list.iter_mut().find(|(name, _)| name.starts_with(&begun)) {
+                    have.extend(values);
+                }
+            });
         }
         all.insert(anchor, raw);
     }
@@ -124,8 +125,8 @@ pub(super) async fn whole(
 
 /// A change that may mean more than it says.
 fn doubt_of(facts: &Facts, held: &Held, mark: &Mark, anchor: Anchor, raw: &RawEntry) -> Result<(), String> {
-    let dn = Dn::parse(&raw.dn).map_err(|why| why.to_string())?;
-    let before = held.dn_of(anchor).and_then(|old| Dn::parse(old).ok());
+    let dn = Dn::parse(raw.dn()).map_err(|why| why.to_string())?;
+    let before = held.dn_of(anchor);
     let moved = match &before {
         Some(before) => *before != dn && held.is_above_others(before),
         // Nobody knows what it was called before: unless it is new, others may have been below it.
@@ -148,7 +149,7 @@ fn is_new(kind: DirectoryKind, mark: &Mark, raw: &RawEntry) -> bool {
             .number("usncreated")
             .and_then(|created| u64::try_from(created).ok())
             .is_some_and(|created| created > *usn),
-        _ => raw.has("createtimestamp") && raw.values("createtimestamp") == raw.values("modifytimestamp"),
+        _ => raw.has("createtimestamp") && raw.values("createtimestamp").eq(raw.values("modifytimestamp")),
     }
 }
 
@@ -164,11 +165,11 @@ pub(super) fn work_in(
     let mut renames = Renames::new();
     if linked {
         for (anchor, now) in
-            changes.iter().map(|(a, raw)| (a, Some(&raw.dn))).chain(gone.iter().map(|a| (a, None)))
+            changes.iter().map(|(a, raw)| (a, Some(raw.dn()))).chain(gone.iter().map(|a| (a, None)))
         {
-            let before = held.dn_of(*anchor).map(str::to_owned);
-            if let Some(before) = before.filter(|before| now.is_none_or(|now| now != before)) {
-                renames.insert(folded(before.as_bytes()), now.cloned());
+            let before = held.dn_of(*anchor).filter(|before| now.is_none_or(|now| now != before.as_str()));
+            if let Some(before) = before {
+                renames.insert(folded(before.as_str().as_bytes()), now.map(str::to_owned));
             }
         }
     }
@@ -178,7 +179,7 @@ pub(super) fn work_in(
         held.remove(anchor);
     }
     for (anchor, raw) in changes {
-        let inside = Dn::parse(&raw.dn).is_ok_and(|dn| dn.is_within(&facts.base));
+        let inside = Dn::parse(raw.dn()).is_ok_and(|dn| dn.is_within(&facts.base));
         if inside {
             held.replace(*anchor, &without_telling(kept, raw));
             held.reconsider(facts, *anchor, raw);
@@ -199,17 +200,17 @@ async fn again(
     if changes.is_empty() {
         return Ok(());
     }
-    let names = changes.values().map(|raw| folded(raw.dn.as_bytes())).collect();
+    let names = changes.values().map(|raw| folded(raw.dn().as_bytes())).collect();
     let holders = held.holders(&names);
     let mut groups = BTreeSet::new();
     for raw in changes.values() {
-        let says = raw.values("memberof").iter().filter_map(|value| {
+        let says = raw.values("memberof").filter_map(|value| {
             let dn = Dn::parse(std::str::from_utf8(value).ok()?).ok()?;
             held.anchor_of(&dn)
         });
         let says: BTreeSet<Anchor> = says.collect();
         let nothing = BTreeSet::new();
-        let known = holders.get(&folded(raw.dn.as_bytes())).unwrap_or(&nothing);
+        let known = holders.get(&folded(raw.dn().as_bytes())).unwrap_or(&nothing);
         groups.extend(says.symmetric_difference(known));
     }
     groups.retain(|group| !changes.contains_key(group));
@@ -232,10 +233,10 @@ fn names_at_stake(
     if facts.kind == DirectoryKind::ActiveDirectory {
         return names;
     }
-    let before = |anchor: &Anchor| held.dn_of(*anchor).and_then(|dn| Dn::parse(dn).ok());
+    let before = |anchor: &Anchor| held.dn_of(*anchor);
     names.gone.extend(gone.iter().filter_map(before));
     for (anchor, raw) in changes {
-        let (old, now) = (before(anchor), Dn::parse(&raw.dn).ok());
+        let (old, now) = (before(anchor), Dn::parse(raw.dn()).ok());
         if old != now {
             names.gone.extend(old);
             names.new.extend(now);
@@ -278,7 +279,7 @@ async fn read_again(
     groups: &BTreeSet<Anchor>,
     attributes: &BTreeSet<String>,
 ) -> Result<(), String> {
-    let names: Vec<Dn> = groups.iter().filter_map(|group| Dn::parse(held.dn_of(*group)?).ok()).collect();
+    let names: Vec<Dn> = groups.iter().filter_map(|group| held.dn_of(*group)).collect();
     let selection = telling(attributes);
     let mut came = BTreeSet::new();
     for chunk in names.chunks(live.facts().batch.max(1)) {
@@ -291,7 +292,10 @@ async fn read_again(
         work_in(live.facts(), held, &read, BTreeSet::new(), attributes);
     }
     match groups.iter().find(|group| !came.contains(*group)) {
-        Some(group) => Err(format!("{} could not be read again", held.dn_of(*group).unwrap_or_default())),
+        Some(group) => Err(format!(
+            "{} could not be read again",
+            held.dn_of(*group).map(|dn| dn.to_string()).unwrap_or_default()
+        )),
         None => Ok(()),
     }
 }
@@ -301,10 +305,7 @@ fn without_telling(kept: &BTreeSet<String>, raw: &RawEntry) -> RawEntry {
         let base = range::split(name).map_or(name, |(base, _)| base);
         kept.contains(base) || !TELLING.contains(&base)
     };
-    RawEntry {
-        dn: raw.dn.clone(),
-        attributes: raw.attributes.iter().filter(|(name, _)| stays(name)).cloned().collect(),
-    }
+    RawEntry::new(raw.dn(), raw.attributes().filter(|(name, _)| stays(name)))
 }
 
 /// More changes than these are as much as everything.

@@ -1,8 +1,9 @@
 //! The entries that are held, found by anchor and by name, and what has become of them since the mirror was made.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
-use super::content::{self, Interner};
 use crate::directory::entry;
 use crate::directory::filter::{Filter, without_negations, wrapped};
 use crate::directory::range;
@@ -26,9 +27,9 @@ fn is_search(question: &str) -> bool {
 #[derive(Default)]
 pub(super) struct Held {
     entries: Entries,
-    by_dn: HashMap<Dn, Anchor>,
+    /// Made where somebody asks by name.
+    by_dn: OnceCell<HashMap<Dn, Anchor>>,
     answers: Answers,
-    names: Interner,
     /// Written anew since the mirror was made.
     put: BTreeSet<Anchor>,
     gone: BTreeSet<Anchor>,
@@ -48,11 +49,11 @@ impl Held {
 
     /// The same of some entries only.
     pub fn of_part(entries: Entries, answers: Answers) -> Option<Self> {
-        let mut by_dn = HashMap::with_capacity(entries.len());
-        for (anchor, bytes) in &entries {
-            by_dn.insert(Dn::parse(content::dn(bytes)?).ok()?, *anchor);
-        }
-        Some(Self { entries, by_dn, answers, ..Self::default() })
+        entries.values().all(|bytes| RawEntry::kept(bytes).is_some()).then(|| Self {
+            entries,
+            answers,
+            ..Self::default()
+        })
     }
 
     /// What was written anew, as it is now: taken note of, so that it is not written twice.
@@ -65,34 +66,43 @@ impl Held {
     pub fn keep_members_held(&mut self) {
         let all: Vec<Anchor> = self.entries.keys().copied().collect();
         for anchor in all {
-            let Some(mut raw) = self.get(anchor) else { continue };
-            let lists = raw.attributes.iter_mut().filter(|(name, _)| entry::is_member_attribute(name));
-            let mut any = false;
-            for (_, values) in lists {
-                let before = values.len();
-                values.retain(|value| {
-                    let text = std::str::from_utf8(value).ok().map(entry::without_unique_id);
-                    let dn = text.and_then(|text| Dn::parse(text).ok());
-                    dn.is_some_and(|dn| self.by_dn.contains_key(&dn))
-                });
-                any |= values.len() < before;
+            let Some(raw) = self.get(anchor) else { continue };
+            let is_held = |value: &[u8]| {
+                let text = std::str::from_utf8(value).ok().map(entry::without_unique_id);
+                let dn = text.and_then(|text| Dn::parse(text).ok());
+                dn.is_some_and(|dn| self.anchor_of(&dn).is_some())
+            };
+            let mut lists = raw.attributes().filter(|(name, _)| entry::is_member_attribute(name));
+            if lists.all(|(_, mut values)| values.all(is_held)) {
+                continue;
             }
-            if any {
-                self.entries.insert(anchor, content::encode(&raw));
-            }
+            let less = raw.with(|list| {
+                let lists = list.iter_mut().filter(|(name, _)| entry::is_member_attribute(name));
+                lists.for_each(|(_, values)| values.retain(|value| is_held(value)));
+            });
+            self.entries.insert(anchor, Arc::clone(less.bytes()));
         }
     }
 
-    pub fn get(&mut self, anchor: Anchor) -> Option<RawEntry> {
-        content::decode(&mut self.names, self.entries.get(&anchor)?)
+    pub fn get(&self, anchor: Anchor) -> Option<RawEntry> {
+        self.entries.get(&anchor).map(RawEntry::again)
+    }
+
+    fn by_dn(&self) -> &HashMap<Dn, Anchor> {
+        self.by_dn.get_or_init(|| {
+            let named = |(anchor, bytes): (&Anchor, &Arc<[u8]>)| {
+                Some((Dn::parse(RawEntry::again(bytes).dn()).ok()?, *anchor))
+            };
+            self.entries.iter().filter_map(named).collect()
+        })
     }
 
     pub fn anchor_of(&self, dn: &Dn) -> Option<Anchor> {
-        self.by_dn.get(dn).copied()
+        self.by_dn().get(dn).copied()
     }
 
-    pub fn dn_of(&self, anchor: Anchor) -> Option<&str> {
-        content::dn(self.entries.get(&anchor)?)
+    pub fn dn_of(&self, anchor: Anchor) -> Option<Dn> {
+        Dn::parse(self.get(anchor)?.dn()).ok()
     }
 
     pub fn anchors(&self) -> impl Iterator<Item = Anchor> {
@@ -101,7 +111,7 @@ impl Held {
 
     /// Whether anything that is held lies below this name.
     pub fn is_above_others(&self, dn: &Dn) -> bool {
-        self.by_dn.keys().any(|other| other != dn && other.is_within(dn))
+        self.by_dn().keys().any(|other| other != dn && other.is_within(dn))
     }
 
     pub fn answer(&self, question: &str) -> Option<&BTreeSet<Anchor>> {
@@ -130,8 +140,7 @@ impl Held {
 
     /// Takes in an entry as the server has sent it just now. What came in part only has the option's name without the
     /// option, and the rest is to be appended. The first one of a read stays: what is appended belongs to it.
-    pub fn keep(&mut self, facts: &Facts, raw: &RawEntry, spare: bool) {
-        let Some(anchor) = entry::anchor(facts, raw) else { return };
+    pub fn keep(&mut self, anchor: Anchor, raw: &RawEntry, spare: bool) {
         if spare {
             if !self.entries.contains_key(&anchor) {
                 self.spare.insert(anchor);
@@ -150,32 +159,33 @@ impl Held {
 
     /// The rest of an attribute that came in part.
     pub fn append(&mut self, anchor: Anchor, part: &RawEntry) {
-        let Some(mut raw) = self.get(anchor) else { return };
-        for (name, values) in &part.attributes {
-            let Some((base, _)) = range::split(name) else { continue };
-            if let Some((_, have)) = raw.attributes.iter_mut().find(|(n, _)| &**n == base) {
-                have.extend(values.iter().cloned());
+        let Some(raw) = self.get(anchor) else { return };
+        let more = raw.with(|list| {
+            for (name, values) in part.attributes() {
+                let Some((base, _)) = range::split(name) else { continue };
+                if let Some((_, have)) = list.iter_mut().find(|(n, _)| n == base) {
+                    have.extend(values.map(<[u8]>::to_vec));
+                }
             }
-        }
-        self.write(anchor, &raw);
+        });
+        self.write(anchor, &more);
     }
 
     fn write(&mut self, anchor: Anchor, raw: &RawEntry) {
-        let Ok(dn) = Dn::parse(&raw.dn) else { return };
-        let old = self.dn_of(anchor).and_then(|old| Dn::parse(old).ok()).filter(|old| *old != dn);
-        if let Some(old) = old.filter(|old| self.anchor_of(old) == Some(anchor)) {
-            self.by_dn.remove(&old);
+        let old = self.by_dn.get().and_then(|_| self.dn_of(anchor));
+        if let Some(by_dn) = self.by_dn.get_mut() {
+            forget(by_dn, old, anchor);
+            by_dn.extend(Dn::parse(raw.dn()).map(|dn| (dn, anchor)));
         }
-        self.by_dn.insert(dn, anchor);
-        self.entries.insert(anchor, content::encode(raw));
+        self.entries.insert(anchor, Arc::clone(raw.bytes()));
         self.gone.remove(&anchor);
         self.put.insert(anchor);
     }
 
     pub fn remove(&mut self, anchor: Anchor) {
-        let old = self.dn_of(anchor).and_then(|old| Dn::parse(old).ok());
-        if let Some(old) = old.filter(|old| self.anchor_of(old) == Some(anchor)) {
-            self.by_dn.remove(&old);
+        let old = self.dn_of(anchor);
+        if let Some(by_dn) = self.by_dn.get_mut() {
+            forget(by_dn, old, anchor);
         }
         if self.entries.remove(&anchor).is_some() {
             self.gone.insert(anchor);
@@ -190,7 +200,7 @@ impl Held {
 
     /// The object was changed: what it answers now, and nobody knows whether it matches the user filter.
     pub fn reconsider(&mut self, facts: &Facts, anchor: Anchor, raw: &RawEntry) {
-        let Ok(dn) = Dn::parse(&raw.dn) else { return };
+        let Ok(dn) = Dn::parse(raw.dn()) else { return };
         for (question, answer) in &mut self.answers {
             let answers = is_search(question)
                 && dn.is_within(&facts.base)
@@ -203,10 +213,9 @@ impl Held {
     }
 
     /// The groups that are known to have members of these names (as [`folded`]), by name.
-    pub fn holders(&mut self, names: &HashSet<Vec<u8>>) -> HashMap<Vec<u8>, BTreeSet<Anchor>> {
+    pub fn holders(&self, names: &HashSet<Vec<u8>>) -> HashMap<Vec<u8>, BTreeSet<Anchor>> {
         let mut holders: HashMap<Vec<u8>, BTreeSet<Anchor>> = HashMap::new();
-        let all: Vec<Anchor> = self.entries.keys().copied().collect();
-        for anchor in all {
+        for anchor in self.anchors() {
             let Some(raw) = self.get(anchor) else { continue };
             for value in raw.values("member") {
                 let name = folded(value);
@@ -219,18 +228,19 @@ impl Held {
     }
 
     /// The entries that have a member of one of these names, however the name is written.
-    pub fn naming(&mut self, names: HashSet<&Dn>) -> BTreeSet<Anchor> {
+    pub fn naming(&self, names: HashSet<&Dn>) -> BTreeSet<Anchor> {
         if names.is_empty() {
             return BTreeSet::new();
         }
-        let all: Vec<Anchor> = self.entries.keys().copied().collect();
-        all.into_iter()
+        self.anchors()
             .filter(|anchor| {
                 let Some(raw) = self.get(*anchor) else { return false };
-                let lists = raw.attributes.iter().filter(|(name, _)| entry::is_member_attribute(name));
-                lists.flat_map(|(_, values)| values).any(|value| {
-                    let text = std::str::from_utf8(value).ok().map(entry::without_unique_id);
-                    text.and_then(|text| Dn::parse(text).ok()).is_some_and(|dn| names.contains(&dn))
+                let mut lists = raw.attributes().filter(|(name, _)| entry::is_member_attribute(name));
+                lists.any(|(_, mut values)| {
+                    values.any(|value| {
+                        let text = std::str::from_utf8(value).ok().map(entry::without_unique_id);
+                        text.and_then(|text| Dn::parse(text).ok()).is_some_and(|dn| names.contains(&dn))
+                    })
                 })
             })
             .collect()
@@ -244,24 +254,23 @@ impl Held {
         }
         let all: Vec<Anchor> = self.entries.keys().copied().collect();
         for anchor in all {
-            let Some(mut raw) = self.get(anchor) else { continue };
-            let Some((_, members)) = raw.attributes.iter_mut().find(|(name, _)| &**name == "member") else {
+            let Some(raw) = self.get(anchor) else { continue };
+            if !raw.values("member").any(|value| renames.contains_key(&folded(value))) {
                 continue;
-            };
-            let mut changed = false;
-            members.retain_mut(|value| match renames.get(&folded(value)) {
-                None => true,
-                Some(now) => {
-                    changed = true;
-                    if let Some(now) = now {
-                        *value = now.clone().into_bytes();
-                    }
-                    now.is_some()
-                }
-            });
-            if changed {
-                self.write(anchor, &raw);
             }
+            let renamed = raw.with(|list| {
+                let Some((_, members)) = list.iter_mut().find(|(name, _)| name == "member") else { return };
+                members.retain_mut(|value| match renames.get(&folded(value)) {
+                    None => true,
+                    Some(now) => {
+                        if let Some(now) = now {
+                            *value = now.clone().into_bytes();
+                        }
+                        now.is_some()
+                    }
+                });
+            });
+            self.write(anchor, &renamed);
         }
     }
 
@@ -282,6 +291,13 @@ impl Held {
     }
 }
 
+/// The name may be somebody else's by now.
+fn forget(by_dn: &mut HashMap<Dn, Anchor>, old: Option<Dn>, anchor: Anchor) {
+    if let Some(old) = old.filter(|old| by_dn.get(old) == Some(&anchor)) {
+        by_dn.remove(&old);
+    }
+}
+
 /// As names of members are compared here: by case alone. Active Directory writes each name in one way.
 pub(super) fn folded(value: &[u8]) -> Vec<u8> {
     if value.is_ascii() {
@@ -294,17 +310,19 @@ pub(super) fn folded(value: &[u8]) -> Vec<u8> {
 }
 
 fn whole_names(raw: &RawEntry) -> RawEntry {
-    let mut whole = RawEntry { dn: raw.dn.clone(), attributes: Vec::with_capacity(raw.attributes.len()) };
-    for (name, values) in &raw.attributes {
-        let base = range::split(name).map_or(&**name, |(base, _)| base);
-        match whole.attributes.iter_mut().find(|(n, _)| &**n == base) {
+    if !raw.attributes().any(|(name, _)| range::split(name).is_some()) {
+        return raw.clone();
+    }
+    let mut whole: Vec<(&str, Vec<&[u8]>)> = Vec::new();
+    for (name, values) in raw.attributes() {
+        let base = range::split(name).map_or(name, |(base, _)| base);
+        match whole.iter_mut().find(|(n, _)| *n == base) {
             // The empty `member` beside `member;range=0-1499`.
-            Some((_, have)) => have.extend(values.iter().cloned()),
-            None if base.len() == name.len() => whole.attributes.push((name.clone(), values.clone())),
-            None => whole.attributes.push((base.into(), values.clone())),
+            Some((_, have)) => have.extend(values),
+            None => whole.push((base, values.collect())),
         }
     }
-    whole
+    RawEntry::new(raw.dn(), whole)
 }
 
 /// Whether what the filter says of somebody changes only with their own entry.

@@ -6,7 +6,6 @@
 //! server alone judges by the user filter.
 
 mod changes;
-mod content;
 mod held;
 mod news;
 mod plain;
@@ -34,7 +33,7 @@ pub(super) use self::news::{News, plainly_in, to_judge};
 pub(super) use self::plain::Told;
 
 /// Of the form in which entries are held, and of what is asked for: a mirror of another one is not used.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
 /// Names in one look-up where most are held.
 const BATCH: usize = 5_000;
@@ -135,7 +134,7 @@ impl<'l> Mirroring<'l> {
         };
         let all: Vec<Anchor> = state.held.anchors().collect();
         for raw in all.into_iter().filter_map(|anchor| state.held.get(anchor)) {
-            if Dn::parse(&raw.dn).is_ok_and(|dn| filter.evaluate(&raw, &dn) == Some(true)) {
+            if Dn::parse(raw.dn()).is_ok_and(|dn| filter.evaluate(&raw, &dn) == Some(true)) {
                 sink(raw);
             }
         }
@@ -198,7 +197,7 @@ impl Reader for Mirroring<'_> {
 
     async fn search(&self, query: &Query<'_>, sink: &mut (dyn FnMut(RawEntry) + Send)) -> Ending {
         if !self.anew && query.pages.is_none() && query.verdicts.is_none() {
-            let mut state = self.state();
+            let state = self.state();
             if let Some(answer) = state.held.answer(query.filter) {
                 for anchor in answer.clone() {
                     if let Some(raw) = state.held.get(anchor) {
@@ -211,21 +210,22 @@ impl Reader for Mirroring<'_> {
         if self.alone && query.verdicts.is_none() {
             return self.search_held(query, sink);
         }
-        // Whoever cannot be known again cannot be held, and neither can an answer that they are in.
-        let mut answer = Some(BTreeSet::new());
         let spare = query.pages.is_some();
+        // Whoever cannot be known again cannot be held, and neither can an answer that they are in.
+        let mut answer = (!spare).then(BTreeSet::new);
         let mut ending = self
             .live
             .search(query, &mut |raw| {
-                match (entry::anchor(&self.facts, &raw), &mut answer) {
-                    (Some(anchor), Some(answer)) => {
-                        answer.insert(anchor);
+                match entry::anchor(&self.facts, &raw) {
+                    Some(anchor) => {
+                        if let Some(answer) = &mut answer {
+                            answer.insert(anchor);
+                        }
+                        if query.verdicts.is_none() {
+                            self.state().held.keep(anchor, &raw, spare);
+                        }
                     }
-                    (None, answer) => *answer = None,
-                    (Some(_), None) => {}
-                }
-                if query.verdicts.is_none() {
-                    self.state().held.keep(&self.facts, &raw, spare);
+                    None => answer = None,
                 }
                 sink(raw);
             })
@@ -254,10 +254,10 @@ impl Reader for Mirroring<'_> {
         let mut found = Vec::new();
         let mut unknown = Vec::new();
         {
-            let mut state = self.state();
+            let state = self.state();
             let question = filter.map(verdicts);
             for dn in names {
-                let anchor = state.held.anchor_of(dn).filter(|_| !self.anew);
+                let anchor = if self.anew { None } else { state.held.anchor_of(dn) };
                 let Some(anchor) = anchor else {
                     unknown.push(dn.clone());
                     continue;
@@ -297,7 +297,9 @@ impl Reader for Mirroring<'_> {
             Some(_) => {}
             None => {
                 for raw in &entries {
-                    state.held.keep(&self.facts, raw, false);
+                    if let Some(anchor) = entry::anchor(&self.facts, raw) {
+                        state.held.keep(anchor, raw, false);
+                    }
                 }
             }
         }

@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::Hasher as _;
 
 use super::changes::{Feed, telling};
-use super::content::{self, Interner};
 use super::held::folded;
 use crate::directory::entry::{self, Sort};
 use crate::directory::filter::Filter;
@@ -61,13 +60,12 @@ impl News {
             others: HashMap::new(),
             kept: HashSet::new(),
         };
-        let mut names = Interner::default();
         let mut places = HashMap::with_capacity(mirror.entries.len());
         let mut groups = Vec::new();
         for (anchor, bytes) in &mirror.entries {
             // What cannot be decoded is not held: the next read sees to it.
-            let Some(raw) = content::decode(&mut names, bytes) else { continue };
-            places.insert(digest_of(&folded(raw.dn.as_bytes())), *anchor);
+            let Some(raw) = RawEntry::kept(bytes) else { continue };
+            places.insert(digest_of(&folded(raw.dn().as_bytes())), *anchor);
             match entry::sort(facts.kind, &raw) {
                 Sort::Person => {
                     let digest = news.digest(&raw);
@@ -91,7 +89,7 @@ impl News {
     }
 
     fn take_members(&mut self, facts: &Facts, group: Anchor, raw: &RawEntry, places: &HashMap<u64, Anchor>) {
-        let lists = raw.attributes.iter().filter(|(name, _)| entry::is_member_attribute(name));
+        let lists = raw.attributes().filter(|(name, _)| entry::is_member_attribute(name));
         for value in lists.flat_map(|(_, values)| values) {
             if let Some(member) = places.get(&digest_of(&folded(value))) {
                 if facts.kind == DirectoryKind::ActiveDirectory {
@@ -103,7 +101,7 @@ impl News {
                 self.dangling.insert(dn);
             }
         }
-        if let Ok(dn) = Dn::parse(&raw.dn) {
+        if let Ok(dn) = Dn::parse(raw.dn()) {
             self.groups.insert(dn, group);
         }
     }
@@ -149,7 +147,7 @@ impl News {
             let alone = before.is_none() && raw.text("hassubordinates") == Some("FALSE");
             return !alone && before != Some(digest);
         }
-        let Ok(dn) = Dn::parse(&raw.dn) else { return true };
+        let Ok(dn) = Dn::parse(raw.dn()) else { return true };
         let differs = match self.held.get(&anchor) {
             Some(What::Group) => true,
             Some(What::Person(known)) => *known != self.digest(raw),
@@ -166,9 +164,8 @@ impl News {
     /// As in `within`, by what the object itself says.
     fn says_to_be_in(&self, raw: &RawEntry) -> u64 {
         let lists = raw
-            .attributes
-            .iter()
-            .filter(|(name, _)| range::split(name).map_or(&**name, |(base, _)| base) == "memberof");
+            .attributes()
+            .filter(|(name, _)| range::split(name).map_or(*name, |(base, _)| base) == "memberof");
         let names = lists
             .flat_map(|(_, values)| values)
             .filter_map(|value| Dn::parse(std::str::from_utf8(value).ok()?).ok());
@@ -184,10 +181,9 @@ impl News {
 /// has to say whether anything else counts.
 pub(in crate::directory) fn plainly_in(facts: &Facts, feed: &Feed, held: &Entries, wanted: &Wanted) -> bool {
     let counts = walk::of_people(facts.kind, wanted);
-    let mut names = Interner::default();
     let mut differs = |raw: &RawEntry| {
         let held = entry::anchor(facts, raw).and_then(|anchor| held.get(&anchor));
-        let Some(before) = held.and_then(|bytes| content::decode(&mut names, bytes)) else { return false };
+        let Some(before) = held.and_then(RawEntry::kept) else { return false };
         match entry::sort(facts.kind, &before) {
             Sort::Person => {
                 entry::sort(facts.kind, raw) != Sort::Person
@@ -202,19 +198,18 @@ pub(in crate::directory) fn plainly_in(facts: &Facts, feed: &Feed, held: &Entrie
 
 /// Of what counts of a person.
 pub(super) fn digest(counts: &BTreeSet<String>, raw: &RawEntry) -> u64 {
-    let mut list: Vec<(&str, Vec<&Vec<u8>>)> = raw
-        .attributes
-        .iter()
-        .map(|(name, values)| (range::split(name).map_or(&**name, |(base, _)| base), values))
+    let mut list: Vec<(&str, Vec<&[u8]>)> = raw
+        .attributes()
+        .map(|(name, values)| (range::split(name).map_or(name, |(base, _)| base), values))
         .filter(|(name, values)| !values.is_empty() && counts.contains(*name))
         .map(|(name, values)| {
-            let mut values: Vec<&Vec<u8>> = values.iter().collect();
+            let mut values: Vec<&[u8]> = values.collect();
             values.sort();
             (name, values)
         })
         .collect();
     list.sort();
-    digest_of(&(&raw.dn, list))
+    digest_of(&(raw.dn(), list))
 }
 
 fn digest_of(what: &impl std::hash::Hash) -> u64 {

@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::changes::{Feed, whole, work_in};
-use super::content::{self, Interner};
 use super::held::{Answers, Held};
 use super::news::digest;
 use super::{Mirroring, State};
@@ -53,9 +52,8 @@ impl Told {
         let questions: Vec<Filter> =
             told.answers.keys().filter_map(|question| Filter::parse(question).ok()).collect();
         let counts = walk::of_people(facts.kind, wanted);
-        let mut names = Interner::default();
         for (anchor, raw) in whole(live, feed.changed.clone()).await.ok()? {
-            let dn = Dn::parse(&raw.dn).ok()?;
+            let dn = Dn::parse(raw.dn()).ok()?;
             let linked = facts.kind == DirectoryKind::ActiveDirectory;
             let Some(before) = held.get(&anchor) else {
                 if !is_stranger(facts, &raw, &dn, &questions) {
@@ -67,9 +65,9 @@ impl Told {
                 told.strangers.push(dn);
                 continue;
             };
-            let before = content::decode(&mut names, before)?;
+            let before = RawEntry::kept(before)?;
             let sort = entry::sort(facts.kind, &raw);
-            if before.dn != raw.dn || entry::sort(facts.kind, &before) != sort {
+            if before.dn() != raw.dn() || entry::sort(facts.kind, &before) != sort {
                 return None;
             }
             if linked {
@@ -78,7 +76,7 @@ impl Told {
             match sort {
                 Sort::Person if digest(&counts, &before) == digest(&counts, &raw) => continue,
                 // Whose primary group is another one now is a member of groups of which nothing was reported.
-                Sort::Person if before.values("primarygroupid") != raw.values("primarygroupid") => {
+                Sort::Person if !before.values("primarygroupid").eq(raw.values("primarygroupid")) => {
                     return None;
                 }
                 Sort::Person => drop(told.people.insert(anchor)),
@@ -121,13 +119,13 @@ fn is_stranger(facts: &Facts, raw: &RawEntry, dn: &Dn, questions: &[Filter]) -> 
 }
 
 fn groups_of(raw: &RawEntry) -> Option<Vec<Dn>> {
-    let lists = raw.attributes.iter().filter(|(name, _)| name.split(';').next() == Some("memberof"));
+    let lists = raw.attributes().filter(|(name, _)| name.split(';').next() == Some("memberof"));
     let names = lists.flat_map(|(_, values)| values);
     names.map(|value| Dn::parse(std::str::from_utf8(value).ok()?).ok()).collect()
 }
 
 fn members(raw: &RawEntry) -> Option<HashSet<&str>> {
-    let lists = raw.attributes.iter().filter(|(name, _)| entry::is_member_attribute(name));
+    let lists = raw.attributes().filter(|(name, _)| entry::is_member_attribute(name));
     let values = lists.flat_map(|(_, values)| values);
     values.map(|value| std::str::from_utf8(value).ok().map(entry::without_unique_id)).collect()
 }

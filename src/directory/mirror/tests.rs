@@ -1,8 +1,8 @@
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -57,7 +57,7 @@ impl Reader for Server {
         let filter = Filter::parse(query.filter).unwrap();
         let forgotten = self.forgets_guids && query.filter.contains("objectGUID");
         for raw in self.all() {
-            if !forgotten && filter.evaluate(&raw, &Dn::parse(&raw.dn).unwrap()) == Some(true) {
+            if !forgotten && filter.evaluate(&raw, &Dn::parse(raw.dn()).unwrap()) == Some(true) {
                 sink(raw);
             }
         }
@@ -67,7 +67,7 @@ impl Reader for Server {
     async fn lookup(&self, names: &[Dn], by: Option<&str>, _: &Selection) -> (Vec<RawEntry>, Ending) {
         let by = by.map(|text| Filter::parse(text).unwrap());
         let hit = |raw: &RawEntry| {
-            let dn = Dn::parse(&raw.dn).unwrap();
+            let dn = Dn::parse(raw.dn()).unwrap();
             names.contains(&dn) && by.as_ref().is_none_or(|filter| filter.evaluate(raw, &dn) == Some(true))
         };
         (self.all().into_iter().filter(hit).collect(), Ending::default())
@@ -75,9 +75,8 @@ impl Reader for Server {
 
     async fn range(&self, _: Anchor, dn: &Dn, attribute: &str, from: u32) -> Result<RawEntry, Fault> {
         self.asked.fetch_add(1, Ordering::Relaxed);
-        let name: Arc<str> = format!("{attribute};range={from}-*").into();
-        let attributes = if self.endless { vec![] } else { vec![(name, vec![person_dn(2).into_bytes()])] };
-        Ok(RawEntry { dn: dn.as_str().to_owned(), attributes })
+        let part = (format!("{attribute};range={from}-*"), [person_dn(2)]);
+        Ok(RawEntry::new(dn.as_str(), (!self.endless).then_some(part)))
     }
 
     async fn deleted(&self, _: &[Anchor]) -> (BTreeSet<Anchor>, Ending) {
@@ -94,11 +93,8 @@ pub(in crate::directory) fn anchor(id: u32) -> Anchor {
 }
 
 pub(in crate::directory) fn raw(id: u32, dn: &str, attributes: &[(&str, &[&str])]) -> RawEntry {
-    let texts = |values: &[&str]| values.iter().map(|v| v.as_bytes().to_vec()).collect();
-    let mut list: Vec<(Arc<str>, Vec<Vec<u8>>)> =
-        attributes.iter().map(|(name, values)| (Arc::from(*name), texts(values))).collect();
-    list.push(("objectguid".into(), vec![anchor(id).to_object_guid().to_vec()]));
-    RawEntry { dn: dn.to_owned(), attributes: list }
+    let guid = ("objectguid".to_owned(), vec![anchor(id).to_object_guid().to_vec()]);
+    RawEntry::new(dn, attributes.iter().copied()).with(|list| list.push(guid))
 }
 
 pub(in crate::directory) fn person_dn(id: u32) -> String {
@@ -263,20 +259,18 @@ async fn doubts_are_said_and_nothing_is_read_on() {
     assert_eq!(refused(unit("11")).await, None, "it is new");
     let taker = person(4, &person_dn(1), &[]);
     assert!(refused(taker).await.unwrap().contains("the name of another object"));
-    let mut nameless = person(5, &person_dn(5), &[]);
-    nameless.attributes.pop();
+    let nameless = person(5, &person_dn(5), &[]).with(|list| drop(list.pop()));
     assert!(refused(nameless).await.unwrap().contains("does not show which object"));
     let mut damaged = mirror.clone();
-    damaged.entries.insert(anchor(1), vec![0xff]);
+    damaged.entries.insert(anchor(1), [0xff].into());
     assert!(after(&server, damaged, Feed::default()).await.err().unwrap().contains("damaged"));
 }
 
 #[tokio::test]
 async fn what_did_not_come_whole_is_not_kept() {
     let partly = |server: &Server| {
-        let mut group = team(&[]);
-        group.attributes.push(("member;range=0-0".into(), vec![person_dn(1).into_bytes()]));
-        server.put(100, group);
+        let part = ("member;range=0-0".to_owned(), vec![person_dn(1).into_bytes()]);
+        server.put(100, team(&[]).with(|list| list.push(part)));
     };
     let server = two_in_a_team();
     partly(&server);
@@ -354,8 +348,7 @@ async fn what_an_entry_shows_by_itself_is_plain() {
     let mirror = whole(&server).await.unwrap();
     let is = |feed: &Feed| is_plain(&server, &mirror, &request().wanted, feed);
     let same = || person(1, &person_dn(1), &[TEAM]);
-    let mut disabled = same();
-    disabled.attributes[2].1 = vec![b"514".to_vec()];
+    let disabled = same().with(|list| list[2].1 = vec![b"514".to_vec()]);
     let contact = raw(1, &person_dn(1), &[("objectclass", &["contact"])]);
     for now in [disabled, contact, team(&[]), person(1, "CN=p1,OU=x,DC=corp,DC=example", &[TEAM])] {
         assert!(is(&changed([now.clone()])), "{now:?}");
@@ -397,9 +390,8 @@ async fn only_a_verdict_that_was_given_is_held() {
     let server = two_in_a_team();
     server.put(100, team(&[&person_dn(1), &person_dn(2), &person_dn(3)]));
     let titled = |id: u32, title: &str| {
-        let mut person = person(id, &person_dn(id), &[TEAM]);
-        person.attributes.push(("title".into(), vec![title.as_bytes().to_vec()]));
-        person
+        let title = ("title".to_owned(), vec![title.as_bytes().to_vec()]);
+        person(id, &person_dn(id), &[TEAM]).with(|list| list.push(title))
     };
     server.put(1, titled(1, "chief"));
     let mut request = request();
@@ -435,9 +427,8 @@ async fn only_a_verdict_that_was_given_is_held() {
 async fn what_the_user_filter_looks_at_counts() {
     let server = two_in_a_team();
     let of = |text: Option<&str>| {
-        let mut person = person(1, &person_dn(1), &[TEAM]);
-        person.attributes.extend(text.map(|t| ("employeetype".into(), vec![t.as_bytes().to_vec()])));
-        person
+        let sort = text.map(|t| ("employeetype".to_owned(), vec![t.as_bytes().to_vec()]));
+        person(1, &person_dn(1), &[TEAM]).with(|list| list.extend(sort))
     };
     server.put(1, of(Some("staff")));
     let mirror = whole(&server).await.unwrap();
@@ -463,16 +454,16 @@ async fn news_is_what_makes_a_difference() {
     // Signed in: nothing that is asked for is another.
     let same = || person(1, &person_dn(1), &[TEAM]);
     assert!(!is(changed([same()])));
-    let mut disabled = same();
-    disabled.attributes[2].1 = vec![b"514".to_vec()];
+    let disabled = same().with(|list| list[2].1 = vec![b"514".to_vec()]);
     assert!(is(changed([disabled])));
     assert!(is(changed([person(1, "CN=p1,OU=x,DC=corp,DC=example", &[])])));
     assert!(is(changed([team(&[])])), "groups are not compared");
     // People and groups of whom the scope knows nothing, until one has a name that it asks for.
     assert!(!is(changed([person(3, &person_dn(3), &[])])));
-    let mut namesake = team(&[]);
-    namesake.dn = "CN=elsewhere,DC=corp,DC=example".to_owned();
-    namesake.attributes.last_mut().unwrap().1 = vec![anchor(8).to_object_guid().to_vec()];
+    let of_team = team(&[]);
+    let group = of_team.attributes().filter(|(name, _)| *name != "objectguid");
+    let namesake = RawEntry::new("CN=elsewhere,DC=corp,DC=example", group)
+        .with(|list| list.push(("objectguid".to_owned(), vec![anchor(8).to_object_guid().to_vec()])));
     assert!(is(changed([namesake])));
     // Restored: held, and without the groups that it had, of which nothing is said; or the other way round.
     assert!(is(changed([person(1, &person_dn(1), &[])])));

@@ -1,9 +1,9 @@
 //! Level by level: the rest of long attributes, people by primary group, and all unknown members together.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use futures::StreamExt;
-use futures::stream;
+use futures::stream::{self, FuturesOrdered};
 use roaring::RoaringBitmap;
 use tracing::debug;
 
@@ -76,32 +76,65 @@ impl Walk<'_> {
     }
 
     async fn look_up(&mut self, mut pending: Vec<NameId>) {
-        let threshold = self.reader.facts().page * SWEEP_FROM_PAGES;
+        while !pending.is_empty() {
+            self.sweep_up(&mut pending).await;
+            pending = self.look_up_each(pending.into()).await;
+        }
+    }
+
+    /// So many are more than a few: they may be worth a sweep.
+    fn many(&self) -> usize {
+        self.reader.facts().page * SWEEP_FROM_PAGES
+    }
+
+    /// Leaves those that no sweep has brought.
+    async fn sweep_up(&mut self, pending: &mut Vec<NameId>) {
         for (what, filter) in [("people", people_filter(self.kind)), ("groups", groups_filter(self.kind))] {
             // What a sweep brings is known once there was one: it must be worth its while.
             let worth = |brought: u64| pending.len() as u64 * SWEEP_SHARE >= brought;
-            if pending.len() <= threshold || !self.swept.is_none_or(worth) {
-                break;
+            if pending.len() <= self.many() || !self.swept.is_none_or(worth) {
+                return;
             }
             let batches = (pending.len() / self.reader.facts().batch.max(1)) as u64;
             let spare = if what == "people" { pending.len() as u64 * SWEEP_SHARE } else { 0 };
             self.sweep(what, &filter, batches.saturating_mul(2).max(8), spare).await;
             pending.retain(|name| self.slot(*name) == Slot::Asked);
         }
+    }
+
+    /// And the members of groups that are found so: while one answer is taken in, the server is at work on others, and
+    /// levels need not wait for each other. Returns those that are left to be looked up, where they are many.
+    async fn look_up_each(&mut self, mut pending: VecDeque<NameId>) -> Vec<NameId> {
         let reader = self.reader;
-        let attributes = self.asked.all.clone();
-        let lookups = batches(self, &pending);
-        let mut answers = stream::iter(lookups)
-            .map(|(ids, dns)| {
-                let attributes = attributes.clone();
-                async move { (ids, reader.lookup(&dns, None, &attributes).await) }
-            })
-            .buffered(IN_FLIGHT);
-        while let Some((ids, (entries, ending))) = answers.next().await {
+        let attributes = &self.asked.all.clone();
+        let batch = reader.facts().batch.max(1);
+        let mut left = Vec::new();
+        let mut seen = self.groups.len();
+        let mut answers = FuturesOrdered::new();
+        loop {
+            // A request that is not full waits for more names, unless nothing else is under way.
+            while answers.len() < IN_FLIGHT
+                && (pending.len() >= batch || answers.is_empty() && !pending.is_empty())
+            {
+                let ids: Vec<NameId> = pending.drain(..batch.min(pending.len())).collect();
+                let dns: Vec<Dn> = ids.iter().map(|id| self.names.dn(*id).clone()).collect();
+                answers.push_back(async move { (ids, reader.lookup(&dns, None, attributes).await) });
+            }
+            let Some((ids, (entries, ending))) = answers.next().await else { return left };
             for entry in entries {
                 self.admit_asked(entry);
             }
             self.settle(&ids, ending);
+            if self.request.wanted.nested {
+                let found = self.groups.len();
+                let members = self.unknown_members(seen, found);
+                seen = found;
+                if left.is_empty() && pending.len() + members.len() <= self.many() {
+                    pending.extend(members);
+                } else {
+                    left.extend(members);
+                }
+            }
         }
     }
 
@@ -143,12 +176,14 @@ impl Walk<'_> {
         let before = reader.traffic();
         let ending = reader
             .search(&query, &mut |entry| {
-                let slot = self.names.find(&entry.dn).map(|id| self.slot(id));
-                if slot == Some(Slot::Asked) {
-                    self.admit(entry, self.request.wanted.nested);
-                } else if spare > 0 && matches!(slot, None | Some(Slot::Unseen)) {
-                    spare -= 1;
-                    self.admit(entry, false);
+                let Some(name) = self.name_if(entry.dn(), spare > 0) else { return };
+                match self.slot(name) {
+                    Slot::Asked => self.admit_as(name, &entry, self.request.wanted.nested),
+                    Slot::Unseen if spare > 0 => {
+                        spare -= 1;
+                        self.admit_as(name, &entry, false);
+                    }
+                    _ => {}
                 }
             })
             .await;
@@ -160,9 +195,9 @@ impl Walk<'_> {
     }
 
     fn admit_asked(&mut self, entry: RawEntry) {
-        let asked = self.names.find(&entry.dn).is_some_and(|id| self.slot(id) == Slot::Asked);
-        if asked {
-            self.admit(entry, self.request.wanted.nested);
+        let name = self.names.find(entry.dn()).filter(|name| self.slot(*name) == Slot::Asked);
+        if let Some(name) = name {
+            self.admit_as(name, &entry, self.request.wanted.nested);
         }
     }
 
@@ -248,7 +283,7 @@ impl Walk<'_> {
                 Slot::Person(at) => {
                     let fault = fault.map(|fault| self.fault(fault));
                     let person = &mut self.people[at as usize];
-                    person.attributes = std::mem::take(&mut person.attributes).with(&job.attribute, values);
+                    person.attributes = person.attributes.with(&job.attribute, &values);
                     if let Some(fault) = fault {
                         person.matches = Verdict::Failed(fault);
                     }
@@ -268,12 +303,13 @@ impl Walk<'_> {
             let mut members = std::mem::take(&mut self.groups[at].members);
             let mut completeness =
                 std::mem::replace(&mut self.groups[at].completeness, Completeness::Complete);
+            let values = values.iter().map(Vec::as_slice);
             self.add_members(values, &mut members, &mut completeness, &what);
             self.groups[at].members = members;
             self.groups[at].completeness = completeness;
         } else {
             let attributes = &mut self.groups[at].attributes;
-            *attributes = std::mem::take(attributes).with(&job.attribute, values);
+            *attributes = attributes.with(&job.attribute, &values);
         }
     }
 
@@ -369,7 +405,7 @@ impl Walk<'_> {
         let slot = anchor.and_then(|anchor| self.by_anchor.get(&anchor).copied());
         let at = match slot {
             Some(Slot::Person(at)) => Some(at as usize),
-            _ => self.names.find(&entry.dn).and_then(|id| by_name.get(&id).copied()),
+            _ => self.names.find(entry.dn()).and_then(|id| by_name.get(&id).copied()),
         };
         if let Some(at) = at
             && self.people[at].matches == Verdict::Open

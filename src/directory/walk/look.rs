@@ -97,6 +97,6 @@ impl RawGroup {
     fn of(reader: &dyn Reader, raw: &RawEntry, distribution: bool) -> Option<Self> {
         let Sort::Group(sort) = entry::sort(reader.facts().kind, raw) else { return None };
         let counts = distribution || sort != GroupSort::Distribution;
-        Some(Self { dn: Dn::parse(&raw.dn).ok()?, anchor: entry::anchor(reader.facts(), raw), counts })
+        Some(Self { dn: Dn::parse(raw.dn()).ok()?, anchor: entry::anchor(reader.facts(), raw), counts })
     }
 }

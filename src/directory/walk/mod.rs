@@ -28,7 +28,8 @@ use super::range::Progress;
 use super::reader::{Fault, Reader, Referral, Selection};
 use crate::ids::{Anchor, Sid};
 use crate::model::{
-    AccountState, Attributes, Completeness, DirectoryKind, Finding, ReadRequest, Snapshot, Unreadable, Wanted,
+    self, AccountState, Attributes, Completeness, DirectoryKind, Finding, ReadRequest, Snapshot, Unreadable,
+    Wanted,
 };
 
 /// Reads all that the request's entries reach.
@@ -56,7 +57,9 @@ struct Walk<'r> {
     kind: DirectoryKind,
     asked: Asked,
     /// What of an entry's attributes goes into the snapshot.
-    kept: Vec<String>,
+    kept: Vec<Arc<str>>,
+    /// Those of them that one entry or another has, by their places among them: each list once.
+    lists: HashMap<Vec<u16>, model::Names>,
     names: Names,
     /// What became of each name, by [`NameId`].
     slots: Vec<Slot>,
@@ -180,8 +183,8 @@ impl<'r> Walk<'r> {
             DirectoryKind::Ldap if facts.ns_unique_id => "nsuniqueid",
             DirectoryKind::Ldap => "entryuuid",
         };
-        let kept: BTreeSet<String> =
-            entry::naming(kind).iter().map(|a| (*a).to_owned()).chain(wanted.iter().cloned()).collect();
+        let kept: BTreeSet<&str> =
+            entry::naming(kind).iter().copied().chain(wanted.iter().map(String::as_str)).collect();
         Self {
             reader,
             request,
@@ -191,7 +194,8 @@ impl<'r> Walk<'r> {
                 all: all.into_iter().collect(),
                 anchor: [anchor.to_owned()].into(),
             },
-            kept: kept.into_iter().collect(),
+            kept: kept.into_iter().map(Arc::from).collect(),
+            lists: HashMap::new(),
             names: Names::default(),
             slots: Vec::new(),
             by_anchor: HashMap::new(),
@@ -208,6 +212,13 @@ impl<'r> Walk<'r> {
 
     fn name(&mut self, text: &str) -> Option<NameId> {
         let id = self.names.of(text).ok()?;
+        self.slots.resize(self.names.len(), Slot::Unseen);
+        Some(id)
+    }
+
+    /// The same, of names that are known, and of others only where they are `wanted`.
+    fn name_if(&mut self, text: &str, wanted: bool) -> Option<NameId> {
+        let id = self.names.of_wanted(text, wanted)?;
         self.slots.resize(self.names.len(), Slot::Unseen);
         Some(id)
     }

@@ -321,7 +321,7 @@ impl Candidates {
         kind: DirectoryKind,
         anchor: impl Fn(&RawEntry) -> Option<Anchor>,
     ) -> Option<usize> {
-        let dn = Dn::parse(&raw.dn).ok()?;
+        let dn = Dn::parse(raw.dn()).ok()?;
         if let Some(at) = self.by_dn.get(&dn) {
             return Some(*at);
         }

@@ -271,8 +271,8 @@ async fn who_matches_neither_the_filter_nor_its_negation_counts_as_not_read() {
 
     // The same where everybody is swept up.
     let (one, two) = (server::person_dn(1), server::person_dn(2));
-    let mut boss = server::person(2, &two, &[]);
-    boss.attributes.push(("title".into(), vec![b"boss".to_vec()]));
+    let title = ("title".to_owned(), vec![b"boss".to_vec()]);
+    let boss = server::person(2, &two, &[]).with(|list| list.push(title));
     let entries = [(1, server::person(1, &one, &[])), (2, boss), (100, server::team(&[&one, &two]))];
     let mut there = Server::new(entries);
     there.facts.page = 0;
@@ -517,9 +517,9 @@ async fn one_object_is_looked_up_without_its_members_and_the_groups_above_it_are
 /// Two people in a team, one of whom runs out at noon, on a server that says by how much its clock is ahead.
 async fn by_the_servers_clock(ahead: Option<i64>) -> (AccountState, Option<Timestamp>) {
     let (one, two) = (server::person_dn(1), server::person_dn(2));
-    let mut person = server::person(2, &two, &[]);
     // 2026-11-03T12:00:00Z, in 100 ns since 1601.
-    person.attributes.push(("accountexpires".into(), vec![b"134381808000000000".to_vec()]));
+    let expires = ("accountexpires".to_owned(), vec![b"134381808000000000".to_vec()]);
+    let person = server::person(2, &two, &[]).with(|list| list.push(expires));
     let entries = [(1, server::person(1, &one, &[])), (2, person), (100, server::team(&[&one, &two]))];
     let mut there = Server::new(entries);
     there.facts.clock_ahead = ahead;

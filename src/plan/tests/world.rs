@@ -388,9 +388,7 @@ impl World {
             matches_filter: person.matches_filter,
             created: person.created,
             attributes: Attributes::new(
-                list.filter(|(_, v)| !v.is_empty())
-                    .map(|(n, v)| (Arc::from(n), vec![v.as_bytes().to_vec()]))
-                    .collect(),
+                list.filter(|(_, v)| !v.is_empty()).map(|(n, v)| (Arc::from(n), [v])),
             ),
         }
     }
