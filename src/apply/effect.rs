@@ -193,12 +193,9 @@ impl Links {
                 let attempts =
                     link.retry.as_ref().filter(|r| r.digest == digest).map_or(0, |r| r.attempts) + 1;
                 let pause = (FIRST_PAUSE * (1_i32 << attempts.min(6).saturating_sub(1))).min(LONGEST_PAUSE);
-                link.retry = Some(Retry {
-                    attempts,
-                    not_before: now.saturating_add(pause).unwrap_or(now),
-                    code: error.code.clone(),
-                    digest,
-                });
+                let not_before = now.saturating_add(pause).unwrap_or(now);
+                let retry = Retry { attempts, not_before, code: error.code.clone(), digest };
+                link.retry = Some(Box::new(retry));
             }
             // Part of it may have been done: the next plan asks.
             if link.target_id.is_some() {

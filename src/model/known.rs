@@ -106,8 +106,8 @@ pub struct Link {
     /// Groups: users whose absence was first shown by a server that had not been read before: it counts from the
     /// second cycle on.
     pub doubtful: RoaringBitmap,
-    /// A refusal that a retry cannot mend, and when to try again.
-    pub retry: Option<Retry>,
+    /// A refusal that a retry cannot mend, and when to try again. Few have one.
+    pub retry: Option<Box<Retry>>,
 }
 
 impl Link {

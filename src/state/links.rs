@@ -348,7 +348,7 @@ fn deleted(row: &mut Row) -> Result<Option<Deleted>> {
     }
 }
 
-fn retry(row: &mut Row) -> Result<Option<Retry>> {
+fn retry(row: &mut Row) -> Result<Option<Box<Retry>>> {
     let attempts = row.next::<Option<i64>>()?;
     let not_before = row.opt_time("links.retry_not_before")?;
     let code = row.next::<Option<String>>()?;
@@ -357,7 +357,7 @@ fn retry(row: &mut Row) -> Result<Option<Retry>> {
         (None, None, None, None) => Ok(None),
         (Some(attempts), Some(not_before), Some(code), Some(digest)) => {
             let attempts = u32::try_from(attempts).map_err(|_| row.bad("links.retry_attempts"))?;
-            Ok(Some(Retry { attempts, not_before, code, digest }))
+            Ok(Some(Box::new(Retry { attempts, not_before, code, digest })))
         }
         _ => Err(row.bad("links.retry_attempts")),
     }

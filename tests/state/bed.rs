@@ -129,12 +129,12 @@ pub fn full_group() -> Link {
         deleted: Some(Deleted { since: at("05T10:00:00"), proof: DeletionProof::ChangeLog }),
         absent_since: Some(at("06T10:00:00")),
         doubtful: RoaringBitmap::from_iter([3, 4]),
-        retry: Some(Retry {
+        retry: Some(Box::new(Retry {
             attempts: 3,
             not_before: at("02T00:00:00"),
             code: "ConflictException".to_owned(),
             digest: Digest::of_user(&UserAttributes::new()),
-        }),
+        })),
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use futures::StreamExt;
-use futures::stream::{self, FuturesOrdered};
+use futures::future::maybe_done;
+use futures::{StreamExt, poll, stream};
 use roaring::RoaringBitmap;
 use tracing::debug;
 
@@ -110,17 +110,25 @@ impl Walk<'_> {
         let batch = reader.facts().batch.max(1);
         let mut left = Vec::new();
         let mut seen = self.groups.len();
-        let mut answers = FuturesOrdered::new();
+        let mut under_way = VecDeque::new();
         loop {
             // A request that is not full waits for more names, unless nothing else is under way.
-            while answers.len() < IN_FLIGHT
-                && (pending.len() >= batch || answers.is_empty() && !pending.is_empty())
+            while under_way.len() < IN_FLIGHT
+                && (pending.len() >= batch || under_way.is_empty() && !pending.is_empty())
             {
                 let ids: Vec<NameId> = pending.drain(..batch.min(pending.len())).collect();
                 let dns: Vec<Dn> = ids.iter().map(|id| self.names.dn(*id).clone()).collect();
-                answers.push_back(async move { (ids, reader.lookup(&dns, None, attributes).await) });
+                let mut request = Box::pin(maybe_done(async move {
+                    let answer = reader.lookup(&dns, None, attributes).await;
+                    (ids, answer)
+                }));
+                // Sent now, and not when the answer is waited for.
+                let _ = poll!(request.as_mut());
+                under_way.push_back(request);
             }
-            let Some((ids, (entries, ending))) = answers.next().await else { return left };
+            let Some(mut request) = under_way.pop_front() else { return left };
+            request.as_mut().await;
+            let Some((ids, (entries, ending))) = request.as_mut().take_output() else { continue };
             for entry in entries {
                 self.admit_asked(entry);
             }

@@ -58,8 +58,8 @@ impl Walk<'_> {
         let mut groups: Vec<Option<Group>> = std::mem::take(&mut self.groups).into_iter().map(Some).collect();
         let mut people: Vec<Option<Person>> =
             std::mem::take(&mut self.people).into_iter().map(Some).collect();
-        let users: Vec<DirectoryUser> =
-            people_order.iter().filter_map(|at| people[*at].take()).map(|person| self.user(person)).collect();
+        let mut users = Vec::with_capacity(people_order.len());
+        users.extend(people_order.iter().filter_map(|at| people[*at].take()).map(|person| self.user(person)));
         drop(people);
         let groups: Vec<DirectoryGroup> = group_order
             .iter()
