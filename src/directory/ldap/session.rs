@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use ldap3::asn1::{PL, StructureTag};
 use ldap3::controls::Control;
 use ldap3::{LdapResult, ResultEntry};
 
@@ -201,9 +202,11 @@ impl Session {
     /// Values stay bytes: the library's own conversion sorts them by whether they happen to be UTF-8, which about one
     /// in ten thousand GUIDs is.
     pub fn entry(&self, item: ResultEntry) -> Option<RawEntry> {
-        let body = item.0.expect_primitive()?;
         let mut packing = self.packing.lock().unwrap_or_else(PoisonError::into_inner);
-        unpack(&body, &mut packing)?;
+        match item.0.payload {
+            PL::P(body) => unpack(&body, &mut packing)?,
+            PL::C(parts) => take_over(parts, &mut packing)?,
+        }
         Some(packing.entry())
     }
 }
@@ -237,6 +240,20 @@ fn unpack(body: &[u8], packing: &mut Packing) -> Option<()> {
     Some(())
 }
 
+/// The same as the library takes it apart, where no relay stands before it.
+fn take_over(parts: Vec<StructureTag>, packing: &mut Packing) -> Option<()> {
+    let mut parts = parts.into_iter();
+    packing.begin(std::str::from_utf8(&parts.next()?.expect_primitive()?).ok()?);
+    for attribute in parts.next()?.expect_constructed()? {
+        let mut pair = attribute.expect_constructed()?.into_iter();
+        packing.attribute(std::str::from_utf8(&pair.next()?.expect_primitive()?).ok()?);
+        for value in pair.next()?.expect_constructed()? {
+            packing.value(&value.expect_primitive()?);
+        }
+    }
+    Some(())
+}
+
 fn references(item: ResultEntry) -> Vec<String> {
     let list = item.0.expect_constructed().unwrap_or_default();
     list.into_iter().filter_map(|t| String::from_utf8(t.expect_primitive()?).ok()).collect()
@@ -259,6 +276,7 @@ fn cookie(controls: &[Control]) -> Result<Option<Vec<u8>>, Fault> {
 
 #[cfg(test)]
 mod tests {
+    use ldap3::asn1::parse_tag;
     use ldap3::controls::RawControl;
 
     use super::*;
@@ -308,7 +326,11 @@ mod tests {
             "CN=Zoë",
             [("objectclass", vec![b"top".as_slice(), &[0xff, 0]]), ("member;range=0-1", vec![])],
         );
-        assert_eq!(unpacked(&body), Some(expected));
+        assert_eq!(unpacked(&body).as_ref(), Some(&expected));
+        let (_, whole) = parse_tag(&tlv(0x64, &body)).unwrap();
+        let mut packing = Packing::default();
+        take_over(whole.expect_constructed().unwrap(), &mut packing).unwrap();
+        assert_eq!(packing.entry(), expected);
         let bare = [name.clone(), tlv(SEQUENCE, b"")].concat();
         assert_eq!(unpacked(&bare).map(|entry| entry.attributes().count()), Some(0));
 
