@@ -62,10 +62,15 @@ fn figures(results: &Value) -> Figures {
     figures
 }
 
+/// Of parts that were not measured, what is recorded stays.
 pub fn record(results: &Value) {
-    let rounded: Figures =
-        figures(results).into_iter().map(|(name, value)| (name, (value * 1000.0).round() / 1000.0)).collect();
-    let text = serde_json::to_string_pretty(&rounded).expect("figures are JSON") + "\n";
+    let mut recorded: Figures =
+        fs::read_to_string(path()).ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+    let part = |name: &str| name.split(['/', ' ']).next().is_some_and(|part| !results[part].is_null());
+    recorded.retain(|name, _| !part(name));
+    recorded
+        .extend(figures(results).into_iter().map(|(name, value)| (name, (value * 1000.0).round() / 1000.0)));
+    let text = serde_json::to_string_pretty(&recorded).expect("figures are JSON") + "\n";
     fs::write(path(), text).expect("write benches/recorded.json");
 }
 

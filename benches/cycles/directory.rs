@@ -184,7 +184,7 @@ impl Bed {
         add("sync, no change", &idle, counts, planned.clone());
         add("sync --dry-run, no change", &idle_dry, Value::Null, planned);
 
-        self.change(0);
+        self.change(0, CHANGES);
         let changed: Vec<Cost> = (0..self.runs).map(|_| dry()).collect();
         let planned = plan_of(&out);
         let counts = counted(&|| {
@@ -196,28 +196,32 @@ impl Bed {
         let sent = sandbox.requests().len() - before;
         add("sync, 100 changes", &[applied], Value::Null, format!("{sent} requests"));
 
-        let by_hand = |round| {
-            self.change(round);
+        let by_hand = |round, changes| {
+            self.change(round, changes);
             measure::run(bench.command(&["-v", "sync"]), &out)
         };
         by_changes(&tap.url());
         tap.take();
         measure::run(bench.command(&["-v", "sync"]), &out);
         let counts_at_rest = tap.take();
-        by_hand(1);
+        by_hand(1, 1);
+        let counts_of_one = tap.take();
+        by_hand(2, CHANGES);
         let counts_of_changes = tap.take();
         by_changes(&self.url);
-        let (mut floor, mut rested, mut followed) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut floor, mut rested, mut one, mut followed) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for round in 0..self.runs {
             floor.push(self.read_floor(&self.url, &out));
             rested.push(measure::run(bench.command(&["-v", "sync"]), &out));
-            followed.push(by_hand(2 + round));
+            one.push(by_hand(3 + 2 * round, 1));
+            followed.push(by_hand(4 + 2 * round, CHANGES));
             // Two more, so that the next one has something to rest on.
             measure::run(bench.command(&["-v", "sync"]), &out);
             measure::run(bench.command(&["-v", "sync"]), &out);
         }
         add("ldapsearch, a third time", &floor, Value::Null, String::new());
         add("sync by changes, no change", &rested, counts_at_rest, String::new());
+        add("sync by changes, one change", &one, counts_of_one, String::new());
         add("sync by changes, 100 changes", &followed, counts_of_changes, String::new());
         let size = std::fs::metadata(bench.path("state.db")).map_or(0, |file| file.len());
         json!({
@@ -270,12 +274,12 @@ impl Bed {
         }
     }
 
-    /// Other names for some people.
-    fn change(&self, round: usize) {
-        let step = (self.company.people / CHANGES).max(1);
+    /// Other names for so many people.
+    fn change(&self, round: usize, changes: usize) {
+        let step = (self.company.people / changes).max(1);
         let contained = (0..self.company.people).step_by(step).map(|index| self.company.person(index));
         let ldif: String = contained
-            .take(CHANGES)
+            .take(changes)
             .map(|person| {
                 let dn = self.company.person_dn(&person, self.flavour);
                 replace(&dn, "displayName", &[&format!("Renamed {} {round}", person.index)])

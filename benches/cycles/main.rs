@@ -9,7 +9,7 @@
 //! ```
 //!
 //! A table goes to stdout, everything to `target/bench.json`. `--check` holds ratios and counts, not times, against
-//! `benches/recorded.json`, and fails where something got worse; `--record` writes that file anew.
+//! `benches/recorded.json`, and fails where something got worse; `--record` writes what was measured into that file.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

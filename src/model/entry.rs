@@ -1,6 +1,7 @@
 //! The values of a directory entry. There are a hundred thousand entries with a dozen values each, so that all values of
 //! one lie in one piece of memory.
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -57,7 +58,7 @@ impl<'a> Iterator for Values<'a> {
 }
 
 /// The attributes of one entry: names in lower case, values as bytes, in the order received.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Attributes {
     /// In their order. Nearly all people have the same ones.
     names: Names,
@@ -148,6 +149,15 @@ impl Attributes {
 /// Entries are told by a message of the server's, of a limited length.
 fn place(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)
+}
+
+/// Names and values, wherever they lie.
+impl fmt::Debug for Attributes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let escaped =
+            |values: Values<'_>| values.map(|value| value.escape_ascii().to_string()).collect::<Vec<_>>();
+        f.debug_map().entries(self.iter().map(|(name, values)| (name, escaped(values)))).finish()
+    }
 }
 
 impl PartialEq for Attributes {
