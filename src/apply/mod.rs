@@ -147,7 +147,8 @@ pub async fn apply(
                 run.applied.stop = Some(Stop::OutOfTime);
             }
         }
-        while run.applied.stop.is_none() && under_way.len() < pace.in_flight {
+        // What has come back counts until it is settled: a target that is faster than the journal would never be.
+        while run.applied.stop.is_none() && under_way.len() + landed.len() < pace.in_flight {
             if run.armed.is_empty()
                 && !run.ready.is_empty()
                 && let Err(error) = beside(alone, run.arm(journal), &mut under_way, &mut landed).await

@@ -7,10 +7,11 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
-use crate::apply::{Journal, JournalError, Links, Pace, apply, recover};
+use crate::apply::{Journal, JournalError, Links, Pace, Stop, apply, recover};
 use crate::ids::IdentityStoreId;
 use crate::model::{Intent, Link, Outcome, Progress};
 use crate::plan::tests::journal::Book;
+use crate::plan::tests::store::SCIM;
 use crate::plan::tests::world::{Prepared, World};
 use crate::sandbox::{InProcess, Sandbox, Settings};
 use crate::target::{IdentityStoreTarget, Pacing, Target};
@@ -22,6 +23,15 @@ struct Slow<'a> {
     book: &'a Book,
     takes: Duration,
     notes: Mutex<Vec<Progress>>,
+    /// How many outcomes were written down at a time.
+    recorded: Mutex<Vec<usize>>,
+}
+
+impl<'a> Slow<'a> {
+    fn new(book: &'a Book) -> Self {
+        let (notes, recorded) = (Mutex::default(), Mutex::default());
+        Self { book, takes: Duration::from_millis(80), notes, recorded }
+    }
 }
 
 #[async_trait]
@@ -33,6 +43,7 @@ impl Journal for Slow<'_> {
 
     async fn record(&self, outcomes: &[Outcome], links: &[&Link]) -> Result<(), JournalError> {
         sleep(self.takes).await;
+        self.recorded.lock().unwrap().push(outcomes.len());
         self.book.record(outcomes, links).await
     }
 
@@ -79,7 +90,7 @@ async fn applied(
     prepared: &Prepared,
     target: &Arc<IdentityStoreTarget>,
 ) -> (Duration, Vec<Progress>) {
-    let journal = Slow { book: w.book.as_ref(), takes: Duration::from_millis(80), notes: Mutex::default() };
+    let journal = Slow::new(w.book.as_ref());
     let mut links = Links::new(w.book.known().links);
     let (_keep, stop) = tokio::sync::watch::channel(false);
     let pace = Pace { in_flight: 16, deadline: std::time::Instant::now() + Duration::from_secs(3600) };
@@ -119,6 +130,43 @@ fn a_long_apply_uses_what_is_allowed_however_slow_the_database_is() {
             let should = note.pending as f64 / f64::from(ALLOWED);
             assert!((left - should).abs() <= should * 0.1 + 2.0, "{note:?}");
         }
+    });
+}
+
+#[test]
+fn a_target_that_is_faster_than_the_journal_does_not_run_away_from_it() {
+    let mut w = World::new();
+    w.store.become_of_sort(SCIM);
+    let groups: Vec<String> = (0..20).map(|n| format!("group{n}")).collect();
+    for group in &groups {
+        for n in 0..300 {
+            w.join(group, &format!("p{n:03}"));
+        }
+        w.enter(group);
+    }
+    let prepared = w.prepare();
+    w.register(&prepared);
+    paused(async {
+        let journal = Slow::new(w.book.as_ref());
+        let mut links = Links::new(w.book.known().links);
+        let (ask, stop) = tokio::sync::watch::channel(false);
+        let pace = Pace { in_flight: 16, deadline: std::time::Instant::now() + Duration::from_secs(3600) };
+        let now = w.now;
+        let some_way = |progress: &Progress| {
+            if progress.done >= 2000 {
+                ask.send_replace(true);
+            }
+        };
+        let target = Arc::clone(&w.store) as Arc<dyn Target>;
+        let clock = move || now;
+        let applied = apply(&prepared.approved, target, &journal, &mut links, pace, &clock, &stop, &some_way)
+            .await
+            .unwrap();
+        let most = journal.recorded.lock().unwrap().iter().copied().max();
+        // What fills up a transaction, and sixteen requests for a hundred memberships each.
+        assert!(most.is_some_and(|most| most <= 64 + 16 * 100), "{most:?} outcomes at once");
+        // Of 6,320 steps; whoever asks to stop is heard.
+        assert!(matches!(applied.stop, Some(Stop::Asked)) && applied.left > 2000, "{applied:?}");
     });
 }
 
