@@ -211,11 +211,12 @@ impl Session {
     }
 }
 
-/// The content of a SearchResultEntry (RFC 4511 section 4.5.2), as [`super::message`] hands it on.
+/// The content of a SearchResultEntry (RFC 4511 section 4.5.2), as [`super::message`] hands it on. What stands behind the
+/// components that are known does not matter (section 4).
 fn unpack(body: &[u8], packing: &mut Packing) -> Option<()> {
     let (name_tag, dn, rest) = element(body)?;
-    let (list_tag, mut list, end) = element(rest)?;
-    if (name_tag, list_tag, end) != (OCTET_STRING, SEQUENCE, &[]) {
+    let (list_tag, mut list, _) = element(rest)?;
+    if (name_tag, list_tag) != (OCTET_STRING, SEQUENCE) {
         return None;
     }
     packing.begin(std::str::from_utf8(dn).ok()?);
@@ -223,8 +224,8 @@ fn unpack(body: &[u8], packing: &mut Packing) -> Option<()> {
         let (tag, attribute, after) = element(list)?;
         list = after;
         let (type_tag, name, rest) = element(attribute)?;
-        let (set_tag, mut values, end) = element(rest)?;
-        if (tag, type_tag, set_tag, end) != (SEQUENCE, OCTET_STRING, SET, &[]) {
+        let (set_tag, mut values, _) = element(rest)?;
+        if (tag, type_tag, set_tag) != (SEQUENCE, OCTET_STRING, SET) {
             return None;
         }
         packing.attribute(std::str::from_utf8(name).ok()?);
@@ -335,17 +336,18 @@ mod tests {
         assert_eq!(unpacked(&bare).map(|entry| entry.attributes().count()), Some(0));
 
         let with = |attribute: Vec<u8>| [name.clone(), tlv(SEQUENCE, &attribute)].concat();
-        let set = tlv(SET, b"");
+        // Components of a later version of the protocol.
+        assert_eq!(unpacked(&[body.clone(), vec![4, 0]].concat()), unpacked(&body));
+        let more = [tlv(OCTET_STRING, b"cn"), tlv(SET, &tlv(OCTET_STRING, b"a")), tlv(0x80, b"")].concat();
+        assert_eq!(unpacked(&with(tlv(SEQUENCE, &more))).unwrap().text("cn"), Some("a"));
         for bad in [
             vec![],
             name.clone(),
-            [body.clone(), vec![4, 0]].concat(),
             [tlv(OCTET_STRING, &[0xff]), tlv(SEQUENCE, b"")].concat(),
             [tlv(0x02, b"CN=a"), tlv(SEQUENCE, b"")].concat(),
-            with(tlv(SET, &[tlv(OCTET_STRING, b"cn"), set.clone()].concat())),
+            with(tlv(SET, &[tlv(OCTET_STRING, b"cn"), tlv(SET, b"")].concat())),
             with(tlv(SEQUENCE, &tlv(OCTET_STRING, b"cn"))),
             with(tlv(SEQUENCE, &[tlv(OCTET_STRING, b"cn"), tlv(SEQUENCE, b"")].concat())),
-            with(tlv(SEQUENCE, &[tlv(OCTET_STRING, b"cn"), set.clone(), set].concat())),
             with(attribute(&[0xc3], b"")),
             with(attribute(b"cn", &tlv(0x02, b"1"))),
             with(attribute(b"cn", &[4, 2, b'a'])),
