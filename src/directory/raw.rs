@@ -119,6 +119,9 @@ fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap_or_default()
 }
 
+/// Bytes that stay reserved for the next entry.
+const MOST_KEPT: usize = 1 << 20;
+
 /// Puts entries together, one after the other, in the same memory.
 #[derive(Debug, Default)]
 pub(super) struct Packing {
@@ -160,7 +163,12 @@ impl Packing {
 
     pub fn entry(&mut self) -> RawEntry {
         self.end();
-        RawEntry(self.bytes.as_slice().into())
+        let entry = RawEntry(self.bytes.as_slice().into());
+        // A group may have a hundred thousand members; nobody else needs so much.
+        if self.bytes.capacity() > MOST_KEPT {
+            self.bytes = Vec::new();
+        }
+        entry
     }
 }
 

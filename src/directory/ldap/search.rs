@@ -108,14 +108,19 @@ impl LdapReader {
         loop {
             pages += 1;
             let ask = Ask { page: cookie.map(|cookie| (size, cookie)), ..request.clone() };
-            let before = std::mem::take(last);
-            let mut note = |entry: RawEntry| {
-                seen.note(entry.dn());
-                last.push(entry);
+            let answer = if ask.page.is_none() {
+                // All that there is, in one answer: it is not to pile up.
+                self.session.ask(ask, sink).await
+            } else {
+                let before = std::mem::take(last);
+                let mut note = |entry: RawEntry| {
+                    seen.note(entry.dn());
+                    last.push(entry);
+                };
+                let asked = self.session.ask(ask, &mut note);
+                // In this order: what is polled first is under way by the time that the other is.
+                join(asked, async { before.into_iter().for_each(&mut *sink) }).await.0
             };
-            let asked = self.session.ask(ask, &mut note);
-            // In this order: what is polled first is under way by the time that the other is.
-            let (answer, ()) = join(asked, async { before.into_iter().for_each(&mut *sink) }).await;
             let answer = match answer {
                 Ok(answer) => answer,
                 Err(fault) => {
