@@ -111,7 +111,7 @@ impl Walk<'_> {
     /// part that makes no sense is a fault.
     fn keep(&mut self, raw: &RawEntry, owner: Owner) -> (Attributes, Option<Fault>) {
         let is_group = matches!(owner.slot, Slot::Group(_));
-        let mut list: Vec<(u16, Range<u32>, Values<'_>)> = Vec::with_capacity(self.kept.len());
+        let mut list: Vec<(usize, Range<u32>, Values<'_>)> = Vec::with_capacity(self.kept.len());
         let mut fault = None;
         for (attribute, place, values) in raw.places() {
             let is = |kept: &Arc<str>| {
@@ -123,13 +123,12 @@ impl Walk<'_> {
             if is_group && entry::is_member_attribute(attribute) {
                 continue;
             }
-            list.push((u16::try_from(at).unwrap_or(u16::MAX), place, values));
+            list.push((at, place, values));
             fault = fault.or(self.part(attribute, values, owner));
         }
         list.sort_by_key(|(at, ..)| *at);
         if list.windows(2).any(|pair| pair[0].0 == pair[1].0) {
-            let named =
-                list.into_iter().map(|(at, _, values)| (Arc::clone(&self.kept[usize::from(at)]), values));
+            let named = list.into_iter().map(|(at, _, values)| (Arc::clone(&self.kept[at]), values));
             return (Attributes::new(named), fault);
         }
         let names = self.name_list(list.iter().map(|(at, ..)| *at).collect());
@@ -143,9 +142,9 @@ impl Walk<'_> {
     }
 
     /// These of the names that are kept.
-    fn name_list(&mut self, which: Vec<u16>) -> Names {
+    fn name_list(&mut self, which: Vec<usize>) -> Names {
         let kept = &self.kept;
-        let named = |at: &u16| Arc::clone(&kept[usize::from(*at)]);
+        let named = |at: &usize| Arc::clone(&kept[*at]);
         match self.lists.get(&which) {
             Some(names) => Arc::clone(names),
             None => Arc::clone(

@@ -59,7 +59,7 @@ struct Walk<'r> {
     /// What of an entry's attributes goes into the snapshot.
     kept: Vec<Arc<str>>,
     /// Those of them that one entry or another has, by their places among them: each list once.
-    lists: HashMap<Vec<u16>, model::Names>,
+    lists: HashMap<Vec<usize>, model::Names>,
     names: Names,
     /// What became of each name, by [`NameId`].
     slots: Vec<Slot>,
