@@ -63,9 +63,9 @@ impl Links {
                 if let Some(link) = self.0.get_mut(user) {
                     link.target_id = id;
                     link.origin = Origin::Created;
-                    link.digest = Some(Digest::of_user(attributes));
-                    link.name = attributes.get(&UserAttribute::UserName).cloned();
-                    link.email = attributes.get(&UserAttribute::Email).cloned();
+                    link.digest = Some(Digest::of_values(attributes));
+                    link.name = attributes.get(UserAttribute::UserName).map(str::to_owned);
+                    link.email = attributes.get(UserAttribute::Email).map(str::to_owned);
                     link.disabled = None;
                     link.retry = None;
                 }
@@ -180,7 +180,7 @@ impl Links {
             return self.miss(step, what);
         }
         let refused = match &step.action {
-            Action::CreateUser { user, attributes, .. } => Some((*user, Digest::of_user(attributes))),
+            Action::CreateUser { user, attributes, .. } => Some((*user, Digest::of_values(attributes))),
             Action::CreateGroup { group, attributes, .. } => Some((*group, Digest::of_group(attributes))),
             Action::UpdateUser { user, digest: Some(digest), .. } => Some((*user, *digest)),
             Action::UpdateGroup { group, digest: Some(digest), .. } => Some((*group, *digest)),

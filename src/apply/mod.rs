@@ -22,7 +22,7 @@ pub use recover::{RecoverError, recover};
 
 use crate::ids::{LinkNo, TargetId};
 use crate::model::{Finding, Intent, Kind, Link, Outcome, Progress, RenameSupport, StepResult};
-use crate::plan::{Action, ApprovedPlan, Batch, Sort, Step, StepNo, batches};
+use crate::plan::{Action, ApprovedPlan, Batch, Sort, StepNo, batches};
 use crate::target::{Target, TargetError, TargetErrorKind};
 use meter::Meter;
 use perform::Performed;
@@ -159,7 +159,7 @@ pub async fn apply(
                 break;
             }
             let Some(batch) = run.armed.pop_front() else { break };
-            let steps: Vec<&Step> = batch.iter().map(|(no, _)| plan.plan().step(*no)).collect();
+            let steps: Vec<_> = batch.iter().map(|(no, _)| plan.plan().step(*no)).collect();
             let call = perform::call(plan.plan(), &steps, run.links);
             let target = Arc::clone(&target);
             under_way.push(async move { (batch, perform::perform(call, target.as_ref()).await) });
@@ -409,7 +409,7 @@ impl<'a> Run<'a> {
 
     fn settle(&mut self, no: StepNo, seq: i64, performed: Performed) {
         self.settled += 1;
-        let step = self.plan.plan().step(no);
+        let step = &*self.plan.plan().step(no);
         let sort = step.action.sort();
         let at = (self.clock)();
         match performed {
@@ -469,7 +469,7 @@ impl<'a> Run<'a> {
     }
 
     fn succeed(&mut self, no: StepNo, seq: i64, id: Option<TargetId>, result: StepResult) {
-        let step = self.plan.plan().step(no);
+        let step = &*self.plan.plan().step(no);
         self.applied.undone.remove(&no);
         *self.applied.done.entry(step.action.sort()).or_default() += 1;
         let at = (self.clock)();

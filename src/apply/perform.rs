@@ -1,5 +1,6 @@
 //! One step as a call on the target, and what became of it.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -64,15 +65,15 @@ impl Performed {
 }
 
 /// The call of one batch.
-pub fn call(plan: &Plan, steps: &[&Step], links: &Links) -> Call {
+pub fn call(plan: &Plan, steps: &[Cow<'_, Step>], links: &Links) -> Call {
     try_call(plan, steps, links).unwrap_or(Call::Impossible(steps.len()))
 }
 
-fn try_call(plan: &Plan, steps: &[&Step], links: &Links) -> Option<Call> {
+fn try_call(plan: &Plan, steps: &[Cow<'_, Step>], links: &Links) -> Option<Call> {
     let id = |no| links.target_id(no).or_else(|| plan.objects.get(&no).and_then(|o| o.target_id.clone()));
     let set_active = |user, active| Some(Call::SetActive { user: id(user)?, active });
-    let people = |steps: &[&Step]| -> Option<Vec<TargetId>> {
-        let of = |step: &&Step| match &step.action {
+    let people = |steps: &[Cow<'_, Step>]| -> Option<Vec<TargetId>> {
+        let of = |step: &Cow<'_, Step>| match &step.action {
             Action::RemoveStranger { user, .. } => Some(user.clone()),
             other => other.member().and_then(id),
         };
@@ -82,7 +83,7 @@ fn try_call(plan: &Plan, steps: &[&Step], links: &Links) -> Option<Call> {
     match &first.action {
         Action::RebindEntry { .. } => Some(Call::Nothing(None)),
         Action::AdoptUser { id, .. } | Action::AdoptGroup { id, .. } => Some(Call::Nothing(Some(id.clone()))),
-        Action::CreateUser { attributes, .. } => Some(Call::CreateUser((**attributes).clone())),
+        Action::CreateUser { attributes, .. } => Some(Call::CreateUser(attributes.to_attributes())),
         Action::UpdateUser { user, changes, after, .. } => Some(Call::UpdateUser {
             user: id(*user)?,
             changed: changes.iter().map(|c| c.attribute).collect(),
@@ -112,13 +113,13 @@ fn try_call(plan: &Plan, steps: &[&Step], links: &Links) -> Option<Call> {
 
 /// What is written down before the call: enough to look it up after a crash.
 pub fn intent(plan: &Plan, no: StepNo, links: &Links, at: Timestamp) -> Intent {
-    let step = plan.step(no);
+    let step = &*plan.step(no);
     let object = step.action.object().unwrap_or(crate::ids::LinkNo(0));
     let detail = match &step.action {
         Action::CreateUser { attributes, .. } => json!({
-            "userName": attributes.get(&UserAttribute::UserName),
-            "attributes": attributes.keys().collect::<Vec<_>>(),
-            "digest": hex(Digest::of_user(attributes)),
+            "userName": attributes.get(UserAttribute::UserName),
+            "attributes": attributes.iter().map(|(attribute, _)| attribute).collect::<Vec<_>>(),
+            "digest": hex(Digest::of_values(attributes)),
             "reason": plan.reason(step),
         }),
         Action::UpdateUser { changes, after, purpose, .. } => {

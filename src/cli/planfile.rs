@@ -209,18 +209,18 @@ impl PlanFile {
 
     /// A cycle of this run has done what it could of `plan`, and another one follows.
     pub fn note_done(&mut self, plan: &ApprovedPlan) {
-        self.done.extend(plan.runnable().map(|(_, step)| plan.plan().fingerprint(step)));
+        self.done.extend(plan.runnable().map(|(_, step)| plan.plan().fingerprint(&step)));
     }
 
     /// How the file and what is planned now differ.
     pub fn compare(&self, approved: &ApprovedPlan) -> Differences {
         let plan = approved.plan();
         let planned: BTreeMap<Fingerprint, StepNo> =
-            plan.numbered().map(|(no, step)| (plan.fingerprint(step), no)).collect();
+            plan.numbered().map(|(no, step)| (plan.fingerprint(&step), no)).collect();
         let gone = self.steps.iter().filter(|(f, _)| !planned.contains_key(*f) && !self.done.contains(*f));
         let (mut lacking, mut waiting) = (Vec::new(), Vec::new());
         for no in approved.left_out() {
-            let fingerprint = plan.fingerprint(plan.step(no));
+            let fingerprint = plan.fingerprint(&plan.step(no));
             match self.steps.get(&fingerprint) {
                 Some(step) => waiting.push(step.clone()),
                 None => lacking.push(approved.step_json(no)),

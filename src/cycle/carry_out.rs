@@ -59,7 +59,8 @@ pub async fn carry_out(
     // Settled by the approval: what it warned of has been decided.
     findings.retain(|f| {
         let entry = f.subject.kind.map(|kind| (kind, f.subject.label.as_str()));
-        f.code != Code::ScopeEntryRebound || entry.is_none_or(|entry| !rebound.contains(&entry))
+        f.code != Code::ScopeEntryRebound
+            || entry.is_none_or(|(kind, name)| !rebound.contains(&(kind, name.to_owned())))
     });
 
     let held: Vec<(Fingerprint, serde_json::Value)> =
@@ -82,7 +83,7 @@ pub async fn carry_out(
     }
     for no in approved.approved().iter().filter(|no| !applied.undone.contains(no)) {
         if !approved.waits(*no) {
-            state.consume_approval(&approved.plan().fingerprint(approved.plan().step(*no)), clock()).await?;
+            state.consume_approval(&approved.plan().fingerprint(&approved.plan().step(*no)), clock()).await?;
         }
     }
     fill(&approved, &applied, &mut links, &journal).await?;
@@ -158,18 +159,18 @@ const IN_FLIGHT: usize = 16;
 
 /// Approved rebinds: the entry is pinned to the object that bears its name now. The next cycle reads through it.
 /// Gives these entries.
-async fn follow_rebinds<'a>(
-    approved: &'a ApprovedPlan,
+async fn follow_rebinds(
+    approved: &ApprovedPlan,
     state: &State,
     now: Timestamp,
-) -> Result<BTreeSet<(Kind, &'a str)>, StateError> {
+) -> Result<BTreeSet<(Kind, String)>, StateError> {
     let mut followed = BTreeSet::new();
     for (no, step) in approved.runnable() {
         if let Action::RebindEntry { kind, name, to, .. } = &step.action {
             let pin = Pin { anchor: **to, name: name.clone() };
             state.set_pin(*kind, name, &pin, now).await?;
-            state.consume_approval(&approved.plan().fingerprint(approved.plan().step(no)), now).await?;
-            followed.insert((*kind, name.as_str()));
+            state.consume_approval(&approved.plan().fingerprint(&approved.plan().step(no)), now).await?;
+            followed.insert((*kind, name.clone()));
         }
     }
     Ok(followed)

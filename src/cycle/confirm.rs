@@ -67,7 +67,7 @@ pub struct Concerned {
 impl Concerned {
     pub fn of(plan: &Plan) -> Self {
         let mut concerned = Self::default();
-        for step in &plan.steps {
+        for step in plan.steps.iter() {
             let Some(proof) = step.action.proof().filter(|p| p.rests_on_absence()) else { continue };
             if proof.is_long_absence() {
                 concerned.absent = true;

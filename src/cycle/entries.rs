@@ -260,8 +260,8 @@ fn of(sight: &Sight<'_>) -> Side {
     let (scope, desired) = (sight.scope, &sight.desire.desired);
     let eligible = scope.eligible();
     let users = scope.users().iter().filter(|(no, _)| eligible.contains(no.0)).map(|(no, user)| {
-        let name = desired.users.get(no).and_then(|u| u.attributes.get(&UserAttribute::UserName));
-        (user.anchor, name.cloned().unwrap_or_else(|| user.dn.to_string()))
+        let name = desired.users.get(no).and_then(|u| u.attributes.get(UserAttribute::UserName));
+        (user.anchor, name.map(str::to_owned).unwrap_or_else(|| user.dn.to_string()))
     });
     let groups = scope.written().keys().filter_map(|no| {
         let group = scope.groups().get(no)?;
@@ -270,7 +270,7 @@ fn of(sight: &Sight<'_>) -> Side {
     });
     let (approved, plan) = (sight.approved, sight.approved.plan());
     let held = approved.held().iter().map(|(no, holds)| {
-        (plan.fingerprint(plan.step(*no)), holds.iter().map(ToString::to_string).collect())
+        (plan.fingerprint(&plan.step(*no)), holds.iter().map(ToString::to_string).collect())
     });
     Side {
         users: users.collect(),

@@ -36,7 +36,7 @@ pub fn of_apply(approved: &ApprovedPlan, applied: &Applied) -> Vec<Finding> {
     let plan = approved.plan();
     let mut all = applied.findings.clone();
     let done = approved.runnable().filter(|(no, _)| !applied.undone.contains(no));
-    all.extend(done.filter_map(|(_, step)| reported(plan, step)));
+    all.extend(done.filter_map(|(_, step)| reported(plan, &step)));
     let held = approved.held_fingerprints().len();
     if held > 0 {
         let message = format!(

@@ -23,7 +23,7 @@ use crate::model::{
     Absence, AccountState, Binding, DirectoryUser, Fate, Known, Link, MirrorChange, Observed, ReadRequest,
     Snapshot,
 };
-use crate::plan::{Distrust, Given, Inputs, OnDisable, Plan, Step, Sweep, desire, guard, plan, wants};
+use crate::plan::{Distrust, Given, Inputs, OnDisable, Plan, Sweep, desire, guard, plan, wants};
 use crate::scope::{NestedGroups, Scope};
 use crate::state::Reader;
 
@@ -152,6 +152,9 @@ pub(super) async fn work_out(
     } else {
         observe::observe(parts.target.as_ref(), &wants).await?
     };
+    let unasked = wants.is_empty();
+    // Of a first plan, all names that there are.
+    drop(wants);
     if observe::shows_strangers(&observed, &known) {
         known.elsewhere = state.linked_elsewhere(&parts.identity_store).await?;
     }
@@ -258,7 +261,7 @@ pub(super) async fn work_out(
         known: &known,
         fates: &fates,
         approved: &approved,
-        wants: &wants,
+        unasked,
         record: &record,
         full,
     };
@@ -339,7 +342,7 @@ pub(super) async fn distrust(
     directory: Option<i64>,
     now: Timestamp,
 ) -> Result<Option<Distrust>, CycleError> {
-    let rests_on_time = plan.steps.iter().any(Step::rests_on_time);
+    let rests_on_time = plan.steps.iter().any(|step| step.rests_on_time());
     if rests_on_time && directory.is_none() && parts.target.clock_ahead().is_none() {
         observe::ask_the_time(parts.target.as_ref(), known).await?;
     }

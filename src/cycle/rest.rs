@@ -22,7 +22,7 @@ use crate::directory::{Kept, Quiet, Since};
 use crate::ids::{Anchor, CycleId, LinkNo};
 use crate::model::{
     ChangeCookie, Code, Entries, Fate, FateRequest, Kind, Known, Mark, Mirror, ReadRequest, RenameSupport,
-    Snapshot, Unreadable, Wants,
+    Snapshot, Unreadable,
 };
 use crate::plan::{ApprovedPlan, Base, Given, distrust, guard, next_moment, nothing};
 use crate::state::{CycleWord, Reader, State, StateError, Which};
@@ -64,7 +64,8 @@ pub struct Found<'a> {
     pub fates: &'a BTreeMap<Anchor, (Kind, Fate)>,
     pub approved: &'a ApprovedPlan,
     /// What was to be looked up in the target: some of it is asked for in each cycle until it is otherwise there.
-    pub wants: &'a Wants,
+    /// Nothing had to be looked up in the target.
+    pub unasked: bool,
     pub record: &'a Record,
     /// The target was read back.
     pub full: bool,
@@ -80,7 +81,7 @@ pub fn fates_by_anchor(of: &BTreeMap<LinkNo, Fate>, known: &Known) -> BTreeMap<A
 /// What the next cycle may rest on; `None`: it has to look for itself. The caller vouches for complete reads and a clock
 /// that is right.
 pub fn of(profile: &Profile<'_>, parts: &Parts<'_>, seen: &Found<'_>, now: Timestamp) -> Option<Rest> {
-    let Found { snapshot, known, fates, approved, wants, record, full } = *seen;
+    let Found { snapshot, known, fates, approved, unasked, record, full } = *seen;
     let every = profile.full_read_every.filter(|_| profile.notes.is_empty() && record.is_complete())?;
     let plan = approved.plan();
     let is_idle = plan.steps.is_empty()
@@ -88,7 +89,7 @@ pub fn of(profile: &Profile<'_>, parts: &Parts<'_>, seen: &Found<'_>, now: Times
         && plan.confirmed.is_empty()
         && plan.found_again.is_empty()
         && plan.vanished.is_empty()
-        && wants.is_empty()
+        && unasked
         && record.is_still();
     // Without a word in the log they may be readable tomorrow.
     let hidden = |why: Unreadable| matches!(why, Unreadable::NotReturned | Unreadable::Referred);

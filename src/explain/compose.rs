@@ -44,10 +44,10 @@ impl<'a> Asked<'a> {
 /// What a person calls it: the name in the target as desired, else as known, else the DN's leaf.
 pub(super) fn label(sight: &Sight<'_>, no: LinkNo) -> String {
     let wished = (sight.desire.desired.users.get(&no))
-        .and_then(|u| u.attributes.get(&UserAttribute::UserName))
-        .or_else(|| sight.desire.desired.groups.get(&no).map(|g| &g.attributes.display_name));
-    let known = || sight.known.links.get(&no).and_then(|l| l.name.as_ref());
-    wished.or_else(known).cloned().unwrap_or_else(|| leaf(sight, no))
+        .and_then(|u| u.attributes.get(UserAttribute::UserName))
+        .or_else(|| sight.desire.desired.groups.get(&no).map(|g| g.attributes.display_name.as_str()));
+    let known = || sight.known.links.get(&no).and_then(|l| l.name.as_deref());
+    wished.or_else(known).map_or_else(|| leaf(sight, no), str::to_owned)
 }
 
 fn leaf(sight: &Sight<'_>, no: LinkNo) -> String {
@@ -132,7 +132,7 @@ fn traced(sight: &Sight<'_>, asked: &Asked<'_>, no: Option<LinkNo>) -> Vec<Trace
             if let Some(desired) = no.and_then(|no| sight.desire.desired.users.get(&no)) {
                 for row in &mut all {
                     let attribute = UserAttribute::parse(row.attribute);
-                    row.value = attribute.and_then(|a| desired.attributes.get(&a)).cloned();
+                    row.value = attribute.and_then(|a| desired.attributes.get(a)).map(str::to_owned);
                 }
             }
             all
@@ -250,7 +250,7 @@ fn next(sight: &Sight<'_>, no: LinkNo) -> Next {
         NextStep {
             needed: !own.contains(&at),
             step: approved.step_json(at),
-            line: line(sight, no, at, step),
+            line: line(sight, no, at, &step),
             holds: holds.map(ToString::to_string).collect(),
         }
     });

@@ -119,7 +119,7 @@ fn key(slot: Slot, name: &str) -> Key {
 fn wanted_by_user(user: &DesiredUser) -> impl Iterator<Item = (Slot, &str)> {
     [(Slot::UserName, UserAttribute::UserName), (Slot::Email, UserAttribute::Email)]
         .into_iter()
-        .filter_map(|(slot, attribute)| Some((slot, user.attributes.get(&attribute)?.as_str())))
+        .filter_map(|(slot, attribute)| Some((slot, user.attributes.get(attribute)?)))
 }
 
 fn wanted_by_group(group: &DesiredGroup) -> impl Iterator<Item = (Slot, &str)> {

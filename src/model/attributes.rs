@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+
+use super::entry::{Values, pack};
 
 macro_rules! attributes {
     ($(#[$outer:meta])* $name:ident, $what:literal: $($(#[$meta:meta])* $variant:ident = $path:literal,)*) => {
@@ -107,6 +110,54 @@ impl UserAttribute {
 /// A user's attributes; what is empty is absent.
 pub type UserAttributes = BTreeMap<UserAttribute, String>;
 
+/// The same in one piece of memory, for the hundred thousand users that are desired at one time.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct UserValues(Arc<[u8]>);
+
+impl UserValues {
+    pub fn get(&self, attribute: UserAttribute) -> Option<&str> {
+        self.iter().find(|(other, _)| *other == attribute).map(|(_, value)| value)
+    }
+
+    /// In the order of the attributes.
+    pub fn iter(&self) -> impl Iterator<Item = (UserAttribute, &str)> {
+        // Each attribute as a value of one byte, its place among all of them, and then its own.
+        let mut packed = Values::packed(&self.0);
+        std::iter::from_fn(move || {
+            let (place, value) = (packed.next()?, packed.next()?);
+            let attribute = UserAttribute::ALL.get(usize::from(*place.first()?))?;
+            Some((*attribute, std::str::from_utf8(value).ok()?))
+        })
+    }
+
+    pub fn to_attributes(&self) -> UserAttributes {
+        self.iter().map(|(attribute, value)| (attribute, value.to_owned())).collect()
+    }
+}
+
+impl From<&UserAttributes> for UserValues {
+    fn from(attributes: &UserAttributes) -> Self {
+        let mut packed = Vec::new();
+        for (attribute, value) in attributes {
+            pack(&mut packed, &[*attribute as u8]);
+            pack(&mut packed, value.as_bytes());
+        }
+        Self(packed.into())
+    }
+}
+
+impl fmt::Debug for UserValues {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+impl Serialize for UserValues {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter())
+    }
+}
+
 /// A group's attributes; `external_id` is written over SCIM only, `description` over the API only.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -131,5 +182,21 @@ mod tests {
             assert_eq!(GroupAttribute::parse(attribute.path()), Some(*attribute));
         }
         assert_eq!(UserAttribute::parse("username"), None);
+    }
+
+    #[test]
+    fn values_in_one_piece_are_those_that_were_put_in() {
+        let value = |attribute: UserAttribute| (attribute, format!("é \u{0} {attribute}"));
+        let all: UserAttributes = UserAttribute::ALL.iter().copied().map(value).collect();
+        let some: UserAttributes = UserAttribute::ALL.iter().copied().step_by(3).map(value).collect();
+        for attributes in [all, some, UserAttributes::new()] {
+            let values = UserValues::from(&attributes);
+            assert_eq!(values.to_attributes(), attributes);
+            for attribute in UserAttribute::ALL {
+                assert_eq!(values.get(*attribute), attributes.get(attribute).map(String::as_str));
+            }
+            let json = |what: serde_json::Result<serde_json::Value>| what.unwrap();
+            assert_eq!(json(serde_json::to_value(&values)), json(serde_json::to_value(&attributes)));
+        }
     }
 }

@@ -1,11 +1,10 @@
 //! What the target should hold, by snapshot and mapping.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::attributes::{GroupAttributes, UserAttributes};
+use super::attributes::{GroupAttributes, UserValues};
 use super::known::Digest;
 use crate::ids::{Anchor, Dn, LinkNo, Sid};
 
@@ -23,7 +22,7 @@ pub struct DesiredUser {
     pub sid: Option<Sid>,
     pub created: Option<Timestamp>,
     /// Shared with the plan that writes them.
-    pub attributes: Arc<UserAttributes>,
+    pub attributes: UserValues,
     /// Of these.
     pub digest: Digest,
 }

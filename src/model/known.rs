@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::finding::Finding;
-use super::{ChangeCookie, DeletionProof, GroupAttributes, Kind, UserAttributes};
+use super::{ChangeCookie, DeletionProof, GroupAttributes, Kind, UserAttribute, UserAttributes, UserValues};
 use crate::ids::{Anchor, Fingerprint, IdentityStoreId, LinkNo, Sid, TargetId};
 
 #[derive(Clone, Debug, Default)]
@@ -278,8 +278,17 @@ pub struct Digest([u8; 16]);
 
 impl Digest {
     pub fn of_user(attributes: &UserAttributes) -> Self {
+        Self::of_each(attributes.iter().map(|(attribute, value)| (*attribute, value.as_str())))
+    }
+
+    /// The same of the same values.
+    pub fn of_values(values: &UserValues) -> Self {
+        Self::of_each(values.iter())
+    }
+
+    fn of_each<'v>(values: impl Iterator<Item = (UserAttribute, &'v str)>) -> Self {
         let mut hasher = Sha256::new();
-        for (attribute, value) in attributes {
+        for (attribute, value) in values {
             add(&mut hasher, attribute.path());
             add(&mut hasher, value);
         }

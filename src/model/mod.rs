@@ -20,7 +20,7 @@ mod remedy;
 mod snapshot;
 
 pub use assignment::Assignment;
-pub use attributes::{GroupAttribute, GroupAttributes, UserAttribute, UserAttributes};
+pub use attributes::{GroupAttribute, GroupAttributes, UserAttribute, UserAttributes, UserValues};
 pub use check::{CheckLine, CheckState};
 pub use desired::{Desired, DesiredGroup, DesiredUser};
 pub use entry::{Attributes, Names, Values, pack};

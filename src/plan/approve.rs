@@ -139,7 +139,7 @@ impl ApprovedPlan {
     #[must_use]
     pub fn only(self, wanted: &BTreeSet<Fingerprint>) -> Self {
         let Self { plan, held, approved, about, options, .. } = self;
-        let other = plan.numbered().filter(|(_, step)| !wanted.contains(&plan.fingerprint(step)));
+        let other = plan.numbered().filter(|(_, step)| !wanted.contains(&plan.fingerprint(step.as_ref())));
         let out = other.map(|(no, _)| no).collect();
         let (held, left_out) = guard::without(&plan, &approved, held, out);
         Self { plan, held, approved, left_out, about, options }
@@ -168,12 +168,12 @@ impl ApprovedPlan {
     }
 
     /// The steps that may be done, in order.
-    pub fn runnable(&self) -> impl Iterator<Item = (StepNo, &Step)> {
+    pub fn runnable(&self) -> impl Iterator<Item = (StepNo, Cow<'_, Step>)> {
         self.plan.numbered().filter(|(no, _)| !self.waits(*no))
     }
 
     /// All but those that are left out.
-    pub fn chosen(&self) -> impl Iterator<Item = (StepNo, &Step)> {
+    pub fn chosen(&self) -> impl Iterator<Item = (StepNo, Cow<'_, Step>)> {
         self.plan.numbered().filter(|(no, _)| !self.left_out.contains_key(no))
     }
 
@@ -228,7 +228,7 @@ impl ApprovedPlan {
     pub fn held_fingerprints(&self) -> Vec<(StepNo, Fingerprint)> {
         let left_out = self.left_out.iter().filter(|(_, holds)| !holds.is_empty()).map(|(no, _)| no);
         let all: BTreeSet<StepNo> = self.held.keys().chain(left_out).copied().collect();
-        all.into_iter().map(|no| (no, self.plan.fingerprint(self.plan.step(no)))).collect()
+        all.into_iter().map(|no| (no, self.plan.fingerprint(&self.plan.step(no)))).collect()
     }
 
     /// Why a step waits for an approval, left out or not.

@@ -8,6 +8,7 @@ use super::counts::counted;
 use super::grouped::ObjectSteps;
 use super::sort::Sort;
 use super::step::{Action, StepNo};
+use super::steps::whole;
 use crate::ids::{LinkNo, TargetId};
 use crate::model::{Assignment, Kind};
 use crate::printable::shown;
@@ -84,9 +85,9 @@ impl ApprovedPlan {
             .filter_map(|(_, step)| {
                 let no = step.action.object()?;
                 let object = objects.get(&no)?;
-                let id = match &step.action {
-                    Action::AdoptUser { id, .. } | Action::AdoptGroup { id, .. } => Some(id),
-                    action if action.recreates() => None,
+                let id = match whole(&step).map(|step| &step.action) {
+                    Some(Action::AdoptUser { id, .. } | Action::AdoptGroup { id, .. }) => Some(id),
+                    Some(action) if action.recreates() => None,
                     _ => object.target_id.as_ref(),
                 };
                 Some((no, (object.kind, id)))
@@ -102,7 +103,8 @@ impl ApprovedPlan {
 
     /// What a step's object is assigned to, in a line.
     pub(super) fn assigned_line(&self, no: StepNo) -> Option<String> {
-        let action = &self.plan().step(no).action;
+        let step = self.plan().step(no);
+        let action = &step.action;
         let list = self.plan().assigned.of(action)??;
         let says_something = !list.is_empty() || !is_membership(action);
         says_something.then(|| meant(action.sort().word(), list))
@@ -111,7 +113,7 @@ impl ApprovedPlan {
     /// What the memberships of one group in one part of a plan give or take, in a line for all of them: `None` where that
     /// is nothing.
     pub(super) fn membership_line(&self, found: &ObjectSteps<'_>) -> Option<String> {
-        let (_, (_, first)) = found.members.first()?;
+        let first = self.plan().step(*found.members.first()?);
         let list = self.plan().assigned.of(&first.action)??;
         let word =
             if first.action.takes_away() { "takes away from each member" } else { "gives each member" };

@@ -50,7 +50,8 @@ impl ApprovedPlan {
         let plan = self.plan();
         let object = plan.objects.iter().find(|(_, object)| object.anchor == anchor).map(|(no, _)| *no);
         let steps = object.map(|no| plan.with_needs(plan.about(no))).unwrap_or_default();
-        let wanted: BTreeSet<Fingerprint> = steps.iter().map(|no| plan.fingerprint(plan.step(*no))).collect();
+        let wanted: BTreeSet<Fingerprint> =
+            steps.iter().map(|no| plan.fingerprint(&plan.step(*no))).collect();
         self.only(&wanted).for_one(object)
     }
 }

@@ -1,5 +1,6 @@
 //! Numbers as people read them, and what there is of each sort.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::approve::ApprovedPlan;
@@ -45,7 +46,7 @@ const WORDS: &[(Sort, &str, &str)] = &[
 ];
 
 /// How many steps of each sort, what takes away first. Who only steps aside for a swap has another step of the same sort.
-pub fn by_sort<'a>(steps: impl IntoIterator<Item = &'a Step>) -> Vec<(Sort, u64)> {
+pub fn by_sort<'a>(steps: impl IntoIterator<Item = Cow<'a, Step>>) -> Vec<(Sort, u64)> {
     let mut counts: BTreeMap<Sort, u64> = BTreeMap::new();
     for step in steps.into_iter().filter(|s| !s.action.parks()) {
         *counts.entry(step.action.sort()).or_default() += 1;

@@ -9,7 +9,7 @@ use crate::ids::{LinkNo, TargetId};
 use crate::mapping::{Mapping, resolve_claims};
 use crate::model::{
     AccountState, Capabilities, Code, Desired, DesiredGroup, DesiredUser, Digest, DirectoryUser, DisableHow,
-    Finding, Kind, Known, Link, Subject, UserAttribute, Wants,
+    Finding, Kind, Known, Link, Subject, UserAttribute, UserValues, Wants,
 };
 use crate::scope::Scope;
 
@@ -28,7 +28,7 @@ pub fn desire(scope: &Scope<'_>, mapping: &Mapping, known: &Known, target: Capab
     let mut desire = Desire::default();
     let eligible = scope.eligible();
     let linked = |no: &LinkNo| known.links.get(no).is_some_and(|l| l.target_id.is_some());
-    let mut users = BTreeMap::new();
+    let mut users = Vec::new();
     for (no, user) in in_scope(scope, scope.whole().certain()) {
         if !eligible.contains(no.0) {
             if linked(&no) && user.matches_filter {
@@ -52,13 +52,15 @@ pub fn desire(scope: &Scope<'_>, mapping: &Mapping, known: &Known, target: Capab
                 sid: user.sid.clone(),
                 created: user.created,
                 digest: Digest::of_user(&mapped.attributes),
-                attributes: mapped.attributes.into(),
+                attributes: UserValues::from(&mapped.attributes),
             };
-            users.insert(no, wish);
+            users.push((no, wish));
         } else if linked(&no) {
             desire.kept.insert(no);
         }
     }
+    // As a whole, in order: nodes of a map that grows by one at its end stay half empty.
+    let users: BTreeMap<LinkNo, DesiredUser> = users.into_iter().collect();
     let mut groups = BTreeMap::new();
     for (no, written) in scope.written() {
         let Some(group) = scope.groups().get(no).filter(|_| !written.frozen || linked(no)) else { continue };
@@ -155,9 +157,9 @@ pub fn wants(desire: &Desire, known: &Known, target: Capabilities) -> Wants {
             (UserAttribute::UserName, link.and_then(|l| l.name.as_ref()), &mut wants.user_names),
             (UserAttribute::Email, link.and_then(|l| l.email.as_ref()), &mut wants.emails),
         ] {
-            let Some(value) = user.attributes.get(&attribute) else { continue };
+            let Some(value) = user.attributes.get(attribute) else { continue };
             if id.is_none() || !now.is_some_and(|now| same(now, value)) {
-                asked.insert(value.clone());
+                asked.insert(value.to_owned());
                 // Whoever of ours holds it may have to give it up.
                 let by = if attribute == UserAttribute::UserName { &*by_name } else { &*by_email };
                 wants.users.extend(by.get(&fold(value)).into_iter().flatten().cloned());

@@ -14,7 +14,8 @@ use super::lifecycle;
 use super::members::{members, swept};
 use super::names::settle;
 use super::order::Order;
-use super::step::{Action, Base, Plan, PlanObject, Reason, Step};
+use super::step::{Action, Base, Plan, PlanObject, Reason};
+use super::steps::Steps;
 use crate::ids::{LinkNo, PlanId};
 use crate::model::{Code, EntryRead, Finding, Kind, Link, UserAttribute};
 
@@ -67,7 +68,7 @@ pub fn nothing(profile: &str, base: Base) -> Plan {
         profile: profile.to_owned(),
         id: PlanId::new(""),
         objects: BTreeMap::new(),
-        steps: Vec::new(),
+        steps: Steps::default(),
         withheld: Vec::new(),
         confirmed: BTreeMap::new(),
         read_back: BTreeMap::new(),
@@ -108,13 +109,13 @@ fn base(inputs: &Inputs<'_>) -> Base {
 fn objects(
     inputs: &Inputs<'_>,
     drafts: &BTreeMap<LinkNo, draft::Draft>,
-    steps: &[Step],
+    steps: &Steps,
     sizes: &BTreeMap<LinkNo, u64>,
 ) -> BTreeMap<LinkNo, PlanObject> {
-    let mut objects = BTreeMap::new();
+    let mut objects = Vec::new();
     // Of millions of memberships nearly all name somebody who was named before.
     let mut seen = RoaringBitmap::new();
-    for step in steps {
+    for step in steps.iter() {
         let through = match &step.reason {
             Reason::MemberThrough(no) => Some(*no),
             _ => None,
@@ -126,11 +127,11 @@ fn objects(
         let named = [step.action.object(), step.action.member(), through].into_iter().flatten();
         for no in named.chain(suspects.into_iter().flatten().copied()) {
             if seen.insert(no.0) {
-                objects.insert(no, object(inputs, drafts, sizes, no));
+                objects.push((no, object(inputs, drafts, sizes, no)));
             }
         }
     }
-    objects
+    objects.into_iter().collect()
 }
 
 fn object(

@@ -1,7 +1,6 @@
 //! What each object needs, before names are sorted out: one draft for each user or group to be written.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::sync::Arc;
 
 use super::desire::fold;
 use super::step::{Change, Confirmed, Found};
@@ -9,7 +8,7 @@ use super::{Adopt, Inputs, Policy};
 use crate::ids::{Anchor, LinkNo, Sid, TargetId};
 use crate::model::{
     Code, DesiredGroup, DesiredUser, Digest, Finding, GroupAttributes, Kind, Link, ObservedGroup,
-    ObservedUser, RenameSupport, Subject, UserAttribute, UserAttributes,
+    ObservedUser, RenameSupport, Subject, UserAttribute, UserAttributes, UserValues,
 };
 
 /// A value that the target holds once only, without regard to case.
@@ -25,10 +24,7 @@ pub struct Draft {
     pub kind: Kind,
     pub content: Content,
     /// An existing object of the target that is taken over first.
-    pub adopt: Option<Adoption>,
-    /// Keys that the object comes to hold, and those that it gives up.
-    pub takes: BTreeSet<Key>,
-    pub frees: BTreeSet<Key>,
+    pub adopt: Option<Box<Adoption>>,
     /// A newcomer's label, where this only gives up names.
     pub yields_to: Option<String>,
     /// The directory is as it was; the target has other values than were written.
@@ -43,12 +39,55 @@ pub struct Adoption {
     pub found: Found,
 }
 
+/// Nearly all of a first plan are new users: what others have more stands apart.
 #[derive(Clone, Debug)]
 pub enum Content {
-    NewUser { attributes: Arc<UserAttributes>, again: bool },
-    User { changes: Vec<Change>, before: UserAttributes, after: UserAttributes, digest: Option<Digest> },
-    NewGroup { attributes: GroupAttributes, again: bool },
-    Group { before: GroupAttributes, after: GroupAttributes, digest: Option<Digest> },
+    NewUser { attributes: UserValues, again: bool },
+    User(Box<Revised>),
+    NewGroup { attributes: Box<GroupAttributes>, again: bool },
+    Group { before: Box<GroupAttributes>, after: Box<GroupAttributes>, digest: Option<Digest> },
+}
+
+/// What becomes of an existing user.
+#[derive(Clone, Debug)]
+pub struct Revised {
+    pub changes: Vec<Change>,
+    pub before: UserAttributes,
+    pub after: UserAttributes,
+    pub digest: Option<Digest>,
+}
+
+impl Draft {
+    /// Keys that the object comes to hold.
+    pub fn takes(&self) -> BTreeSet<Key> {
+        // Under the name of its own that it gets instead nobody else is looked for.
+        if self.yields_to.is_some() { BTreeSet::new() } else { &self.wanted() - &self.held() }
+    }
+
+    /// Keys that the object gives up.
+    pub fn frees(&self) -> BTreeSet<Key> {
+        &self.held() - &self.wanted()
+    }
+
+    /// Keys that the object holds now.
+    pub fn held(&self) -> BTreeSet<Key> {
+        match &self.content {
+            Content::NewUser { .. } | Content::NewGroup { .. } => BTreeSet::new(),
+            Content::User(revised) => user_keys(&revised.before),
+            Content::Group { before, .. } => group_keys(before),
+        }
+    }
+
+    fn wanted(&self) -> BTreeSet<Key> {
+        match &self.content {
+            Content::NewUser { attributes, .. } => {
+                keys_of(attributes.get(UserAttribute::UserName), attributes.get(UserAttribute::Email))
+            }
+            Content::NewGroup { attributes, .. } => group_keys(attributes),
+            Content::User(revised) => user_keys(&revised.after),
+            Content::Group { after, .. } => group_keys(after),
+        }
+    }
 }
 
 #[derive(Default)]
@@ -116,8 +155,12 @@ fn email_of(attributes: &UserAttributes) -> Option<&str> {
 }
 
 pub fn user_keys(attributes: &UserAttributes) -> BTreeSet<Key> {
-    let name = name_of(attributes).map(|n| Key::UserName(fold(n)));
-    let email = email_of(attributes).map(|e| Key::Email(fold(e)));
+    keys_of(name_of(attributes), email_of(attributes))
+}
+
+fn keys_of(name: Option<&str>, email: Option<&str>) -> BTreeSet<Key> {
+    let name = name.map(|n| Key::UserName(fold(n)));
+    let email = email.map(|e| Key::Email(fold(e)));
     name.into_iter().chain(email).collect()
 }
 
@@ -179,6 +222,8 @@ impl Drafts {
         for (no, wish) in &inputs.desired.groups {
             drafts.group(inputs, &protect, &strangers, *no, wish);
         }
+        // As a whole: nodes of a map that grows by one at its end stay half empty.
+        drafts.list = std::mem::take(&mut drafts.list).into_iter().collect();
         drafts
     }
 
@@ -192,7 +237,8 @@ impl Drafts {
     ) {
         let link = inputs.known.links.get(&no);
         let digest = wish.digest;
-        let (name, email) = (name_of(&wish.attributes), email_of(&wish.attributes));
+        let (name, email) =
+            (wish.attributes.get(UserAttribute::UserName), wish.attributes.get(UserAttribute::Email));
         let label = name.unwrap_or_default();
         let subject = || subject(Kind::User, wish.anchor, wish.sid.as_ref(), label);
         if self.protected.contains(&no) || protect.covers([name, email]) {
@@ -218,7 +264,7 @@ impl Drafts {
             };
             match self.compare_user(inputs, &now.attributes, &wish.attributes, subject()) {
                 Compared::Differs(draft) => {
-                    self.list.insert(no, Draft { drifted: unchanged, ..*draft });
+                    self.list.insert(no, Draft { drifted: unchanged, ..draft });
                 }
                 Compared::Same if unchanged => {}
                 Compared::Same => {
@@ -263,14 +309,14 @@ impl Drafts {
                 }
                 let mut known = Found::of_user(&found.attributes);
                 let draft = match self.compare_user(inputs, &found.attributes, &wish.attributes, subject()) {
-                    Compared::Differs(draft) => *draft,
+                    Compared::Differs(draft) => draft,
                     Compared::Same => {
                         known.digest = Some(digest);
                         unchanged_user(&found.attributes)
                     }
                     Compared::OnlyName => unchanged_user(&found.attributes),
                 };
-                let adopt = Some(Adoption { id: id.clone(), same_anchor, found: known });
+                let adopt = Some(Box::new(Adoption { id: id.clone(), same_anchor, found: known }));
                 self.list.insert(no, Draft { adopt, ..draft });
             }
             (_, Some((id, _))) => {
@@ -286,13 +332,13 @@ impl Drafts {
         &mut self,
         inputs: &Inputs<'_>,
         now: &UserAttributes,
-        wish: &UserAttributes,
+        wish: &UserValues,
         subject: Subject,
     ) -> Compared {
         let mut changes: Vec<Change> = Vec::new();
         let mut whole = true;
         for attribute in inputs.managed {
-            let (old, new) = (now.get(attribute), wish.get(attribute));
+            let (old, new) = (now.get(attribute).map(String::as_str), wish.get(*attribute));
             if old == new {
                 continue;
             }
@@ -307,27 +353,19 @@ impl Drafts {
                 whole = false;
                 continue;
             }
-            changes.push(Change { attribute: *attribute, old: old.cloned(), new: new.cloned() });
+            changes.push(Change {
+                attribute: *attribute,
+                old: old.map(str::to_owned),
+                new: new.map(str::to_owned),
+            });
         }
         if changes.is_empty() {
             return if whole { Compared::Same } else { Compared::OnlyName };
         }
         let after = changed(now, &changes);
-        let (held, wanted) = (user_keys(now), user_keys(&after));
-        Compared::Differs(Box::new(Draft {
-            kind: Kind::User,
-            takes: &wanted - &held,
-            frees: &held - &wanted,
-            content: Content::User {
-                changes,
-                before: now.clone(),
-                after,
-                digest: whole.then(|| Digest::of_user(wish)),
-            },
-            adopt: None,
-            yields_to: None,
-            drifted: false,
-        }))
+        let digest = whole.then(|| Digest::of_values(wish));
+        let revised = Revised { changes, before: now.clone(), after, digest };
+        Compared::Differs(Draft::of(Kind::User, Content::User(Box::new(revised))))
     }
 
     fn group(
@@ -402,7 +440,7 @@ impl Drafts {
                 digest: change.is_none().then_some(digest),
             };
             let draft = change.unwrap_or_else(|| unchanged_group(&found.attributes));
-            let adopt = Some(Adoption { id: id.clone(), same_anchor, found: known });
+            let adopt = Some(Box::new(Adoption { id: id.clone(), same_anchor, found: known }));
             self.list.insert(no, Draft { adopt, ..draft });
         }
     }
@@ -413,7 +451,7 @@ enum Compared {
     Same,
     /// Only the userName differs, which the target does not let change.
     OnlyName,
-    Differs(Box<Draft>),
+    Differs(Draft),
 }
 
 /// Whether one of the external ids is the object's own anchor.
@@ -432,49 +470,29 @@ pub fn changed(before: &UserAttributes, changes: &[Change]) -> UserAttributes {
     after
 }
 
-fn new_user(attributes: &Arc<UserAttributes>, again: bool) -> Draft {
-    Draft {
-        kind: Kind::User,
-        takes: user_keys(attributes),
-        frees: BTreeSet::new(),
-        content: Content::NewUser { attributes: Arc::clone(attributes), again },
-        adopt: None,
-        yields_to: None,
-        drifted: false,
+impl Draft {
+    pub fn of(kind: Kind, content: Content) -> Self {
+        Self { kind, content, adopt: None, yields_to: None, drifted: false }
     }
+}
+
+fn new_user(attributes: &UserValues, again: bool) -> Draft {
+    Draft::of(Kind::User, Content::NewUser { attributes: attributes.clone(), again })
 }
 
 fn unchanged_user(attributes: &UserAttributes) -> Draft {
-    Draft {
-        content: Content::User {
-            changes: Vec::new(),
-            before: attributes.clone(),
-            after: attributes.clone(),
-            digest: None,
-        },
-        takes: BTreeSet::new(),
-        ..new_user(&Arc::default(), false)
-    }
+    let (before, after) = (attributes.clone(), attributes.clone());
+    let revised = Revised { changes: Vec::new(), before, after, digest: None };
+    Draft::of(Kind::User, Content::User(Box::new(revised)))
 }
 
 fn new_group(attributes: &GroupAttributes, again: bool) -> Draft {
-    Draft {
-        kind: Kind::Group,
-        takes: group_keys(attributes),
-        frees: BTreeSet::new(),
-        content: Content::NewGroup { attributes: attributes.clone(), again },
-        adopt: None,
-        yields_to: None,
-        drifted: false,
-    }
+    Draft::of(Kind::Group, Content::NewGroup { attributes: Box::new(attributes.clone()), again })
 }
 
 fn unchanged_group(attributes: &GroupAttributes) -> Draft {
-    Draft {
-        content: Content::Group { before: attributes.clone(), after: attributes.clone(), digest: None },
-        takes: BTreeSet::new(),
-        ..new_group(attributes, false)
-    }
+    let both = Box::new(attributes.clone());
+    Draft::of(Kind::Group, Content::Group { before: both.clone(), after: both, digest: None })
 }
 
 fn group_change(now: &GroupAttributes, wish: &GroupAttributes) -> Option<Draft> {
@@ -483,16 +501,8 @@ fn group_change(now: &GroupAttributes, wish: &GroupAttributes) -> Option<Draft> 
     let before = GroupAttributes { external_id, ..now.clone() };
     let after = wish.clone();
     (before != after).then(|| {
-        let (held, wanted) = (group_keys(&before), group_keys(&after));
-        Draft {
-            kind: Kind::Group,
-            takes: &wanted - &held,
-            frees: &held - &wanted,
-            content: Content::Group { before, after, digest: Some(Digest::of_group(wish)) },
-            adopt: None,
-            yields_to: None,
-            drifted: false,
-        }
+        let digest = Some(Digest::of_group(wish));
+        Draft::of(Kind::Group, Content::Group { before: Box::new(before), after: Box::new(after), digest })
     })
 }
 

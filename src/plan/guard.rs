@@ -349,9 +349,10 @@ impl Guard<'_> {
     /// What needs a held step is held; so is what only makes room for held steps.
     fn connected(&mut self) {
         let mut needed_by: BTreeMap<StepNo, Vec<StepNo>> = BTreeMap::new();
-        for (no, step) in self.plan.numbered() {
-            let makes_room = |n: &&StepNo| self.plan.step(**n).action.makes_room();
-            for needed in step.after.iter().filter(makes_room) {
+        let makes_room = self.plan.numbered().filter(|(_, step)| step.action.makes_room());
+        let makes_room: BTreeSet<StepNo> = makes_room.map(|(no, _)| no).collect();
+        for (no, step) in self.plan.numbered().filter(|_| !makes_room.is_empty()) {
+            for needed in step.after.iter().filter(|n| makes_room.contains(n)) {
                 needed_by.entry(*needed).or_default().push(no);
             }
         }

@@ -9,7 +9,7 @@ use super::approve::{ApprovedPlan, Hold};
 use super::sort::Sort;
 use super::step::{Action, Change, Plan, Step, StepNo, Withheld};
 use crate::ids::{Anchor, Fingerprint, LinkNo, TargetId};
-use crate::model::{Assignment, DisableCause, DisableHow, Finding, GroupAttributes, Kind, UserAttributes};
+use crate::model::{Assignment, DisableCause, DisableHow, Finding, GroupAttributes, Kind, UserValues};
 
 pub const SCHEMA: &str = "idcsync/plan/v1";
 
@@ -30,7 +30,7 @@ struct StepView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     member: Option<ObjectView<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    attributes: Option<&'a UserAttributes>,
+    attributes: Option<&'a UserValues>,
     #[serde(skip_serializing_if = "Option::is_none")]
     changes: Option<&'a [Change]>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -107,7 +107,7 @@ impl Serialize for Steps<'_> {
         let plan = self.0.plan();
         let mut list = serializer.serialize_seq(Some(plan.steps.len()))?;
         for (no, step) in plan.numbered() {
-            list.serialize_element(&step_view(self.0, plan, no, step))?;
+            list.serialize_element(&step_view(self.0, plan, no, &step))?;
         }
         list.end()
     }
@@ -118,7 +118,7 @@ impl ApprovedPlan {
     pub fn step_json(&self, no: StepNo) -> serde_json::Value {
         let plan = self.plan();
         // Only strings, numbers and maps with string keys: cannot fail.
-        serde_json::to_value(step_view(self, plan, no, plan.step(no))).unwrap_or_default()
+        serde_json::to_value(step_view(self, plan, no, &plan.step(no))).unwrap_or_default()
     }
 }
 

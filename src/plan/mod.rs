@@ -26,6 +26,7 @@ mod reason;
 mod repair;
 mod sort;
 mod step;
+mod steps;
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,6 +53,7 @@ pub use repair::{
 };
 pub use sort::Sort;
 pub use step::{Action, Base, Change, Confirmed, Plan, PlanObject, Purpose, Reason, Step, StepNo, Withheld};
+pub use steps::Steps;
 pub use text::{Colors, IN_STEP, Look, render, render_to};
 
 use crate::ids::{Anchor, Dn, LinkNo};
@@ -93,10 +95,10 @@ impl Inputs<'_> {
     /// What a person calls it: the name in the target as desired, else as known, else the DN's leaf.
     fn label(&self, no: LinkNo) -> String {
         let wished = (self.desired.users.get(&no))
-            .and_then(|u| u.attributes.get(&UserAttribute::UserName))
-            .or_else(|| self.desired.groups.get(&no).map(|g| &g.attributes.display_name));
-        let known = || self.known.links.get(&no).and_then(|l| l.name.as_ref());
-        wished.or_else(known).cloned().unwrap_or_else(|| {
+            .and_then(|u| u.attributes.get(UserAttribute::UserName))
+            .or_else(|| self.desired.groups.get(&no).map(|g| g.attributes.display_name.as_str()));
+        let known = || self.known.links.get(&no).and_then(|l| l.name.as_deref());
+        wished.or_else(known).map(str::to_owned).unwrap_or_else(|| {
             match (self.read_dn(no), self.known.links.get(&no)) {
                 (Some(dn), _) => dn.leaf(),
                 (None, Some(link)) => link.dn.clone(),

@@ -7,7 +7,7 @@ use petgraph::algo::kosaraju_scc;
 use petgraph::graph::DiGraph;
 
 use super::Inputs;
-use super::draft::{self, Content, Draft, Drafts, Key, changed};
+use super::draft::{self, Content, Draft, Drafts, Key, Revised, changed};
 use super::step::{Change, hex};
 use crate::ids::{Anchor, LinkNo, TargetId};
 use crate::model::{
@@ -38,11 +38,12 @@ pub enum ParkedAs {
 /// Drops drafts whose names cannot be had (each with a finding), adds those that yield, and orders the rest.
 pub fn settle(inputs: &Inputs<'_>, drafts: &mut Drafts) -> Settled {
     let holders = Holders::of(inputs, drafts);
-    drop_obstructed(inputs, drafts, &holders);
-    add_yielding(inputs, drafts, &holders);
+    let contested = holders.contested(drafts);
+    drop_obstructed(inputs, drafts, &holders, &contested);
+    add_yielding(inputs, drafts, &holders, &contested);
     let mut waits: BTreeMap<LinkNo, BTreeMap<LinkNo, BTreeSet<Key>>> = BTreeMap::new();
-    for (no, draft) in &drafts.list {
-        for key in &draft.takes {
+    for (no, keys) in contested.iter().filter(|(no, _)| drafts.list.contains_key(no)) {
+        for key in keys {
             let Some(holder) = holders.ours.get(key).filter(|h| *h != no && drafts.list.contains_key(h))
             else {
                 continue;
@@ -78,7 +79,7 @@ impl Holders {
         for (no, draft) in &drafts.list {
             let Some(adoption) = &draft.adopt else { continue };
             ids.insert(adoption.id.clone());
-            ours.extend(held_keys(draft).into_iter().map(|k| (k, *no)));
+            ours.extend(draft.held().into_iter().map(|k| (k, *no)));
         }
         let mut others = BTreeMap::new();
         for (id, user) in inputs.observed.users.iter().filter(|(id, _)| !ids.contains(*id)) {
@@ -89,35 +90,38 @@ impl Holders {
         }
         Self { ours, others }
     }
-}
 
-fn held_keys(draft: &Draft) -> BTreeSet<Key> {
-    match &draft.content {
-        Content::User { before, .. } => draft::user_keys(before),
-        Content::Group { before, .. } => draft::group_keys(before),
-        Content::NewUser { .. } | Content::NewGroup { .. } => BTreeSet::new(),
+    /// Of what each object comes to hold, what somebody in the target holds now: nothing, of nearly all of them.
+    fn contested(&self, drafts: &Drafts) -> Contested {
+        let is_held = |key: &Key| self.ours.contains_key(key) || self.others.contains_key(key);
+        let held = drafts.list.iter().map(|(no, draft)| {
+            let keys: BTreeSet<Key> = draft.takes().into_iter().filter(is_held).collect();
+            (*no, keys)
+        });
+        held.filter(|(_, keys)| !keys.is_empty()).collect()
     }
 }
+
+type Contested = BTreeMap<LinkNo, BTreeSet<Key>>;
 
 /// Dropping one draft leaves its old names taken, which may cost others their new ones: each of those is looked
 /// at again.
-fn drop_obstructed(inputs: &Inputs<'_>, drafts: &mut Drafts, holders: &Holders) {
+fn drop_obstructed(inputs: &Inputs<'_>, drafts: &mut Drafts, holders: &Holders, contested: &Contested) {
     let mut takers: BTreeMap<&Key, Vec<LinkNo>> = BTreeMap::new();
-    let taken: Vec<(Key, LinkNo)> =
-        drafts.list.iter().flat_map(|(no, d)| d.takes.iter().map(|k| (k.clone(), *no))).collect();
-    for (key, no) in &taken {
-        takers.entry(key).or_default().push(*no);
+    for (no, keys) in contested {
+        for key in keys {
+            takers.entry(key).or_default().push(*no);
+        }
     }
-    let mut open: BTreeSet<LinkNo> = taken.iter().map(|(_, no)| *no).collect();
+    let mut open: BTreeSet<LinkNo> = contested.keys().copied().collect();
     while let Some(no) = open.pop_first() {
-        let Some(draft) = drafts.list.get(&no) else { continue };
-        let Some(finding) = draft.takes.iter().find_map(|key| obstacle(inputs, drafts, holders, no, key))
-        else {
+        let Some(keys) = contested.get(&no).filter(|_| drafts.list.contains_key(&no)) else { continue };
+        let Some(finding) = keys.iter().find_map(|key| obstacle(inputs, drafts, holders, no, key)) else {
             continue;
         };
         drafts.findings.push(finding);
         if let Some(dropped) = drafts.list.remove(&no) {
-            open.extend(dropped.frees.iter().filter_map(|k| takers.get(k)).flatten());
+            open.extend(dropped.frees().iter().filter_map(|k| takers.get(k)).flatten());
         }
     }
 }
@@ -131,7 +135,7 @@ fn obstacle(
     key: &Key,
 ) -> Option<Finding> {
     if let Some(holder) = holders.ours.get(key).filter(|h| **h != no) {
-        let freed = drafts.list.get(holder).is_some_and(|d| d.frees.contains(key));
+        let freed = drafts.list.get(holder).is_some_and(|d| d.frees().contains(key));
         return (!freed && !may_yield(inputs, drafts, *holder, key))
             .then(|| claimed(inputs, no, key, *holder));
     }
@@ -210,10 +214,10 @@ fn link_deleted(inputs: &Inputs<'_>, no: LinkNo) -> bool {
 }
 
 /// Whoever stands in the way of a newcomer and may be moved gives up exactly the names that are taken.
-fn add_yielding(inputs: &Inputs<'_>, drafts: &mut Drafts, holders: &Holders) {
+fn add_yielding(inputs: &Inputs<'_>, drafts: &mut Drafts, holders: &Holders, contested: &Contested) {
     let mut yields: BTreeMap<LinkNo, (String, BTreeSet<Key>)> = BTreeMap::new();
-    for (no, draft) in &drafts.list {
-        for key in &draft.takes {
+    for (no, keys) in contested.iter().filter(|(no, _)| drafts.list.contains_key(no)) {
+        for key in keys {
             if let Some(holder) = holders.ours.get(key).filter(|h| !drafts.list.contains_key(h)) {
                 let (_, keys) = yields.entry(*holder).or_insert_with(|| (inputs.label(*no), BTreeSet::new()));
                 keys.insert(key.clone());
@@ -238,23 +242,16 @@ fn yielding(inputs: &Inputs<'_>, no: LinkNo, keys: &BTreeSet<Key>, newcomer: Str
             let before = inputs.observed.users.get(id)?.attributes.clone();
             let changes = vacate(&before, keys, |name| former(name, USER_NAME_LIMIT));
             let after = changed(&before, &changes);
-            Content::User { changes, before, after, digest: None }
+            Content::User(Box::new(Revised { changes, before, after, digest: None }))
         }
         Kind::Group => {
             let before = inputs.observed.groups.get(id)?.attributes.clone();
             let display_name = former(&before.display_name, GROUP_NAME_LIMIT);
-            Content::Group { after: GroupAttributes { display_name, ..before.clone() }, before, digest: None }
+            let after = GroupAttributes { display_name, ..before.clone() };
+            Content::Group { before: Box::new(before), after: Box::new(after), digest: None }
         }
     };
-    Some(Draft {
-        kind: link.kind,
-        frees: keys.clone(),
-        content,
-        adopt: None,
-        takes: BTreeSet::new(),
-        drifted: false,
-        yields_to: Some(newcomer),
-    })
+    Some(Draft { yields_to: Some(newcomer), ..Draft::of(link.kind, content) })
 }
 
 /// "CreateUser" and "CreateGroup" of the Identity Store API, in characters.
@@ -339,10 +336,11 @@ fn park(inputs: &Inputs<'_>, no: LinkNo, draft: &Draft, frees: BTreeSet<Key>) ->
     let place = format!("parked-{}", short(inputs.anchor(no)));
     let change = match &draft.content {
         Content::Group { before, .. } => ParkedAs::Group {
-            before: before.clone(),
-            after: GroupAttributes { display_name: place, ..before.clone() },
+            before: before.as_ref().clone(),
+            after: GroupAttributes { display_name: place, ..before.as_ref().clone() },
         },
-        Content::User { before, .. } => {
+        Content::User(revised) => {
+            let before = &revised.before;
             let changes = vacate(before, &frees, |old| {
                 let domain = old.split_once('@').map(|(_, d)| format!("@{d}")).unwrap_or_default();
                 format!("{place}{domain}").chars().take(USER_NAME_LIMIT).collect()

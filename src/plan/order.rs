@@ -6,12 +6,13 @@ use roaring::RoaringBitmap;
 
 use super::Inputs;
 use super::after::After;
-use super::draft::{Adoption, Content, Draft, Drafts};
+use super::draft::{Adoption, Content, Draft, Drafts, Revised};
 use super::lifecycle::End;
 use super::members::Member;
 use super::names::{ParkedAs, Settled};
 use super::sort::Sort;
 use super::step::{Action, Change, Purpose, Reason, Step, StepNo};
+use super::steps::Steps;
 use crate::ids::LinkNo;
 use crate::model::{DisableHow, EntryOutcome, EntryRead, Kind};
 
@@ -30,7 +31,7 @@ pub struct Order<'a> {
     settled: &'a Settled,
     present: &'a BTreeMap<LinkNo, BTreeSet<LinkNo>>,
     back: &'a BTreeMap<LinkNo, End>,
-    steps: Vec<Step>,
+    steps: Steps,
     done: BTreeMap<Piece, Option<StepNo>>,
     /// What was found for objects of memberships, each of which is in many.
     ready: HashMap<LinkNo, Option<StepNo>>,
@@ -55,7 +56,7 @@ impl<'a> Order<'a> {
             settled,
             present,
             back,
-            steps: Vec::new(),
+            steps: Steps::default(),
             done: BTreeMap::new(),
             ready: HashMap::new(),
             strangers: BTreeMap::new(),
@@ -69,10 +70,8 @@ impl<'a> Order<'a> {
         removes: Vec<Member>,
         adds: BTreeMap<LinkNo, RoaringBitmap>,
         out: BTreeMap<LinkNo, End>,
-    ) -> Vec<Step> {
-        let most =
-            self.drafts.list.len() + removes.len() + adds.values().map(|a| a.len() as usize).sum::<usize>();
-        self.steps.reserve_exact(most + out.len());
+    ) -> Steps {
+        self.steps.reserve_joins(adds.values().map(|people| people.len() as usize).sum());
         self.entries(entries);
         let left = self.removals(removes, adds, out);
         for no in self.back.keys().copied().collect::<Vec<_>>() {
@@ -80,7 +79,7 @@ impl<'a> Order<'a> {
         }
         for kind in [Kind::User, Kind::Group] {
             self.mains(|draft| {
-                draft.kind == kind && matches!(draft.content, Content::User { .. } | Content::Group { .. })
+                draft.kind == kind && matches!(draft.content, Content::User(_) | Content::Group { .. })
             });
         }
         for kind in [Kind::Group, Kind::User] {
@@ -129,18 +128,14 @@ impl<'a> Order<'a> {
         for user in people {
             let mut taken = lost.remove(&user).unwrap_or_default();
             taken.sort_by_key(|m| m.group);
-            let first = self.steps.len();
-            taken.into_iter().for_each(|m| self.member(m));
+            let taken: Vec<StepNo> = taken.into_iter().map(|m| self.member(m)).collect();
             if let Some(end) = user.and_then(|no| out.remove(&no)) {
                 // Nobody is called revoked who still is a member; and a delete takes memberships along, which may
                 // have to wait for someone's approval. To shut the door waits for nothing.
                 let waits = end.action.deletes()
                     || matches!(end.action, Action::DisableUser { how: DisableHow::Revoked, .. });
-                let taken = (0..).map(StepNo).zip(&self.steps).skip(first);
-                let mut after: Vec<StepNo> = taken
-                    .filter(|(_, s)| waits && s.action.sort() == Sort::RemoveMember)
-                    .map(|(no, _)| no)
-                    .collect();
+                let removal = |no: &StepNo| self.steps.get(*no).action.sort() == Sort::RemoveMember;
+                let mut after: Vec<StepNo> = taken.into_iter().filter(|no| waits && removal(no)).collect();
                 self.push(end.action, end.reason, &mut after);
             }
             if let Some(user) = user {
@@ -173,11 +168,11 @@ impl<'a> Order<'a> {
         }
     }
 
-    fn member(&mut self, member: Member) {
+    fn member(&mut self, member: Member) -> StepNo {
         if matches!(member.action, Action::RemoveStranger { .. }) {
             let no = self.push(member.action, member.reason, &mut []);
             self.strangers.entry(member.group).or_default().push(no);
-            return;
+            return no;
         }
         let removes = matches!(member.action, Action::RemoveMember { .. });
         let no = match member.user {
@@ -187,6 +182,7 @@ impl<'a> Order<'a> {
         if removes {
             self.removed.entry(member.group).or_default().push(no);
         }
+        no
     }
 
     fn membership(&mut self, group: LinkNo, user: LinkNo, action: Action, reason: Reason) -> StepNo {
@@ -284,7 +280,7 @@ impl<'a> Order<'a> {
         let why = |again: bool| if again { Reason::GoneFromTarget } else { in_scope() };
         match piece {
             Piece::Adopt(_) => {
-                let Adoption { id, same_anchor, found } = draft.adopt.clone()?;
+                let Adoption { id, same_anchor, found } = *draft.adopt.clone()?;
                 let found = Box::new(found);
                 let reason = if same_anchor {
                     Reason::SameAnchor
@@ -325,10 +321,10 @@ impl<'a> Order<'a> {
                         Some((Action::CreateUser { user: no, attributes, again }, why(again)))
                     }
                     Content::NewGroup { attributes, again } => {
-                        let attributes = Box::new(attributes);
                         Some((Action::CreateGroup { group: no, attributes, again }, why(again)))
                     }
-                    Content::User { changes, after, digest, .. } => {
+                    Content::User(revised) => {
+                        let Revised { changes, after, digest, .. } = *revised;
                         let changes = self.since_parking(no, changes);
                         let (changes, after) = (changes.into_boxed_slice(), Box::new(after));
                         (!changes.is_empty()).then_some((
@@ -338,10 +334,9 @@ impl<'a> Order<'a> {
                     }
                     Content::Group { before, after, digest } => {
                         let before = match self.settled.parked.get(&no).map(|p| &p.change) {
-                            Some(ParkedAs::Group { after: aside, .. }) => aside.clone(),
+                            Some(ParkedAs::Group { after: aside, .. }) => Box::new(aside.clone()),
                             _ => before,
                         };
-                        let (before, after) = (Box::new(before), Box::new(after));
                         (before != after).then_some({
                             (Action::UpdateGroup { group: no, purpose, before, after, digest }, changed)
                         })
@@ -367,9 +362,7 @@ impl<'a> Order<'a> {
     /// None of `after` is given twice.
     fn push(&mut self, action: Action, reason: Reason, after: &mut [StepNo]) -> StepNo {
         after.sort_unstable();
-        let no = StepNo(u32::try_from(self.steps.len()).unwrap_or(u32::MAX));
-        self.steps.push(Step { action, reason, after: After::from(&*after) });
-        no
+        self.steps.push(Step { action, reason, after: After::from(&*after) })
     }
 }
 

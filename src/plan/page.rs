@@ -15,6 +15,7 @@ use super::grouped::{Numbered, ObjectSteps, Part};
 use super::json::PlanView;
 use super::sort::Sort;
 use super::step::{Action, Plan, Withheld};
+use super::steps::whole;
 use super::text::SESSIONS;
 use crate::markup::source_hash;
 use crate::model::{Finding, Kind};
@@ -184,7 +185,7 @@ impl ApprovedPlan {
         let taken = matches!(part, Part::Taken(_));
         let (mut budget, most) = if taken { TAKEN } else { REST };
         let objects = self.part(part);
-        let told_of = told(&by_sort(objects.iter().flat_map(ObjectSteps::steps)));
+        let told_of = told(&self.sorts_of(objects.iter().flat_map(ObjectSteps::steps)));
         let mut views = Vec::new();
         let mut left = objects.len();
         for object in &objects {
@@ -199,7 +200,7 @@ impl ApprovedPlan {
         let more = (left > 0).then(|| {
             let steps = objects.iter().skip(objects.len() - left).flat_map(ObjectSteps::steps);
             let what = if users { ("user", "users") } else { ("group", "groups") };
-            left_out(&format!("{} ({})", counted(left as u64, what.0, what.1), told(&by_sort(steps))))
+            left_out(&format!("{} ({})", counted(left as u64, what.0, what.1), told(&self.sorts_of(steps))))
         });
         if part == Part::Entries {
             let plan = self.plan();
@@ -225,19 +226,17 @@ impl ApprovedPlan {
     }
 
     fn object_view<'a>(&'a self, found: &ObjectSteps<'a>, most: usize) -> ObjectView<'a> {
-        let own = found.own.iter().copied();
-        let members = found.members.iter().map(|(_, step)| *step);
-        let rows: Vec<_> = own.chain(members).take(most).map(|step| self.row(step)).collect();
+        let rows: Vec<_> = found.steps().take(most).map(|no| self.row((no, self.plan().step(no)))).collect();
         let left = found.steps().skip(rows.len());
-        let more = (found.len() > rows.len()).then(|| left_out(&told(&by_sort(left))));
-        let told = told(&by_sort(found.steps()));
+        let more = (found.len() > rows.len()).then(|| left_out(&told(&self.sorts_of(left))));
+        let told = told(&self.sorts_of(found.steps()));
         ObjectView { label: &found.object.label, dn: &found.object.dn, told, rows, more }
     }
 
     fn entry_view<'a>(&'a self, plan: &'a Plan, step: Numbered<'a>) -> ObjectView<'a> {
-        let mut row = self.row(step);
+        let mut row = self.row(step.clone());
         if let Action::RebindEntry { from, to, .. } = &step.1.action {
-            row.reason = format!("{}: {from} → {to}", plan.reason(step.1));
+            row.reason = format!("{}: {from} → {to}", plan.reason(&step.1));
         }
         ObjectView { label: row.who, dn: "", told: String::new(), rows: vec![row], more: None }
     }
@@ -245,13 +244,14 @@ impl ApprovedPlan {
     fn row<'a>(&'a self, (no, step): Numbered<'a>) -> Row<'a> {
         let (plan, action) = (self.plan(), &step.action);
         let object = action.object().map_or("?", |object| plan.label(object));
-        let (who, group) = match action {
-            Action::RemoveStranger { label, .. } => (label.as_ref(), Some(object)),
-            Action::RebindEntry { name, .. } => (name.as_ref(), None),
-            other => match other.member() {
-                Some(member) => (plan.label(member), Some(object)),
-                None => (object, None),
-            },
+        let (who, group) = match action.sort() {
+            Sort::AddMember | Sort::RemoveMember => (plan.member_label(&step), Some(object)),
+            _ => (object, None),
+        };
+        let (who, values) = match whole(&step).map(|step| &step.action) {
+            Some(Action::RebindEntry { name, .. }) => (name.as_str(), Vec::new()),
+            Some(action) => (who, action.values()),
+            None => (who, Vec::new()),
         };
         let mark = action.mark();
         Row {
@@ -265,9 +265,9 @@ impl ApprovedPlan {
             deed: action.deed(),
             who,
             group,
-            values: action.values(),
+            values,
             assigned: self.assigned_line(no),
-            reason: plan.reason(step),
+            reason: plan.reason(&step),
             held: self.held().get(&no).into_iter().flatten().map(ToString::to_string).collect(),
             approved: self.approved().contains(&no),
         }

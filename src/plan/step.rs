@@ -1,7 +1,7 @@
 //! What a plan is made of: objects, and single writes on them, each with its reason.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -10,9 +10,11 @@ use sha2::{Digest as _, Sha256};
 use super::after::After;
 use super::assigned::Assigned;
 use super::sort::Sort;
+use super::steps::Steps;
 use crate::ids::{Anchor, Fingerprint, LinkNo, PlanId, Sid, TargetId};
 use crate::model::{
     Absence, Digest, DisableCause, DisableHow, Finding, GroupAttributes, Kind, UserAttribute, UserAttributes,
+    UserValues,
 };
 use crate::scope::Path;
 
@@ -28,7 +30,7 @@ pub struct Plan {
     pub id: PlanId,
     /// Every object that a step names.
     pub objects: BTreeMap<LinkNo, PlanObject>,
-    pub steps: Vec<Step>,
+    pub steps: Steps,
     /// Removals that would follow from the read if it were complete.
     pub withheld: Vec<Withheld>,
     /// Linked objects that were found to be as desired already: only this is to be recorded.
@@ -134,7 +136,7 @@ pub enum Action {
     },
     CreateUser {
         user: LinkNo,
-        attributes: Arc<UserAttributes>,
+        attributes: UserValues,
         again: bool,
     },
     /// Takes over an existing user of the target. Writes to the state only.
@@ -422,18 +424,18 @@ impl Action {
 }
 
 impl Plan {
-    pub fn step(&self, no: StepNo) -> &Step {
-        &self.steps[no.0 as usize]
+    pub fn step(&self, no: StepNo) -> Cow<'_, Step> {
+        self.steps.get(no)
     }
 
-    pub fn numbered(&self) -> impl Iterator<Item = (StepNo, &Step)> {
-        (0..).map(StepNo).zip(&self.steps)
+    pub fn numbered(&self) -> impl Iterator<Item = (StepNo, Cow<'_, Step>)> {
+        self.steps.numbered()
     }
 
     /// Steps that a cycle which does not read the target back would not plan: as long as one of them waits, the next
     /// cycle has to be a full one.
     pub fn found_by_full_cycles(&self) -> BTreeSet<StepNo> {
-        let adopts = |s: &&Step| s.action.sort() == Sort::AdoptGroup;
+        let adopts = |s: &Cow<'_, Step>| s.action.sort() == Sort::AdoptGroup;
         let adopted: BTreeSet<Option<LinkNo>> =
             self.steps.iter().filter(adopts).map(|s| s.action.object()).collect();
         let of_drift = |step: &Step| match (&step.action, &step.reason) {
@@ -450,7 +452,7 @@ impl Plan {
 
     pub fn counts(&self) -> BTreeMap<Sort, u64> {
         let mut counts = BTreeMap::new();
-        for step in &self.steps {
+        for step in self.steps.iter() {
             *counts.entry(step.action.sort()).or_default() += 1;
         }
         counts
@@ -483,7 +485,7 @@ impl Plan {
             }
             Action::CreateUser { attributes, again, .. } => {
                 add(if *again { b"again" } else { b"" });
-                for (attribute, value) in attributes.as_ref() {
+                for (attribute, value) in attributes.iter() {
                     add(attribute.path().as_bytes());
                     add(value.as_bytes());
                 }
@@ -529,8 +531,8 @@ impl Plan {
     /// The same steps make the same id, whoever plans them and when.
     pub(super) fn id_of(&self) -> PlanId {
         let mut hasher = Sha256::new();
-        for step in &self.steps {
-            hasher.update(self.fingerprint(step).as_str().as_bytes());
+        for step in self.steps.iter() {
+            hasher.update(self.fingerprint(&step).as_str().as_bytes());
         }
         PlanId::new(hex(&hasher.finalize()[..6]))
     }

@@ -7,7 +7,7 @@ use std::fmt::{self, Write};
 use super::approve::{ApprovedPlan, Approving};
 use super::assigned::Assigned;
 use super::counts::{by_sort, counted, grouped, told, words};
-use super::grouped::{Numbered, ObjectSteps, Part};
+use super::grouped::{ObjectSteps, Part};
 use super::step::{Action, Plan, Reason, Step, StepNo};
 use crate::model::Kind;
 use crate::printable::shown;
@@ -154,7 +154,7 @@ impl Sheet<'_> {
             }
             if let Action::RebindEntry { name, from, to, .. } = &step.action {
                 let line = format!("~ {}: {from} → {to}", shown(name));
-                self.line(2, '~', &line, no, Some(step))?;
+                self.line(2, '~', &line, no, &step)?;
             }
         }
         Ok(())
@@ -179,7 +179,7 @@ impl Sheet<'_> {
         }
         let rest = objects.get(most..).unwrap_or_default();
         if !rest.is_empty() {
-            let what = told(&by_sort(rest.iter().flat_map(ObjectSteps::steps)));
+            let what = told(&approved.sorts_of(rest.iter().flat_map(ObjectSteps::steps)));
             let kind = if matches!(part, Part::Taken(Kind::User) | Part::Rest(Kind::User)) {
                 ("user", "users")
             } else {
@@ -192,10 +192,10 @@ impl Sheet<'_> {
     }
 
     fn object(&mut self, found: &ObjectSteps<'_>, most: usize) -> fmt::Result {
-        let label = &found.object.label;
-        for (no, step) in &found.own {
-            self.own(label, *no, step)?;
-            if let Some(line) = self.approved.assigned_line(*no) {
+        let (approved, label) = (self.approved, &found.object.label);
+        for no in &found.own {
+            self.own(label, *no, &approved.plan().step(*no))?;
+            if let Some(line) = approved.assigned_line(*no) {
                 writeln!(self.text, "      {line}")?;
             }
         }
@@ -208,16 +208,19 @@ impl Sheet<'_> {
         self.members(&found.members, most)
     }
 
-    fn members(&mut self, members: &[(&str, Numbered<'_>)], most: usize) -> fmt::Result {
+    fn members(&mut self, members: &[StepNo], most: usize) -> fmt::Result {
+        let plan = self.approved.plan();
         let most = most_of(members.len(), most);
-        for (label, (no, step)) in members.iter().take(most) {
+        for no in members.iter().take(most) {
+            let step = plan.step(*no);
             let mark = if step.action.takes_away() { '-' } else { '+' };
-            self.line(6, mark, &format!("{mark} member {}", shown(label)), *no, Some(step))?;
+            let head = format!("{mark} member {}", shown(plan.member_label(&step)));
+            self.line(6, mark, &head, *no, &step)?;
         }
         // In one part a group's memberships are of one sort.
-        if let Some((_, (_, step))) = members.get(most) {
+        if let Some(no) = members.get(most) {
             let count = (members.len() - most) as u64;
-            let (one, many) = words(step.action.sort());
+            let (one, many) = words(plan.step(*no).action.sort());
             let what = if count == 1 { one } else { many };
             self.fold(6, &format!("{} more {what}", grouped(count)))?;
         }
@@ -235,7 +238,7 @@ impl Sheet<'_> {
             "create" | "update" => format!("{mark} {label}"),
             deed => format!("{mark} {label} ({})", shown(deed)),
         };
-        self.line(2, mark, &head, no, Some(step))?;
+        self.line(2, mark, &head, no, step)?;
         let values = step.action.values();
         let width = values.iter().map(|v| v.attribute.len()).max().unwrap_or_default();
         for value in values {
@@ -248,23 +251,15 @@ impl Sheet<'_> {
         Ok(())
     }
 
-    fn line(
-        &mut self,
-        indent: usize,
-        mark: char,
-        head: &str,
-        no: StepNo,
-        step: Option<&Step>,
-    ) -> fmt::Result {
+    fn line(&mut self, indent: usize, mark: char, head: &str, no: StepNo, step: &Step) -> fmt::Result {
         match self.colors {
             Colors::On => write!(self.text, "{:indent$}{}", "", self.colors.paint(mark, head))?,
             Colors::Off => write!(self.text, "{:indent$}{head}", "")?,
         }
-        match step.map(|step| (step, &step.reason)) {
+        match &step.reason {
             // Nearly all lines of a first plan are memberships.
-            Some((_, Reason::DirectMember)) => write!(self.text, "  ({})", Reason::DirectMember)?,
-            Some((step, _)) => write!(self.text, "  ({})", shown(&self.plan().reason(step)))?,
-            None => {}
+            Reason::DirectMember => write!(self.text, "  ({})", Reason::DirectMember)?,
+            _ => write!(self.text, "  ({})", shown(&self.plan().reason(step)))?,
         }
         if self.approved.held().contains_key(&no) {
             write!(self.text, "  {}", self.colors.paint('!', "[held]"))?;

@@ -211,7 +211,7 @@ mod tests {
         for handle in ["a", "b", "c", "d", "e", "devs", "all", "ops"] {
             let one = prepared.approved.clone().only_about(world.anchor_of(handle));
             let shown: Vec<_> =
-                one.held().keys().map(|no| one.plan().fingerprint(one.plan().step(*no))).collect();
+                one.held().keys().map(|no| one.plan().fingerprint(&one.plan().step(*no))).collect();
             let approved: Vec<_> = about(handle).steps.into_iter().map(|(f, _)| f).collect();
             assert_eq!(approved, shown, "{handle}");
         }

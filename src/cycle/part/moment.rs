@@ -89,7 +89,7 @@ impl Moment<'_> {
             known,
             fates: &rest::fates_by_anchor(fates, known),
             approved: &approved,
-            wants: &wants,
+            unasked: wants.is_empty(),
             record: &record,
             full: false,
         };
@@ -135,20 +135,20 @@ fn unread(scope: &Scope<'_>, known: &Known) -> Option<RoaringBitmap> {
 
 /// Who holds or wants which name: userNames and addresses, displayNames of groups.
 fn claims(known: &Known, desire: &Desire) -> BTreeMap<LinkNo, Claims> {
-    let folded = |name: Option<&String>| name.map(|name| name.to_lowercase());
+    let folded = |name: Option<&str>| name.map(str::to_lowercase);
     let users = desire.desired.users.iter().map(|(no, user)| {
-        let value = |attribute| folded(user.attributes.get(&attribute));
+        let value = |attribute| folded(user.attributes.get(attribute));
         (*no, [value(UserAttribute::UserName), value(UserAttribute::Email)])
     });
     let groups = desire
         .desired
         .groups
         .iter()
-        .map(|(no, group)| (*no, [folded(Some(&group.attributes.display_name)), None]));
+        .map(|(no, group)| (*no, [folded(Some(group.attributes.display_name.as_str())), None]));
     let kept = desire
         .kept
         .iter()
         .filter_map(|no| known.links.get(no))
-        .map(|link| (link.no, [folded(link.name.as_ref()), folded(link.email.as_ref())]));
+        .map(|link| (link.no, [folded(link.name.as_deref()), folded(link.email.as_deref())]));
     kept.chain(users).chain(groups).collect()
 }

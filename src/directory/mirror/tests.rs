@@ -42,7 +42,8 @@ impl Server {
         self.entries.lock().unwrap().values().cloned().collect()
     }
 
-    fn asked(&self) -> u64 {
+    /// How often since the last time.
+    pub fn asked(&self) -> u64 {
         self.asked.swap(0, Ordering::Relaxed)
     }
 }
@@ -118,13 +119,18 @@ pub(in crate::directory) fn person(id: u32, dn: &str, member_of: &[&str]) -> Raw
 const TEAM: &str = "CN=Team,DC=corp,DC=example";
 
 pub(in crate::directory) fn team(members: &[&str]) -> RawEntry {
+    group(100, TEAM, members)
+}
+
+pub(in crate::directory) fn group(id: u32, dn: &str, members: &[&str]) -> RawEntry {
     let kind: &[&str] = &["-2147483646"];
+    let name = Dn::parse(dn).unwrap().leaf();
     raw(
-        100,
-        TEAM,
+        id,
+        dn,
         &[
             ("objectclass", &["group"]),
-            ("samaccountname", &["Team"]),
+            ("samaccountname", &[&name]),
             ("grouptype", kind),
             ("member", members),
         ],

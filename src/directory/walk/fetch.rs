@@ -1,4 +1,5 @@
-//! Level by level: the rest of long attributes, people by primary group, and all unknown members together.
+//! What groups lead to: the rest of long attributes, people by primary group, and members that are unknown yet, many
+//! together. Levels do not wait for one another where few are unknown.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 

@@ -1,5 +1,5 @@
-//! The walk from the scope's entries through their members, level by level, with the same behaviour whatever is
-//! read. It never asks for members one by one: all unknown names of a level are looked up together.
+//! The walk from the scope's entries through their members, with the same behaviour whatever is read. It never asks for
+//! members one by one: names that are unknown are looked up together, and swept up where they are many.
 //!
 //! What could not be read is noted beside the name it concerns, and becomes a mark on exactly the groups and
 //! entries that hold that name when the snapshot is put together.

@@ -284,6 +284,29 @@ async fn who_matches_neither_the_filter_nor_its_negation_counts_as_not_read() {
 }
 
 #[tokio::test]
+async fn few_groups_that_lead_to_many_people_bring_a_sweep() {
+    let groups: Vec<String> = (0..3).map(|at| format!("CN=G{at},{BASE}")).collect();
+    let people: Vec<String> = (0..60).map(server::person_dn).collect();
+    let mut entries = vec![(100, server::team(&groups.iter().map(String::as_str).collect::<Vec<_>>()))];
+    for (at, (dn, members)) in groups.iter().zip(people.chunks(20)).enumerate() {
+        let members: Vec<&str> = members.iter().map(String::as_str).collect();
+        let id = 101 + u32::try_from(at).unwrap();
+        entries.push((id, server::group(id, dn, &members)));
+    }
+    entries.extend((0..).zip(&people).map(|(id, dn)| (id, server::person(id, dn, &[]))));
+    let mut there = Server::new(entries);
+    (there.facts.page, there.facts.batch) = (2, 2);
+    let mut request = server::request();
+    request.wanted.primary_group = false;
+    let snapshot = super::read(&there, &request).await;
+    assert_eq!((snapshot.groups.len(), snapshot.users.len()), (4, 60));
+    assert!(snapshot.groups.iter().all(|group| group.members.completeness.is_complete()));
+    // The entry, three groups by two names, and everybody; by their names alone they would be thirty requests more.
+    let asked = there.asked();
+    assert!(asked <= 6, "{asked}");
+}
+
+#[tokio::test]
 async fn entries_without_a_pin() {
     let ad = Ad::new()
         .user_with(

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::ids::TargetId;
-use crate::model::{Digest, GroupAttributes, UserAttributes};
+use crate::model::{Digest, GroupAttributes, UserAttributes, UserValues};
 
 fn user(no: u32, created: i64, name: &str, email: Option<&str>) -> (LinkNo, DesiredUser) {
     let mut attributes = UserAttributes::from([(UserAttribute::UserName, name.to_owned())]);
@@ -10,7 +10,8 @@ fn user(no: u32, created: i64, name: &str, email: Option<&str>) -> (LinkNo, Desi
     let created = (created >= 0).then(|| Timestamp::from_second(created).unwrap());
     let (anchor, dn) = (Anchor::from_u128(no.into()), Dn::parse(&format!("cn=u{no},dc=x")).unwrap());
     let digest = Digest::of_user(&attributes);
-    (LinkNo(no), DesiredUser { anchor, dn, sid: None, created, attributes: attributes.into(), digest })
+    let attributes = UserValues::from(&attributes);
+    (LinkNo(no), DesiredUser { anchor, dn, sid: None, created, attributes, digest })
 }
 
 fn group(no: u32, created: i64, name: &str) -> (LinkNo, DesiredGroup) {
@@ -207,7 +208,7 @@ fn resolve(world: &World, number: impl Fn(u32) -> u32) -> (Claimed, Known) {
 fn wanted(user: &DesiredUser) -> Vec<Key> {
     [(Slot::UserName, UserAttribute::UserName), (Slot::Email, UserAttribute::Email)]
         .into_iter()
-        .filter_map(|(slot, attribute)| user.attributes.get(&attribute).map(|text| key(slot, text)))
+        .filter_map(|(slot, attribute)| user.attributes.get(attribute).map(|text| key(slot, text)))
         .collect()
 }
 

@@ -66,7 +66,7 @@ impl Book {
     pub fn approve_only(&self, approved: &ApprovedPlan, which: impl Fn(&Action) -> bool) {
         let plan = approved.plan();
         let chosen = approved.held().keys().map(|no| plan.step(*no)).filter(|s| which(&s.action));
-        let prints: Vec<_> = chosen.map(|s| plan.fingerprint(s)).collect();
+        let prints: Vec<_> = chosen.map(|s| plan.fingerprint(&s)).collect();
         self.0.lock().unwrap().known.approvals.extend(prints);
     }
 
@@ -78,7 +78,7 @@ impl Book {
         }
         for no in approved.approved().iter().filter(|no| !applied.undone.contains(no)) {
             if !approved.held().contains_key(no) {
-                let print = approved.plan().fingerprint(approved.plan().step(*no));
+                let print = approved.plan().fingerprint(&approved.plan().step(*no));
                 inner.known.approvals.remove(&print);
             }
         }

@@ -9,7 +9,7 @@ use crate::plan::{Action, ApprovedPlan, Hold, PlanView, Sort};
 
 fn chosen(prepared: &Prepared, which: impl Fn(&Action) -> bool) -> BTreeSet<Fingerprint> {
     let plan = prepared.approved.plan();
-    plan.steps.iter().filter(|s| which(&s.action)).map(|s| plan.fingerprint(s)).collect()
+    plan.steps.iter().filter(|s| which(&s.action)).map(|s| plan.fingerprint(&s)).collect()
 }
 
 fn only(prepared: &Prepared, which: impl Fn(&Action) -> bool) -> ApprovedPlan {
@@ -132,9 +132,9 @@ fn whatever_is_left_out_nothing_that_is_done_lacks_what_it_needs() {
     let prepared = w.prepare();
     let plan = prepared.approved.plan();
     assert!(plan.steps.len() > 8, "{}", prepared.text());
-    for left_out in &plan.steps {
-        let mut wanted: BTreeSet<_> = plan.steps.iter().map(|s| plan.fingerprint(s)).collect();
-        wanted.remove(&plan.fingerprint(left_out));
+    for left_out in plan.steps.iter() {
+        let mut wanted: BTreeSet<_> = plan.steps.iter().map(|s| plan.fingerprint(&s)).collect();
+        wanted.remove(&plan.fingerprint(&left_out));
         let approved = prepared.approved.clone().only(&wanted);
         for (_, step) in approved.runnable() {
             assert!(step.after.iter().all(|no| !approved.waits(*no)), "{step:?} without {left_out:?}");

@@ -391,13 +391,13 @@ fn to_make_anew_is_another_step_than_to_make() {
     w.store.delete(&w.id("anna"));
     w.book.change_link(w.link("anna"), |l| l.digest = None);
     let again = w.prepare();
-    let print = |p: &super::world::Prepared, at: usize| {
+    let print = |p: &super::world::Prepared, at: u32| {
         let plan = p.approved.plan();
-        plan.fingerprint(&plan.steps[at])
+        plan.fingerprint(&plan.step(StepNo(at)))
     };
     assert!(matches!(
-        again.approved.plan().steps[0].action,
+        again.approved.plan().step(StepNo(0)).action,
         crate::plan::Action::CreateUser { again: true, .. }
     ));
-    assert!((0..first.approved.plan().steps.len()).all(|at| print(&first, at) != print(&again, 0)));
+    assert!((0..first.approved.plan().steps.len() as u32).all(|at| print(&first, at) != print(&again, 0)));
 }

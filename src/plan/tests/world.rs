@@ -423,7 +423,7 @@ fn check(plan: &crate::plan::Plan) {
             && s.action.member().is_none()
             && !matches!(s.action, Action::RemoveStranger { .. })));
     }
-    let prints: BTreeSet<_> = plan.steps.iter().map(|s| plan.fingerprint(s)).collect();
+    let prints: BTreeSet<_> = plan.steps.iter().map(|s| plan.fingerprint(&s)).collect();
     assert_eq!(prints.len(), plan.steps.len(), "no step is planned twice");
 }
 
