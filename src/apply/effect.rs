@@ -34,7 +34,7 @@ impl Links {
         self.0
     }
 
-    pub fn extend(&mut self, links: BTreeMap<LinkNo, Link>) {
+    pub fn extend(&mut self, links: impl IntoIterator<Item = (LinkNo, Link)>) {
         self.0.extend(links);
     }
 

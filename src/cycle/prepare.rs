@@ -231,6 +231,7 @@ pub(super) async fn work_out(
         now,
     });
     let unseen = findings::unseen_in_target(&desire.desired, &known, &observed);
+    drop((desire, observed));
     let seen = Seen {
         snapshot,
         scope: &scope,

@@ -20,7 +20,8 @@ use crate::state::{ReadRecord, State, StateError};
 /// Prepared while the snapshot is at hand, written when the cycle goes on.
 #[derive(Default)]
 pub struct Record {
-    changed: BTreeMap<LinkNo, Link>,
+    /// Of a first read, everybody.
+    changed: BTreeMap<LinkNo, Box<Link>>,
     pins: BTreeMap<(Kind, String), Pin>,
     complete_read: Option<Timestamp>,
     binding: Option<Binding>,
@@ -103,12 +104,12 @@ impl Record {
         record.note_fates(seen, now);
         for (no, confirmed) in &approved.plan().confirmed {
             let Some(link) = known.links.get(no).filter(|l| l.target_id.is_some()) else { continue };
-            let mut link = record.changed.get(no).unwrap_or(link).clone();
+            let mut link = record.changed.get(no).map_or(link, Box::as_ref).clone();
             link.digest = Some(confirmed.digest);
             link.name = Some(confirmed.name.clone());
             link.email.clone_from(&confirmed.email);
             link.retry = None;
-            record.changed.insert(*no, link);
+            record.changed.insert(*no, Box::new(link));
         }
         for (group, present) in &approved.plan().read_back {
             record.change(known, *group, |link| link.applied = present.iter().map(|no| no.0).collect());
@@ -154,7 +155,7 @@ impl Record {
     pub fn rebind(&mut self, known: &Known) {
         self.rebind = true;
         for link in known.links.values() {
-            self.changed.entry(link.no).or_insert_with(|| link.clone());
+            self.changed.entry(link.no).or_insert_with(|| Box::new(link.clone()));
         }
     }
 
@@ -164,11 +165,12 @@ impl Record {
     }
 
     fn change(&mut self, known: &Known, no: LinkNo, change: impl FnOnce(&mut Link)) {
-        let Some(old) = self.changed.get(&no).or_else(|| known.links.get(&no)) else { return };
+        let changed = self.changed.get(&no).map(Box::as_ref);
+        let Some(old) = changed.or_else(|| known.links.get(&no)) else { return };
         let mut link = old.clone();
         change(&mut link);
         if *old != link {
-            self.changed.insert(no, link);
+            self.changed.insert(no, Box::new(link));
         }
     }
 
@@ -222,22 +224,22 @@ impl Record {
                 continue;
             };
             if since != old.out_since {
-                let mut link = self.changed.get(&old.no).unwrap_or(old).clone();
+                let mut link = self.changed.get(&old.no).map_or(old, Box::as_ref).clone();
                 link.out_since = since;
-                self.changed.insert(old.no, link);
+                self.changed.insert(old.no, Box::new(link));
             }
         }
     }
 
     fn keep_if_changed(&mut self, known: &Known, link: Link) {
         if known.links.get(&link.no) != Some(&link) {
-            self.changed.insert(link.no, link);
+            self.changed.insert(link.no, Box::new(link));
         }
     }
 
     #[cfg(test)]
     pub fn into_links(self) -> BTreeMap<LinkNo, Link> {
-        self.changed
+        self.changed.into_iter().map(|(no, link)| (no, *link)).collect()
     }
 
     /// Into `links` and the database.
@@ -251,7 +253,7 @@ impl Record {
         let Self { changed, pins, complete_read, binding, rebind, server, read, clock, full, cookie, mirror } =
             self;
         let record = ReadRecord {
-            links: changed.values().collect(),
+            links: changed.values().map(Box::as_ref).collect(),
             pins,
             complete_read,
             binding,
@@ -265,7 +267,7 @@ impl Record {
             now,
         };
         state.record_read(cycle, &record).await?;
-        links.extend(changed);
+        links.extend(changed.into_iter().map(|(no, link)| (no, *link)));
         Ok(())
     }
 }

@@ -1,6 +1,9 @@
 //! What the state database knows of a profile when a cycle begins.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::LazyLock;
 
 use jiff::Timestamp;
 use roaring::RoaringBitmap;
@@ -92,22 +95,72 @@ pub struct Link {
     pub absent_since: Option<Timestamp>,
     /// Groups: whether all members of its first cycle have been written once.
     pub filled: bool,
-    /// Groups: direct members (users and groups) as last completely read, and whoever was seen since.
-    pub direct: RoaringBitmap,
-    /// Groups: those of `direct` who were members by `primaryGroupID`.
-    pub primary: RoaringBitmap,
-    /// Groups: those of `direct` who were no longer read when a member appeared that the server cannot show, and
-    /// who may be that member.
-    pub hidden: RoaringBitmap,
-    /// Groups: normal forms of the members that the server could not show at the last complete read.
-    pub unreadable: BTreeSet<String>,
-    /// Groups: users that idcsync holds to be members in the target.
-    pub applied: RoaringBitmap,
-    /// Groups: users whose absence was first shown by a server that had not been read before: it counts from the
-    /// second cycle on.
-    pub doubtful: RoaringBitmap,
+    /// A link has the fields of it like its own.
+    pub of_group: OfGroup,
     /// A refusal that a retry cannot mend, and when to try again. Few have one.
     pub retry: Option<Box<Retry>>,
+}
+
+/// What groups have more than people, of whom there are ten times as many: kept apart where there is any.
+#[derive(Clone, Default)]
+pub struct OfGroup(Option<Box<GroupSets>>);
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct GroupSets {
+    /// Direct members (users and groups) as last completely read, and whoever was seen since.
+    pub direct: RoaringBitmap,
+    /// Those of `direct` who were members by `primaryGroupID`.
+    pub primary: RoaringBitmap,
+    /// Those of `direct` who were no longer read when a member appeared that the server cannot show, and who may be
+    /// that member.
+    pub hidden: RoaringBitmap,
+    /// Normal forms of the members that the server could not show at the last complete read.
+    pub unreadable: BTreeSet<String>,
+    /// Users that idcsync holds to be members in the target.
+    pub applied: RoaringBitmap,
+    /// Users whose absence was first shown by a server that had not been read before: it counts from the second cycle
+    /// on.
+    pub doubtful: RoaringBitmap,
+}
+
+static NOBODY: LazyLock<GroupSets> = LazyLock::new(GroupSets::default);
+
+impl PartialEq for OfGroup {
+    fn eq(&self, other: &Self) -> bool {
+        self.sets() == other.sets()
+    }
+}
+
+impl From<GroupSets> for OfGroup {
+    fn from(sets: GroupSets) -> Self {
+        Self((sets != *NOBODY).then(|| Box::new(sets)))
+    }
+}
+
+impl fmt::Debug for OfGroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.sets().fmt(f)
+    }
+}
+
+impl OfGroup {
+    fn sets(&self) -> &GroupSets {
+        self.0.as_deref().unwrap_or_else(|| &NOBODY)
+    }
+}
+
+impl Deref for Link {
+    type Target = GroupSets;
+
+    fn deref(&self) -> &GroupSets {
+        self.of_group.sets()
+    }
+}
+
+impl DerefMut for Link {
+    fn deref_mut(&mut self) -> &mut GroupSets {
+        self.of_group.0.get_or_insert_default()
+    }
 }
 
 impl Link {
@@ -129,12 +182,7 @@ impl Link {
             deleted: None,
             absent_since: None,
             filled: false,
-            direct: RoaringBitmap::new(),
-            primary: RoaringBitmap::new(),
-            hidden: RoaringBitmap::new(),
-            unreadable: BTreeSet::new(),
-            applied: RoaringBitmap::new(),
-            doubtful: RoaringBitmap::new(),
+            of_group: OfGroup::default(),
             retry: None,
         }
     }
@@ -143,15 +191,13 @@ impl Link {
 impl Link {
     /// Forgets the target object, and all that was known of it.
     pub fn untie(&mut self) {
-        let Self { no, kind, anchor, dn, sid, direct, primary, hidden, unreadable, .. } = self;
-        *self = Self {
-            sid: sid.take(),
-            direct: std::mem::take(direct),
-            primary: std::mem::take(primary),
-            hidden: std::mem::take(hidden),
-            unreadable: std::mem::take(unreadable),
-            ..Self::new(*no, *kind, *anchor, std::mem::take(dn))
-        };
+        let Self { no, kind, anchor, dn, sid, of_group, .. } = self;
+        let of_group = std::mem::take(of_group);
+        *self = Self { sid: sid.take(), of_group, ..Self::new(*no, *kind, *anchor, std::mem::take(dn)) };
+        if let Some(sets) = &mut self.of_group.0 {
+            sets.applied.clear();
+            sets.doubtful.clear();
+        }
     }
 }
 
@@ -318,8 +364,8 @@ impl Digest {
     }
 }
 
-impl std::fmt::Debug for Digest {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0[..4].iter().try_for_each(|b| write!(f, "{b:02x}"))
     }
 }

@@ -29,8 +29,8 @@ pub use fate::{ChangeCookie, DeletionProof, Fate, FateRequest, Fates};
 pub use finding::{Code, Finding, Severity, Subject};
 pub use journal::{Intent, Outcome, PendingIntent, StepResult};
 pub use known::{
-    Binding, Deleted, Digest, DisableCause, DisableHow, Disabled, Known, Link, Origin, Pin, RenameSupport,
-    Retry,
+    Binding, Deleted, Digest, DisableCause, DisableHow, Disabled, GroupSets, Known, Link, Origin, Pin,
+    RenameSupport, Retry,
 };
 pub use look::{Above, AboveRequest, Below, GroupAbove};
 pub use mirror::{Entries, Mark, Mirror, MirrorChange, Position};

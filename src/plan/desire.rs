@@ -28,7 +28,7 @@ pub fn desire(scope: &Scope<'_>, mapping: &Mapping, known: &Known, target: Capab
     let mut desire = Desire::default();
     let eligible = scope.eligible();
     let linked = |no: &LinkNo| known.links.get(no).is_some_and(|l| l.target_id.is_some());
-    let mut users = Vec::new();
+    let mut users = Vec::with_capacity(usize::try_from(eligible.len()).unwrap_or_default());
     for (no, user) in in_scope(scope, scope.whole().certain()) {
         if !eligible.contains(no.0) {
             if linked(&no) && user.matches_filter {

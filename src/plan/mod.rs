@@ -30,6 +30,7 @@ mod steps;
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -107,11 +108,11 @@ impl Inputs<'_> {
         })
     }
 
-    fn dn(&self, no: LinkNo) -> String {
+    fn dn(&self, no: LinkNo) -> Arc<str> {
         match (self.read_dn(no), self.known.links.get(&no)) {
-            (Some(dn), _) => dn.as_str().to_owned(),
-            (None, Some(link)) => link.dn.clone(),
-            (None, None) => String::new(),
+            (Some(dn), _) => dn.shared_text(),
+            (None, Some(link)) => link.dn.as_str().into(),
+            (None, None) => "".into(),
         }
     }
 

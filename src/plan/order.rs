@@ -1,6 +1,7 @@
 //! Puts the pieces of a plan in order: a step comes after every step that it needs.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
@@ -15,6 +16,7 @@ use super::step::{Action, Change, Purpose, Reason, Step, StepNo};
 use super::steps::Steps;
 use crate::ids::LinkNo;
 use crate::model::{DisableHow, EntryOutcome, EntryRead, Kind};
+use crate::scope::Path;
 
 /// One thing to be done to one object; a draft makes up to three of them.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,6 +37,8 @@ pub struct Order<'a> {
     done: BTreeMap<Piece, Option<StepNo>>,
     /// What was found for objects of memberships, each of which is in many.
     ready: HashMap<LinkNo, Option<StepNo>>,
+    /// By which somebody is in scope.
+    paths: HashSet<Arc<Path>>,
     /// Removals of strangers, by group: they come before the group is adopted, so that one that fails is planned
     /// again.
     strangers: BTreeMap<LinkNo, Vec<StepNo>>,
@@ -59,6 +63,7 @@ impl<'a> Order<'a> {
             steps: Steps::default(),
             done: BTreeMap::new(),
             ready: HashMap::new(),
+            paths: HashSet::new(),
             strangers: BTreeMap::new(),
             removed: BTreeMap::new(),
         }
@@ -270,14 +275,27 @@ impl<'a> Order<'a> {
         }
     }
 
-    fn content(&self, piece: Piece) -> Option<(Action, Reason)> {
+    fn why(&mut self, no: LinkNo, again: bool) -> Reason {
+        if again {
+            return Reason::GoneFromTarget;
+        }
+        let path = self.inputs.scope.path_to(no).map(|path| match self.paths.get(&path) {
+            Some(known) => Arc::clone(known),
+            None => {
+                let path = Arc::new(path);
+                self.paths.insert(Arc::clone(&path));
+                path
+            }
+        });
+        Reason::InScope(path)
+    }
+
+    fn content(&mut self, piece: Piece) -> Option<(Action, Reason)> {
         let no = of(piece);
         if let Piece::Enable(_) = piece {
             return self.back.get(&no).map(|end| (end.action.clone(), end.reason.clone()));
         }
         let draft = self.drafts.list.get(&no)?;
-        let in_scope = || Reason::InScope(self.inputs.scope.path_to(no).map(Box::new));
-        let why = |again: bool| if again { Reason::GoneFromTarget } else { in_scope() };
         match piece {
             Piece::Adopt(_) => {
                 let Adoption { id, same_anchor, found } = *draft.adopt.clone()?;
@@ -318,10 +336,10 @@ impl<'a> Order<'a> {
                 };
                 match draft.content.clone() {
                     Content::NewUser { attributes, again } => {
-                        Some((Action::CreateUser { user: no, attributes, again }, why(again)))
+                        Some((Action::CreateUser { user: no, attributes, again }, self.why(no, again)))
                     }
                     Content::NewGroup { attributes, again } => {
-                        Some((Action::CreateGroup { group: no, attributes, again }, why(again)))
+                        Some((Action::CreateGroup { group: no, attributes, again }, self.why(no, again)))
                     }
                     Content::User(revised) => {
                         let Revised { changes, after, digest, .. } = *revised;

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -65,7 +66,7 @@ pub struct PlanObject {
     pub anchor: Anchor,
     /// userName or displayName, as desired; the DN's leaf where there is neither.
     pub label: String,
-    pub dn: String,
+    pub dn: Arc<str>,
     pub sid: Option<Sid>,
     /// `None` where a step of this plan makes it.
     pub target_id: Option<TargetId>,
@@ -238,7 +239,8 @@ pub struct Change {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
-    InScope(Option<Box<Path>>),
+    /// Many are by the same one.
+    InScope(Option<Arc<Path>>),
     /// In scope, and gone from the target though it was linked.
     GoneFromTarget,
     DirectoryChanged,

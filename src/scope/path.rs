@@ -11,7 +11,7 @@ use super::{Scope, label};
 use crate::ids::LinkNo;
 
 /// From a scope entry down to the group that holds the object.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Path {
     /// As the config names it.
     pub entry: String,

@@ -11,7 +11,7 @@ use super::open::{Reader, State};
 use super::words::Word;
 use super::{Result, StateError};
 use crate::ids::{Anchor, Dn, IdentityStoreId, LinkNo, Sid, TargetId};
-use crate::model::{Deleted, Digest, Disabled, Kind, Link, Retry};
+use crate::model::{Deleted, Digest, Disabled, GroupSets, Kind, Link, Retry};
 
 const UPSERT: &str = "INSERT INTO links (profile_id, no, kind, anchor, dn, sid, identity_store_id, target_id,
         origin, name, email, digest, out_since, filled, direct, hidden,
@@ -311,19 +311,23 @@ fn bytes_of(hex: &str) -> Option<[u8; 16]> {
 
 fn read_particular(row: &mut Row, link: &mut Link) -> Result<()> {
     link.out_since = row.opt_time("links.out_since")?;
-    link.direct = bitmap(row, "links.direct")?;
-    link.hidden = bitmap(row, "links.hidden")?;
-    link.unreadable = match row.next::<Option<String>>()? {
-        Some(text) => serde_json::from_str(&text).map_err(|_| row.bad("links.unreadable"))?,
-        None => BTreeSet::new(),
+    let mut sets = GroupSets {
+        direct: bitmap(row, "links.direct")?,
+        hidden: bitmap(row, "links.hidden")?,
+        unreadable: match row.next::<Option<String>>()? {
+            Some(text) => serde_json::from_str(&text).map_err(|_| row.bad("links.unreadable"))?,
+            None => BTreeSet::new(),
+        },
+        applied: bitmap(row, "links.applied")?,
+        ..GroupSets::default()
     };
-    link.applied = bitmap(row, "links.applied")?;
     link.retry = retry(row)?;
     link.disabled = disabled(row)?;
     link.deleted = deleted(row)?;
     link.absent_since = row.opt_time("links.absent_since")?;
-    link.doubtful = bitmap(row, "links.doubtful")?;
-    link.primary = bitmap(row, "links.primary_members")?;
+    sets.doubtful = bitmap(row, "links.doubtful")?;
+    sets.primary = bitmap(row, "links.primary_members")?;
+    link.of_group = sets.into();
     Ok(())
 }
 

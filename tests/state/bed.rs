@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use idcsync::ids::{Anchor, IdentityStoreId, LinkNo, Sid, TargetId};
 use idcsync::model::{
-    Binding, Deleted, DeletionProof, Digest, DisableCause, DisableHow, Disabled, Kind, Link, Origin, Retry,
-    UserAttribute, UserAttributes,
+    Binding, Deleted, DeletionProof, Digest, DisableCause, DisableHow, Disabled, GroupSets, Kind, Link,
+    Origin, Retry, UserAttribute, UserAttributes,
 };
 use idcsync::state::{CycleKind, ReadRecord, State, StateUrl};
 use jiff::Timestamp;
@@ -116,11 +116,15 @@ pub fn full_group() -> Link {
         digest: Some(Digest::of_user(&attributes)),
         out_since: Some(at("01T00:00:00.123")),
         filled: true,
-        direct: RoaringBitmap::from_iter([1, 2, 70_000, u32::MAX]),
-        primary: RoaringBitmap::from_iter([3]),
-        hidden: RoaringBitmap::from_iter([2]),
-        unreadable: ["cn=fremd,dc=y".to_owned(), "cn=\"x\"".to_owned()].into(),
-        applied: (1..5000).collect(),
+        of_group: GroupSets {
+            direct: RoaringBitmap::from_iter([1, 2, 70_000, u32::MAX]),
+            primary: RoaringBitmap::from_iter([3]),
+            hidden: RoaringBitmap::from_iter([2]),
+            unreadable: ["cn=fremd,dc=y".to_owned(), "cn=\"x\"".to_owned()].into(),
+            applied: (1..5000).collect(),
+            doubtful: RoaringBitmap::from_iter([3, 4]),
+        }
+        .into(),
         disabled: Some(Disabled {
             at: at("04T10:00:00"),
             cause: DisableCause::OutOfReach,
@@ -128,7 +132,6 @@ pub fn full_group() -> Link {
         }),
         deleted: Some(Deleted { since: at("05T10:00:00"), proof: DeletionProof::ChangeLog }),
         absent_since: Some(at("06T10:00:00")),
-        doubtful: RoaringBitmap::from_iter([3, 4]),
         retry: Some(Box::new(Retry {
             attempts: 3,
             not_before: at("02T00:00:00"),

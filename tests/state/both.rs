@@ -177,16 +177,16 @@ async fn a_link_is_written_as_a_whole(engine: Engine) {
 async fn what_only_one_column_says_is_loaded(engine: Engine) {
     let from: [fn(&mut Link, Link); 12] = [
         |link, full| link.out_since = full.out_since,
-        |link, full| link.direct = full.direct,
-        |link, full| link.hidden = full.hidden,
-        |link, full| link.unreadable = full.unreadable,
-        |link, full| link.applied = full.applied,
+        |link, full| link.direct = full.direct.clone(),
+        |link, full| link.hidden = full.hidden.clone(),
+        |link, full| link.unreadable = full.unreadable.clone(),
+        |link, full| link.applied = full.applied.clone(),
         |link, full| link.retry = full.retry,
         |link, full| link.disabled = full.disabled,
         |link, full| link.deleted = full.deleted,
         |link, full| link.absent_since = full.absent_since,
-        |link, full| link.doubtful = full.doubtful,
-        |link, full| link.primary = full.primary,
+        |link, full| link.doubtful = full.doubtful.clone(),
+        |link, full| link.primary = full.primary.clone(),
         |link, full| link.digest = full.digest,
     ];
     let odd = "\"\\,[]{}\u{1}\n\u{7f}\u{202e}\u{1f600}é'null";
