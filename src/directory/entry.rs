@@ -135,6 +135,10 @@ pub(super) fn sort(kind: DirectoryKind, entry: &RawEntry) -> Sort {
     }
 }
 
+pub(super) fn is_group(kind: DirectoryKind, entry: &RawEntry) -> bool {
+    matches!(sort(kind, entry), Sort::Group(_))
+}
+
 /// With or without options.
 pub(super) fn is_member_attribute(name: &str) -> bool {
     MEMBER.contains(&name.split(';').next().unwrap_or_default())

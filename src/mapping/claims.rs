@@ -19,7 +19,7 @@ use crate::model::{Code, DesiredGroup, DesiredUser, Finding, Kind, Known, Link, 
 /// The desired objects that have each of their names to themselves, and a finding for each of the others.
 #[derive(Clone, Debug, Default)]
 pub struct Claimed {
-    pub users: BTreeMap<LinkNo, DesiredUser>,
+    pub users: BTreeMap<LinkNo, Box<DesiredUser>>,
     pub groups: BTreeMap<LinkNo, DesiredGroup>,
     /// By object; one for each name that it does not get.
     pub findings: Vec<Finding>,
@@ -31,7 +31,7 @@ pub struct Claimed {
 /// A name goes to the linked object that holds it now; else to a linked one; else to the oldest (created
 /// first, unknown last; then by anchor).
 pub fn resolve_claims(
-    mut users: BTreeMap<LinkNo, DesiredUser>,
+    mut users: BTreeMap<LinkNo, Box<DesiredUser>>,
     mut groups: BTreeMap<LinkNo, DesiredGroup>,
     known: &Known,
     kept: &BTreeSet<LinkNo>,

@@ -6,8 +6,6 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::entry::{Values, pack};
-
 macro_rules! attributes {
     ($(#[$outer:meta])* $name:ident, $what:literal: $($(#[$meta:meta])* $variant:ident = $path:literal,)*) => {
         $(#[$outer])*
@@ -110,9 +108,30 @@ impl UserAttribute {
 /// A user's attributes; what is empty is absent.
 pub type UserAttributes = BTreeMap<UserAttribute, String>;
 
-/// The same in one piece of memory, for the hundred thousand users that are desired at one time.
+/// The same in one piece of memory, for the hundred thousand users that are desired at one time: for each attribute its
+/// place among all of them, the value's length, and the value.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct UserValues(Arc<[u8]>);
+
+/// Nearly all are short: seven bits in a byte, the lowest first, and another byte follows where the eighth is set.
+fn put_length(packed: &mut Vec<u8>, mut length: usize) {
+    while length > 0x7f {
+        packed.push(length.to_le_bytes()[0] | 0x80);
+        length >>= 7;
+    }
+    packed.push(length.to_le_bytes()[0]);
+}
+
+fn length(packed: &[u8]) -> Option<(usize, &[u8])> {
+    let mut length = 0;
+    for (at, byte) in packed.iter().enumerate() {
+        length |= usize::from(byte & 0x7f).checked_shl(u32::try_from(7 * at).ok()?)?;
+        if byte & 0x80 == 0 {
+            return Some((length, packed.get(at + 1..)?));
+        }
+    }
+    None
+}
 
 impl UserValues {
     pub fn get(&self, attribute: UserAttribute) -> Option<&str> {
@@ -121,12 +140,13 @@ impl UserValues {
 
     /// In the order of the attributes.
     pub fn iter(&self) -> impl Iterator<Item = (UserAttribute, &str)> {
-        // Each attribute as a value of one byte, its place among all of them, and then its own.
-        let mut packed = Values::packed(&self.0);
+        let mut left = &*self.0;
         std::iter::from_fn(move || {
-            let (place, value) = (packed.next()?, packed.next()?);
-            let attribute = UserAttribute::ALL.get(usize::from(*place.first()?))?;
-            Some((*attribute, std::str::from_utf8(value).ok()?))
+            let (place, rest) = left.split_first()?;
+            let (length, rest) = length(rest)?;
+            let (value, rest) = rest.split_at_checked(length)?;
+            left = rest;
+            Some((*UserAttribute::ALL.get(usize::from(*place))?, std::str::from_utf8(value).ok()?))
         })
     }
 
@@ -139,8 +159,9 @@ impl From<&UserAttributes> for UserValues {
     fn from(attributes: &UserAttributes) -> Self {
         let mut packed = Vec::new();
         for (attribute, value) in attributes {
-            pack(&mut packed, &[*attribute as u8]);
-            pack(&mut packed, value.as_bytes());
+            packed.push(*attribute as u8);
+            put_length(&mut packed, value.len());
+            packed.extend_from_slice(value.as_bytes());
         }
         Self(packed.into())
     }
@@ -186,7 +207,11 @@ mod tests {
 
     #[test]
     fn values_in_one_piece_are_those_that_were_put_in() {
-        let value = |attribute: UserAttribute| (attribute, format!("é \u{0} {attribute}"));
+        // Lengths of one, two and three bytes.
+        let value = |attribute: UserAttribute| {
+            let times = [1, 64, 8_192][attribute as usize % 3];
+            (attribute, format!("é \u{0} {attribute}").repeat(times))
+        };
         let all: UserAttributes = UserAttribute::ALL.iter().copied().map(value).collect();
         let some: UserAttributes = UserAttribute::ALL.iter().copied().step_by(3).map(value).collect();
         for attributes in [all, some, UserAttributes::new()] {

@@ -11,7 +11,8 @@ use crate::ids::{Anchor, Dn, LinkNo, Sid};
 /// Desired users and groups by their number; memberships are in `scope`'s result, over the same numbers.
 #[derive(Clone, Debug, Default)]
 pub struct Desired {
-    pub users: BTreeMap<LinkNo, DesiredUser>,
+    /// Each by itself: a map that grows has room for as many again.
+    pub users: BTreeMap<LinkNo, Box<DesiredUser>>,
     pub groups: BTreeMap<LinkNo, DesiredGroup>,
 }
 

@@ -28,7 +28,7 @@ pub fn desire(scope: &Scope<'_>, mapping: &Mapping, known: &Known, target: Capab
     let mut desire = Desire::default();
     let eligible = scope.eligible();
     let linked = |no: &LinkNo| known.links.get(no).is_some_and(|l| l.target_id.is_some());
-    let mut users = Vec::with_capacity(usize::try_from(eligible.len()).unwrap_or_default());
+    let mut users = BTreeMap::new();
     for (no, user) in in_scope(scope, scope.whole().certain()) {
         if !eligible.contains(no.0) {
             if linked(&no) && user.matches_filter {
@@ -54,13 +54,11 @@ pub fn desire(scope: &Scope<'_>, mapping: &Mapping, known: &Known, target: Capab
                 digest: Digest::of_user(&mapped.attributes),
                 attributes: UserValues::from(&mapped.attributes),
             };
-            users.push((no, wish));
+            users.insert(no, Box::new(wish));
         } else if linked(&no) {
             desire.kept.insert(no);
         }
     }
-    // As a whole, in order: nodes of a map that grows by one at its end stay half empty.
-    let users: BTreeMap<LinkNo, DesiredUser> = users.into_iter().collect();
     let mut groups = BTreeMap::new();
     for (no, written) in scope.written() {
         let Some(group) = scope.groups().get(no).filter(|_| !written.frozen || linked(no)) else { continue };

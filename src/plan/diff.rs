@@ -111,8 +111,8 @@ fn objects(
     drafts: &BTreeMap<LinkNo, draft::Draft>,
     steps: &Steps,
     sizes: &BTreeMap<LinkNo, u64>,
-) -> BTreeMap<LinkNo, PlanObject> {
-    let mut objects = Vec::new();
+) -> BTreeMap<LinkNo, Box<PlanObject>> {
+    let mut objects = BTreeMap::new();
     // Of millions of memberships nearly all name somebody who was named before.
     let mut seen = RoaringBitmap::new();
     for step in steps.iter() {
@@ -127,11 +127,11 @@ fn objects(
         let named = [step.action.object(), step.action.member(), through].into_iter().flatten();
         for no in named.chain(suspects.into_iter().flatten().copied()) {
             if seen.insert(no.0) {
-                objects.push((no, object(inputs, drafts, sizes, no)));
+                objects.insert(no, Box::new(object(inputs, drafts, sizes, no)));
             }
         }
     }
-    objects.into_iter().collect()
+    objects
 }
 
 fn object(

@@ -30,7 +30,7 @@ pub struct Plan {
     pub profile: String,
     pub id: PlanId,
     /// Every object that a step names.
-    pub objects: BTreeMap<LinkNo, PlanObject>,
+    pub objects: BTreeMap<LinkNo, Box<PlanObject>>,
     pub steps: Steps,
     /// Removals that would follow from the read if it were complete.
     pub withheld: Vec<Withheld>,

@@ -140,9 +140,10 @@ impl LdapReader {
             Some(anchor) if entry::is_deleted(self.facts.kind, &raw) => {
                 feed.deleted.insert(anchor);
             }
-            Some(_) => {
+            Some(_) if raw.has("isdeleted") => {
                 feed.changed.push(raw.with(|list| list.retain(|(name, _)| name != "isdeleted")));
             }
+            Some(_) => feed.changed.push(raw),
             None => nameless = true,
         };
         let ending = self.paged(ask, pages, &mut keep).await;

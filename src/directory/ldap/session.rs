@@ -8,7 +8,7 @@ use ldap3::asn1::{PL, StructureTag};
 use ldap3::controls::Control;
 use ldap3::{LdapResult, ResultEntry};
 
-use super::ber::element;
+use super::ber::{element, is_extension};
 use super::wire::{Ask, Broken, Wire};
 use crate::directory::raw::{Packing, RawEntry};
 use crate::directory::reader::{Fault, Traffic};
@@ -115,7 +115,7 @@ impl Session {
     }
 
     /// Sends one request and hands over its entries. `Err`: there is no answer, or not all of it, and the
-    /// connection cannot be used any more (a filter that the library refuses aside).
+    /// connection cannot be used any more (a filter that the library refuses, and answers that make no sense, aside).
     pub async fn ask(&self, ask: Ask<'_>, sink: &mut (dyn FnMut(RawEntry) + Send)) -> Result<Answer, Fault> {
         let mut answer = Answer::default();
         let mut malformed = false;
@@ -154,8 +154,8 @@ impl Session {
         Ok(answer)
     }
 
-    /// Sends one request and hands over all that comes back, as it is. `None`: `take` had enough, and the rest was
-    /// called off.
+    /// Sends one request and hands over all that comes back: entries in bytes where a relay stands before the library,
+    /// else taken apart. `None`: `take` had enough, and the rest was called off.
     pub async fn exchange(
         &self,
         ask: Ask<'_>,
@@ -211,12 +211,11 @@ impl Session {
     }
 }
 
-/// The content of a SearchResultEntry (RFC 4511 section 4.5.2), as [`super::message`] hands it on. What stands behind the
-/// components that are known does not matter (section 4).
+/// The content of a SearchResultEntry (RFC 4511 section 4.5.2), as [`super::message`] hands it on.
 fn unpack(body: &[u8], packing: &mut Packing) -> Option<()> {
     let (name_tag, dn, rest) = element(body)?;
-    let (list_tag, mut list, _) = element(rest)?;
-    if (name_tag, list_tag) != (OCTET_STRING, SEQUENCE) {
+    let (list_tag, mut list, rest) = element(rest)?;
+    if (name_tag, list_tag) != (OCTET_STRING, SEQUENCE) || !is_extension(rest) {
         return None;
     }
     packing.begin(std::str::from_utf8(dn).ok()?);
@@ -224,8 +223,8 @@ fn unpack(body: &[u8], packing: &mut Packing) -> Option<()> {
         let (tag, attribute, after) = element(list)?;
         list = after;
         let (type_tag, name, rest) = element(attribute)?;
-        let (set_tag, mut values, _) = element(rest)?;
-        if (tag, type_tag, set_tag) != (SEQUENCE, OCTET_STRING, SET) {
+        let (set_tag, mut values, rest) = element(rest)?;
+        if (tag, type_tag, set_tag) != (SEQUENCE, OCTET_STRING, SET) || !is_extension(rest) {
             return None;
         }
         packing.attribute(std::str::from_utf8(name).ok()?);
@@ -337,12 +336,20 @@ mod tests {
 
         let with = |attribute: Vec<u8>| [name.clone(), tlv(SEQUENCE, &attribute)].concat();
         // Components of a later version of the protocol.
-        assert_eq!(unpacked(&[body.clone(), vec![4, 0]].concat()), unpacked(&body));
+        assert_eq!(unpacked(&[body.clone(), vec![0x80, 0]].concat()), unpacked(&body));
         let more = [tlv(OCTET_STRING, b"cn"), tlv(SET, &tlv(OCTET_STRING, b"a")), tlv(0x80, b"")].concat();
         assert_eq!(unpacked(&with(tlv(SEQUENCE, &more))).unwrap().text("cn"), Some("a"));
+        // A list that ends before its values do.
+        let short = |set: &[u8]| {
+            let values = tlv(OCTET_STRING, b"a");
+            with(tlv(SEQUENCE, &[&tlv(OCTET_STRING, b"member"), set, &values].concat()))
+        };
         for bad in [
             vec![],
             name.clone(),
+            [body.clone(), vec![4, 0]].concat(),
+            short(&[SET, 0]),
+            short(&[SET, 0x80]),
             [tlv(OCTET_STRING, &[0xff]), tlv(SEQUENCE, b"")].concat(),
             [tlv(0x02, b"CN=a"), tlv(SEQUENCE, b"")].concat(),
             with(tlv(SET, &[tlv(OCTET_STRING, b"cn"), tlv(SET, b"")].concat())),

@@ -60,8 +60,8 @@ pub type Take<'a> = &'a mut (dyn FnMut(ResultEntry) -> bool + Send);
 /// A connection to a server, bound.
 #[async_trait]
 pub trait Wire: Send + Sync {
-    /// Sends one search and hands over all that comes back, as it is. `None`: `take` had enough, and the rest was
-    /// called off. After an error other than [`Broken::Filter`] nothing can be asked any more.
+    /// Sends one search and hands over all that comes back, entries in either form that [`super::session`] takes (in
+    /// bytes, or taken apart). `None`: `take` had enough, and the rest was called off. After an error other than [`Broken::Filter`] nothing can be asked any more.
     async fn search(&self, ask: &Ask<'_>, take: Take<'_>) -> Result<Option<LdapResult>, Broken>;
 
     async fn close(&self);

@@ -57,9 +57,11 @@ impl Reader for Server {
     async fn search(&self, query: &Query<'_>, sink: &mut (dyn FnMut(RawEntry) + Send)) -> Ending {
         let filter = Filter::parse(query.filter).unwrap();
         let forgotten = self.forgets_guids && query.filter.contains("objectGUID");
+        let base = |name: &str| name.split(';').next().unwrap().to_owned();
+        let asked = |name: &str| query.attributes.contains(&base(name));
         for raw in self.all() {
             if !forgotten && filter.evaluate(&raw, &Dn::parse(raw.dn()).unwrap()) == Some(true) {
-                sink(raw);
+                sink(raw.with(|list| list.retain(|(name, _)| asked(name))));
             }
         }
         Ending::default()

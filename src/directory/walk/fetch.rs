@@ -180,7 +180,9 @@ impl Walk<'_> {
     /// ask for them. Faults do not matter: what it did not show is looked up afterwards.
     async fn sweep(&mut self, what: &'static str, filter: &str, most_pages: u64, mut spare: u64) {
         let reader = self.reader;
-        let attributes = if what == "people" { self.asked.people.clone() } else { self.asked.all.clone() };
+        // Of the classes of groups and of people one may have both, where they are not of one kind.
+        let only_people = what == "people" && self.kind == DirectoryKind::ActiveDirectory;
+        let attributes = if only_people { self.asked.people.clone() } else { self.asked.all.clone() };
         let query = Query { filter, attributes: &attributes, pages: Some(most_pages), verdicts: None };
         let before = reader.traffic();
         let ending = reader
@@ -188,7 +190,8 @@ impl Walk<'_> {
                 let Some(name) = self.name_if(entry.dn(), spare > 0) else { return };
                 match self.slot(name) {
                     Slot::Asked => self.admit_as(name, &entry, self.request.wanted.nested),
-                    Slot::Unseen if spare > 0 => {
+                    // A group that something leads to is read through then.
+                    Slot::Unseen if spare > 0 && !entry::is_group(self.kind, &entry) => {
                         spare -= 1;
                         self.admit_as(name, &entry, false);
                     }

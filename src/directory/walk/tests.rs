@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 
 use crate::directory::mirror::tests::{self as server, Server};
+use crate::directory::reader::RawEntry;
 use crate::directory::{Directory, LdifDirectory, LdifSettings};
 use crate::ids::{Anchor, Dn};
 use crate::model::{
@@ -304,6 +305,36 @@ async fn few_groups_that_lead_to_many_people_bring_a_sweep() {
     // The entry, three groups by two names, and everybody; by their names alone they would be thirty requests more.
     let asked = there.asked();
     assert!(asked <= 6, "{asked}");
+}
+
+/// In OpenLDAP `posixAccount` is an auxiliary class: a group may have it, and is found among the people then.
+#[tokio::test]
+async fn a_group_that_is_an_account_too_keeps_its_members_where_everybody_is_swept_up() {
+    let entry = |id: u32, dn: &str, classes: &[&str], members: &[&str]| {
+        let uuid = server::anchor(id).to_string();
+        let name = Dn::parse(dn).unwrap().leaf();
+        let list = [("objectclass", classes), ("entryuuid", &[&uuid]), ("cn", &[&name]), ("member", members)];
+        (id, RawEntry::new(dn, list))
+    };
+    let dn = |name: &str| format!("CN={name},{BASE}");
+    let (group, person): (&[&str], &[&str]) = (&["groupOfNames"], &["inetOrgPerson"]);
+    let entries = [
+        entry(1, &dn("Team"), group, &[&dn("ops"), &dn("anna")]),
+        entry(2, &dn("ops"), &["groupOfNames", "posixAccount"], &[&dn("bert"), &dn("desk")]),
+        // Nothing has led to it when everybody is swept up.
+        entry(3, &dn("desk"), &["groupOfNames", "posixAccount"], &[&dn("carl")]),
+        entry(4, &dn("anna"), person, &[]),
+        entry(5, &dn("bert"), person, &[]),
+        entry(6, &dn("carl"), person, &[]),
+    ];
+    let mut there = Server::new(entries);
+    there.facts = crate::directory::names::tests::facts(DirectoryKind::Ldap);
+    there.facts.page = 0;
+    let snapshot = super::read(&there, &server::request()).await;
+    assert_eq!((snapshot.groups.len(), snapshot.users.len()), (3, 3), "{snapshot:?}");
+    let members: Vec<_> =
+        snapshot.groups.iter().map(|g| (g.members.users.len(), g.members.groups.len())).collect();
+    assert_eq!(members, [(1, 1), (1, 1), (1, 0)]);
 }
 
 #[tokio::test]

@@ -4,14 +4,14 @@ use super::*;
 use crate::ids::TargetId;
 use crate::model::{Digest, GroupAttributes, UserAttributes, UserValues};
 
-fn user(no: u32, created: i64, name: &str, email: Option<&str>) -> (LinkNo, DesiredUser) {
+fn user(no: u32, created: i64, name: &str, email: Option<&str>) -> (LinkNo, Box<DesiredUser>) {
     let mut attributes = UserAttributes::from([(UserAttribute::UserName, name.to_owned())]);
     attributes.extend(email.map(|email| (UserAttribute::Email, email.to_owned())));
     let created = (created >= 0).then(|| Timestamp::from_second(created).unwrap());
     let (anchor, dn) = (Anchor::from_u128(no.into()), Dn::parse(&format!("cn=u{no},dc=x")).unwrap());
     let digest = Digest::of_user(&attributes);
     let attributes = UserValues::from(&attributes);
-    (LinkNo(no), DesiredUser { anchor, dn, sid: None, created, attributes, digest })
+    (LinkNo(no), Box::new(DesiredUser { anchor, dn, sid: None, created, attributes, digest }))
 }
 
 fn group(no: u32, created: i64, name: &str) -> (LinkNo, DesiredGroup) {
@@ -36,7 +36,7 @@ fn known(links: &[(u32, Kind, &str, Option<&str>)]) -> Known {
 
 type Outcome = (Vec<u32>, Vec<(Code, String)>);
 
-fn settled(users: &[(LinkNo, DesiredUser)], known: &Known, kept: &[u32]) -> Outcome {
+fn settled(users: &[(LinkNo, Box<DesiredUser>)], known: &Known, kept: &[u32]) -> Outcome {
     let kept = kept.iter().map(|no| LinkNo(*no)).collect();
     let claimed = resolve_claims(users.iter().cloned().collect(), BTreeMap::new(), known, &kept);
     let findings = claimed.findings.into_iter().map(|f| (f.code, f.subject.label)).collect();
