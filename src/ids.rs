@@ -81,7 +81,7 @@ impl fmt::Debug for Anchor {
 
 /// A Windows security identifier in its text form, `S-1-5-21-…`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Sid(String);
+pub struct Sid(Box<str>);
 
 impl Sid {
     /// From the binary form of `objectSid` ([MS-DTYP] 2.4.2.2); `None` where the length does not fit.
@@ -99,7 +99,7 @@ impl Sid {
             text.push('-');
             text.push_str(&value.to_string());
         }
-        Some(Self(text))
+        Some(Self(text.into()))
     }
 
     /// The binary form of `objectSid`.
@@ -118,13 +118,13 @@ impl Sid {
     /// Another object of the same domain.
     #[must_use]
     pub fn sibling(&self, rid: u32) -> Option<Self> {
-        self.domain().map(|domain| Self(format!("{domain}-{rid}")))
+        self.domain().map(|domain| Self(format!("{domain}-{rid}").into()))
     }
 
     pub fn parse(text: &str) -> Option<Self> {
         let rest = text.strip_prefix("S-1-")?;
         let ok = !rest.is_empty() && rest.split('-').all(|p| !p.is_empty() && p.parse::<u64>().is_ok());
-        ok.then(|| Self(text.to_owned()))
+        ok.then(|| Self(text.into()))
     }
 
     /// The relative identifier: the last sub-authority.
@@ -134,7 +134,7 @@ impl Sid {
 
     /// The SID without its relative identifier: the domain's.
     pub fn domain(&self) -> Option<Sid> {
-        self.0.rsplit_once('-').map(|(domain, _)| Self(domain.to_owned()))
+        self.0.rsplit_once('-').map(|(domain, _)| Self(domain.into()))
     }
 
     pub fn as_str(&self) -> &str {
@@ -153,10 +153,10 @@ macro_rules! text_id {
         $(#[$meta])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(transparent)]
-        pub struct $name(String);
+        pub struct $name(Box<str>);
 
         impl $name {
-            pub fn new(text: impl Into<String>) -> Self {
+            pub fn new(text: impl Into<Box<str>>) -> Self {
                 Self(text.into())
             }
 

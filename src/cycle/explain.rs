@@ -80,7 +80,7 @@ async fn access(target: &dyn Target, known: &Known, link: Option<&Link>) -> Opti
     let mut groups: Vec<(String, TargetId)> = match link.kind {
         Kind::User => groups_of(known, link.no)
             .filter_map(|group| {
-                Some((group.name.clone().unwrap_or_else(|| group.dn.clone()), group.target_id.clone()?))
+                Some((group.name.clone().unwrap_or_else(|| group.dn.to_string()), group.target_id.clone()?))
             })
             .collect(),
         Kind::Group => Vec::new(),
@@ -139,7 +139,7 @@ fn told(known: &Known, about: LinkNo, entry: &JournalEntry) -> Write {
     };
     let name = |no: LinkNo| {
         let link = known.links.get(&no)?;
-        Some(link.name.clone().unwrap_or_else(|| link.dn.clone()))
+        Some(link.name.clone().unwrap_or_else(|| link.dn.to_string()))
     };
     let error = match &entry.result {
         Some((StepResult::Failed { code, message }, _)) => Some(format!("{code}: {message}")),

@@ -64,7 +64,7 @@ pub async fn identify(
                 ObjectRef::Group(ix) => (look.group(ix).anchor, look.group(ix).dn.to_string()),
             };
             let others: Vec<String> =
-                linked.iter().filter(|l| l.anchor != anchor).map(|l| l.dn.clone()).collect();
+                linked.iter().filter(|l| l.anchor != anchor).map(|l| l.dn.to_string()).collect();
             if others.is_empty() {
                 one(anchor, Some(Box::new(look)))
             } else {
@@ -77,7 +77,7 @@ pub async fn identify(
             ([link], _) => again(directory, link, request).await?,
             ([], Some(EntryOutcome::Unsuitable(why))) => Named::Unsuitable(why),
             ([], _) => Named::Nothing,
-            (several, _) => Named::Several(several.iter().map(|l| l.dn.clone()).collect()),
+            (several, _) => Named::Several(several.iter().map(|l| l.dn.to_string()).collect()),
         },
     })
 }

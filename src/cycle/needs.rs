@@ -68,7 +68,7 @@ fn count(known: &Known, approved: &ApprovedPlan) -> Needs {
     }
     let name = |no: LinkNo| {
         let planned = plan.objects.get(&no).map(|o| o.label.clone());
-        planned.or_else(|| known.links.get(&no).map(|l| l.name.clone().unwrap_or_else(|| l.dn.clone())))
+        planned.or_else(|| known.links.get(&no).map(|l| l.name.clone().unwrap_or_else(|| l.dn.to_string())))
     };
     let most = groups_of.into_iter().max_by_key(|(no, count)| (*count, std::cmp::Reverse(*no)));
     Needs {

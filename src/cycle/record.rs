@@ -8,7 +8,7 @@ use roaring::RoaringBitmap;
 use super::confirm::Doubtful;
 use super::part::Part;
 use crate::apply::Links;
-use crate::ids::{CycleId, IdentityStoreId, LinkNo};
+use crate::ids::{Anchor, CycleId, Dn, IdentityStoreId, LinkNo};
 use crate::model::{
     Binding, ChangeCookie, Deleted, EntryOutcome, Fate, Kind, Known, Link, Mark, MirrorChange, ObjectRef,
     Pin, ShortfallKind, Snapshot,
@@ -75,7 +75,7 @@ impl Record {
         let Suspects { held, silent } = suspects;
         let mut met = scope.whole().certain().clone();
         for (no, group) in scope.groups() {
-            let mut link = link_of(known, *no, Kind::Group, group.anchor, group.dn.as_str());
+            let mut link = link_of(known, *no, Kind::Group, group.anchor, &group.dn);
             link.sid.clone_from(&group.sid);
             let found = scope
                 .record_of(*no)
@@ -92,11 +92,11 @@ impl Record {
         for (no, user) in
             scope.users().iter().filter(|(no, _)| met.contains(no.0) || known.links.contains_key(no))
         {
-            let same = |link: &Link| link.dn == user.dn.as_str() && link.sid == user.sid;
+            let same = |link: &Link| *link.dn == *user.dn.as_str() && link.sid == user.sid;
             if known.links.get(no).is_some_and(same) {
                 continue;
             }
-            let mut link = link_of(known, *no, Kind::User, user.anchor, user.dn.as_str());
+            let mut link = link_of(known, *no, Kind::User, user.anchor, &user.dn);
             link.sid.clone_from(&user.sid);
             record.keep_if_changed(known, link);
         }
@@ -303,11 +303,11 @@ impl Suspects {
     }
 }
 
-fn link_of(known: &Known, no: LinkNo, kind: Kind, anchor: crate::ids::Anchor, dn: &str) -> Link {
+fn link_of(known: &Known, no: LinkNo, kind: Kind, anchor: Anchor, dn: &Dn) -> Link {
     match known.links.get(&no) {
-        Some(link) if link.dn == dn => link.clone(),
-        Some(link) => Link { dn: dn.to_owned(), ..link.clone() },
-        None => Link::new(no, kind, anchor, dn.to_owned()),
+        Some(link) if *link.dn == *dn.as_str() => link.clone(),
+        Some(link) => Link { dn: dn.shared_text(), ..link.clone() },
+        None => Link::new(no, kind, anchor, dn.shared_text()),
     }
 }
 

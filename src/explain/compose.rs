@@ -55,7 +55,7 @@ fn leaf(sight: &Sight<'_>, no: LinkNo) -> String {
         .or_else(|| sight.scope.groups().get(&no).map(|g| &g.dn));
     match (read, sight.known.links.get(&no)) {
         (Some(dn), _) => dn.leaf(),
-        (None, Some(link)) => link.dn.clone(),
+        (None, Some(link)) => link.dn.to_string(),
         (None, None) => no.to_string(),
     }
 }
@@ -104,7 +104,7 @@ fn object(sight: &Sight<'_>, asked: &Asked<'_>, no: Option<LinkNo>, link: Option
     let (dn, sid): (String, Option<Sid>) = match (read_user, read_group, link) {
         (Some(user), ..) => (user.dn.to_string(), user.sid.clone()),
         (None, Some(group), _) => (group.dn.to_string(), group.sid.clone()),
-        (None, None, Some(link)) => (link.dn.clone(), link.sid.clone()),
+        (None, None, Some(link)) => (link.dn.to_string(), link.sid.clone()),
         (None, None, None) => (String::new(), None),
     };
     let mapped = || match (read_user, read_group) {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use jiff::Timestamp;
 use roaring::RoaringBitmap;
@@ -73,8 +73,8 @@ pub struct Link {
     pub no: LinkNo,
     pub kind: Kind,
     pub anchor: Anchor,
-    /// The DN as last read.
-    pub dn: String,
+    /// The DN as last read; shared with what was read of a newcomer.
+    pub dn: Arc<str>,
     pub sid: Option<Sid>,
     /// `None`: met in the directory (a container, someone without a surname), not in the target.
     pub target_id: Option<TargetId>,
@@ -165,12 +165,12 @@ impl DerefMut for Link {
 
 impl Link {
     /// A directory object met for the first time.
-    pub fn new(no: LinkNo, kind: Kind, anchor: Anchor, dn: String) -> Self {
+    pub fn new(no: LinkNo, kind: Kind, anchor: Anchor, dn: impl Into<Arc<str>>) -> Self {
         Self {
             no,
             kind,
             anchor,
-            dn,
+            dn: dn.into(),
             sid: None,
             target_id: None,
             origin: Origin::Created,
@@ -193,7 +193,7 @@ impl Link {
     pub fn untie(&mut self) {
         let Self { no, kind, anchor, dn, sid, of_group, .. } = self;
         let of_group = std::mem::take(of_group);
-        *self = Self { sid: sid.take(), of_group, ..Self::new(*no, *kind, *anchor, std::mem::take(dn)) };
+        *self = Self { sid: sid.take(), of_group, ..Self::new(*no, *kind, *anchor, Arc::clone(dn)) };
         if let Some(sets) = &mut self.of_group.0 {
             sets.applied.clear();
             sets.doubtful.clear();

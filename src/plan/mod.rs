@@ -102,7 +102,7 @@ impl Inputs<'_> {
         wished.or_else(known).map(str::to_owned).unwrap_or_else(|| {
             match (self.read_dn(no), self.known.links.get(&no)) {
                 (Some(dn), _) => dn.leaf(),
-                (None, Some(link)) => link.dn.clone(),
+                (None, Some(link)) => link.dn.to_string(),
                 (None, None) => no.to_string(),
             }
         })
@@ -111,7 +111,7 @@ impl Inputs<'_> {
     fn dn(&self, no: LinkNo) -> Arc<str> {
         match (self.read_dn(no), self.known.links.get(&no)) {
             (Some(dn), _) => dn.shared_text(),
-            (None, Some(link)) => link.dn.as_str().into(),
+            (None, Some(link)) => Arc::clone(&link.dn),
             (None, None) => "".into(),
         }
     }

@@ -95,7 +95,7 @@ pub fn owner<'k>(known: &'k Known, kind: Kind, id: &TargetId) -> Option<&'k Link
 /// The link of `object` once it is tied to `id`. The next cycle asks the target what it has, and who of its members
 /// belong there.
 pub fn tied(known: &Known, object: Candidate<'_>, id: &TargetId, found: TargetObject<'_>) -> Link {
-    let dn = object.dn.as_str().to_owned();
+    let dn = object.dn.shared_text();
     let old = link_of(known, object.anchor).cloned();
     let mut link = old.unwrap_or_else(|| Link::new(known.next_no(), object.kind, object.anchor, dn.clone()));
     forget_target(&mut link);

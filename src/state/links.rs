@@ -204,7 +204,7 @@ fn row_of<'a>(profile_id: i64, store: Option<&'a str>, link: &'a Link) -> std::i
         link.no,
         link.kind.word(),
         &link.anchor,
-        link.dn.as_str(),
+        &*link.dn,
         link.sid.as_ref().map(Sid::as_str),
         target.and(store),
         target,
@@ -242,7 +242,7 @@ pub(super) fn read(row: &mut Row) -> Result<Link> {
 
 fn read_common(row: &mut Row) -> Result<Link> {
     let (no, kind) = (row.link("links.no")?, row.word("links.kind", Word::of)?);
-    let (anchor, dn) = (row.anchor("links.anchor")?, row.next()?);
+    let (anchor, dn) = (row.anchor("links.anchor")?, row.next::<String>()?);
     Ok(Link {
         sid: match row.next::<Option<String>>()? {
             Some(text) => Some(Sid::parse(&text).ok_or_else(|| row.bad("links.sid"))?),

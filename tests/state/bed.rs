@@ -107,7 +107,7 @@ pub fn full_group() -> Link {
         no: LinkNo(7),
         kind: Kind::Group,
         anchor: Anchor::from_u128(u128::MAX - 1),
-        dn: "CN=Führung\\, Zürich 🏔,OU=Büro,DC=x".to_owned(),
+        dn: "CN=Führung\\, Zürich 🏔,OU=Büro,DC=x".into(),
         sid: Some(Sid::parse("S-1-5-21-1-2-3-500").unwrap()),
         target_id: Some(TargetId::new("g-7")),
         origin: Origin::Adopted,

@@ -197,7 +197,7 @@ async fn what_only_one_column_says_is_loaded(engine: Engine) {
             let bare = link.clone();
             take(&mut link, full_group());
             assert!(link != bare, "the full group has it");
-            (link.dn, link.name, link.email) = (odd.to_owned(), Some(odd.to_owned()), Some(odd.to_owned()));
+            (link.dn, link.name, link.email) = (odd.into(), Some(odd.to_owned()), Some(odd.to_owned()));
             link
         })
         .collect();

@@ -70,7 +70,7 @@ async fn a_repair_is_kept_as_a_whole_or_not_at_all(engine: Engine) {
 
     // What another link has is refused by its name, and nothing of the rest is written.
     let mut third = user(3, Some("u-2"));
-    third.dn = "CN=third,DC=x".to_owned();
+    third.dn = "CN=third,DC=x".into();
     let fourth = user(4, None);
     let error = state.repair(&repair(vec![&third, &fourth])).await.unwrap_err();
     assert!(

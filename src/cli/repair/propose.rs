@@ -260,7 +260,7 @@ async fn propose_link(
         return Err(refuse(context, &text));
     }
     if !idle {
-        let here = owner(known, kind, id).map(|l| (config.profile.clone(), l.dn.clone()));
+        let here = owner(known, kind, id).map(|l| (config.profile.clone(), l.dn.to_string()));
         let elsewhere = match here {
             Some(owner) => Some(owner),
             None => {

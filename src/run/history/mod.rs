@@ -67,7 +67,7 @@ pub struct Named {
 impl Named {
     fn of(link: &Link) -> Self {
         let label = object_name(link).to_owned();
-        Self { kind: link.kind, label, dn: link.dn.clone(), anchor: link.anchor }
+        Self { kind: link.kind, label, dn: link.dn.to_string(), anchor: link.anchor }
     }
 }
 

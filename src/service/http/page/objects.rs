@@ -109,7 +109,7 @@ impl Row {
             members: grouped(link.applied.len()),
             target_id: link.target_id.map(|id| id.as_str().to_owned()),
             name: link.name.unwrap_or_else(|| "(no name in the target)".to_owned()),
-            dn: link.dn,
+            dn: link.dn.to_string(),
         }
     }
 }
