@@ -9,7 +9,7 @@ use super::approve::{ApprovedPlan, Hold};
 use super::clock::Distrust;
 use super::policy::{Adopt, Policy};
 use super::sort::Sort;
-use super::step::{Action, Plan, Purpose, Step, StepNo};
+use super::step::{Action, Plan, PlanObject, Purpose, Step, StepNo};
 use crate::ids::{Fingerprint, LinkNo};
 use crate::model::{Absence, Kind, RenameSupport, UserAttribute};
 
@@ -38,11 +38,11 @@ pub fn guard(plan: Plan, policy: &Policy, given: &Given<'_>) -> ApprovedPlan {
         plan.numbered().filter(|(_, s)| approvals.contains(&plan.fingerprint(s))).map(|(no, _)| no).collect()
     };
     let mut guard =
-        Guard { plan: &plan, policy, approved: &approved, held: BTreeMap::new(), counted: Vec::new() };
+        Guard { plan: &plan, policy, approved: &approved, held: BTreeMap::new(), uncounted: BTreeSet::new() };
     guard.single_steps(renames);
     guard.by_time(distrust);
     guard.connected();
-    guard.count();
+    guard.uncounted = guard.held.keys().copied().collect();
     guard.whole_cycle();
     guard.each_group();
     // Holding one step may leave another without its purpose, or a group without those who were to join it.
@@ -72,7 +72,7 @@ pub(super) fn without(
     let mut left_out: Holds = out.iter().map(|no| (*no, held.remove(no).unwrap_or_default())).collect();
     let before: BTreeSet<StepNo> = held.keys().copied().collect();
     held.extend(out.iter().map(|no| (*no, Vec::new())));
-    let mut guard = Guard { plan, policy: &policy, approved, held, counted: Vec::new() };
+    let mut guard = Guard { plan, policy: &policy, approved, held, uncounted: BTreeSet::new() };
     loop {
         let before = guard.held.len();
         guard.connected();
@@ -105,8 +105,8 @@ struct Guard<'a> {
     policy: &'a Policy,
     approved: &'a BTreeSet<StepNo>,
     held: BTreeMap<StepNo, Vec<Hold>>,
-    /// What limits are held against: neither approved nor held whatever the number.
-    counted: Vec<StepNo>,
+    /// What limits are not held against, beside what is approved: what is held whatever the number.
+    uncounted: BTreeSet<StepNo>,
 }
 
 impl Guard<'_> {
@@ -125,13 +125,13 @@ impl Guard<'_> {
             .collect()
     }
 
-    fn count(&mut self) {
-        self.counted = self.open(|_| true);
-        self.counted.retain(|no| !self.held.contains_key(no));
+    fn counts(&self, no: StepNo) -> bool {
+        !self.approved.contains(&no) && !self.uncounted.contains(&no)
     }
 
     fn counted(&self, which: impl Fn(&Action) -> bool) -> Vec<StepNo> {
-        self.counted.iter().copied().filter(|no| which(&self.plan.step(*no).action)).collect()
+        let steps = self.plan.numbered().filter(|(no, step)| self.counts(*no) && which(&step.action));
+        steps.map(|(no, _)| no).collect()
     }
 
     /// Held whatever the number.
@@ -216,11 +216,11 @@ impl Guard<'_> {
         if waiting.is_empty() {
             return;
         }
-        for no in &self.counted {
-            if let Action::RemoveMember { user, proof, .. } = &self.plan.step(*no).action
+        for no in self.counted(|a| a.sort() == Sort::RemoveMember) {
+            if let Action::RemoveMember { user, proof, .. } = &self.plan.step(no).action
                 && let Some(holds) = waiting.get(&(*user, *proof))
             {
-                self.held.entry(*no).or_default().extend(holds.iter().cloned());
+                self.held.entry(no).or_default().extend(holds.iter().cloned());
             }
         }
     }
@@ -277,6 +277,10 @@ impl Guard<'_> {
         steps.iter().filter(is).copied().collect()
     }
 
+    fn over_percent(&self, count: u64, of: u64) -> bool {
+        count >= PERCENT_FROM && count * 100 > of * u64::from(self.policy.guard.max_percent)
+    }
+
     fn absolute(&mut self, steps: &[StepNo], limit: &'static str, allowed: u32) {
         let (count, allowed) = (steps.len() as u64, u64::from(allowed));
         if count > allowed {
@@ -286,16 +290,30 @@ impl Guard<'_> {
 
     fn percent(&mut self, steps: &[StepNo], what: &str, of: u64) {
         let (count, percent) = (steps.len() as u64, u64::from(self.policy.guard.max_percent));
-        if count >= PERCENT_FROM && count * 100 > of * percent {
+        if self.over_percent(count, of) {
             self.hold(steps, &Hold::OverPercent { what: what.to_owned(), count, of, percent });
         }
     }
 
-    /// Removals or additions by group, those that hold for `which`.
-    fn by_group(&self, sort: Sort, which: impl Fn(StepNo) -> bool) -> BTreeMap<LinkNo, Vec<StepNo>> {
+    /// Removals or additions by group, those that hold for `which`, of groups where so many go too `far`. Most groups
+    /// are counted only: a first plan adds millions.
+    fn by_group(
+        &self,
+        sort: Sort,
+        which: impl Fn(StepNo) -> bool,
+        far: impl Fn(&PlanObject, u64) -> bool,
+    ) -> BTreeMap<LinkNo, Vec<StepNo>> {
+        let steps = || {
+            let steps = self.plan.numbered().filter(|(_, step)| step.action.sort() == sort);
+            let steps = steps.filter_map(|(no, step)| Some((step.action.object()?, no)));
+            steps.filter(|(_, no)| which(*no))
+        };
+        let mut sizes: BTreeMap<LinkNo, u64> = BTreeMap::new();
+        steps().for_each(|(group, _)| *sizes.entry(group).or_default() += 1);
+        sizes.retain(|group, size| self.plan.objects.get(group).is_some_and(|o| far(o, *size)));
         let mut groups: BTreeMap<LinkNo, Vec<StepNo>> = BTreeMap::new();
-        for (no, step) in self.plan.numbered().filter(|(_, step)| step.action.sort() == sort) {
-            if let Some(group) = step.action.object().filter(|_| which(no)) {
+        if !sizes.is_empty() {
+            for (group, no) in steps().filter(|(group, _)| sizes.contains_key(group)) {
                 groups.entry(group).or_default().push(no);
             }
         }
@@ -303,18 +321,21 @@ impl Guard<'_> {
     }
 
     fn each_group(&mut self) {
-        // In the order of the steps, of which there may be millions.
+        let max_growth = self.policy.guard.max_growth;
         let counts = |no: StepNo| {
-            self.counted.binary_search(&no).is_ok()
-                && !self.plan.step(no).action.proof().is_some_and(|p| p.is_of_pause())
+            self.counts(no) && !self.plan.step(no).action.proof().is_some_and(|p| p.is_of_pause())
         };
-        let (added, removed) =
-            (self.by_group(Sort::AddMember, counts), self.by_group(Sort::RemoveMember, counts));
+        // Of an empty group everything is more than any percentage: there the absolute limit is what counts.
+        let grows = |count: u64, of: u64| of > 0 && self.over_percent(count, of);
+        let added = self.by_group(Sort::AddMember, counts, |o, count| {
+            o.filled && (count > u64::from(max_growth) || grows(count, o.members))
+        });
+        let removed =
+            self.by_group(Sort::RemoveMember, counts, |o, count| self.over_percent(count, o.members));
         for (group, steps) in added {
-            let Some(object) = self.plan.objects.get(&group).filter(|o| o.filled) else { continue };
+            let Some(object) = self.plan.objects.get(&group) else { continue };
             let (of, label) = (object.members, object.label.clone());
-            self.absolute(&steps, "max-growth", self.policy.guard.max_growth);
-            // Of an empty group everything is more than any percentage: there the absolute limit is what counts.
+            self.absolute(&steps, "max-growth", max_growth);
             if of > 0 {
                 self.percent(&steps, &format!("members of {label} added"), of);
             }
@@ -327,14 +348,19 @@ impl Guard<'_> {
 
     /// Whatever the size of the limits. Who is approved counts here: it is the last one that makes a group empty.
     fn emptied_groups(&mut self, left_out: &BTreeSet<StepNo>) {
-        let joined: BTreeSet<LinkNo> =
-            self.by_group(Sort::AddMember, |no| !self.held.contains_key(&no)).into_keys().collect();
-        for (group, steps) in self.by_group(Sort::RemoveMember, |no| !left_out.contains(&no)) {
+        let emptied = |o: &PlanObject, leave: u64| o.members >= EMPTYING_FROM && leave >= o.members;
+        let mut groups = self.by_group(Sort::RemoveMember, |no| !left_out.contains(&no), emptied);
+        if groups.is_empty() {
+            return;
+        }
+        for (no, step) in self.plan.numbered().filter(|(_, step)| step.action.sort() == Sort::AddMember) {
+            if let Some(group) = step.action.object().filter(|_| !self.held.contains_key(&no)) {
+                groups.remove(&group);
+            }
+        }
+        for (group, steps) in groups {
             let Some(object) = self.plan.objects.get(&group) else { continue };
             let of = object.members;
-            if of < EMPTYING_FROM || (steps.len() as u64) < of || joined.contains(&group) {
-                continue;
-            }
             let why = Hold::WouldEmpty { group: object.label.clone(), members: of };
             let swept = |no: &StepNo| self.plan.step(*no).action.proof().is_some_and(|p| p.is_of_pause());
             let open: Vec<StepNo> = steps

@@ -8,6 +8,7 @@
 //! What a protocol cannot be asked for by itself (SCIM: an address) is looked for in the first pages of a listing only:
 //! in a small store it is found, in a large one a create is refused instead.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
@@ -53,53 +54,110 @@ pub(super) fn name(key: Key, value: &str) -> Name {
     (key, value.to_lowercase())
 }
 
-/// What is looked for among the objects of one kind.
-#[derive(Debug, Default)]
-pub(super) struct Sought {
-    ids: BTreeSet<TargetId>,
-    /// With the spelling to ask for.
-    names: BTreeMap<Name, String>,
+/// What is looked for among the objects of one kind: in a first plan, three names of everybody.
+#[derive(Debug)]
+pub(super) struct Sought<'a> {
+    ids: &'a BTreeSet<TargetId>,
+    /// By key and folded name, each once.
+    names: Vec<Question<'a>>,
 }
 
-impl Sought {
-    pub(super) fn new<'a>(
-        ids: &BTreeSet<TargetId>,
+#[derive(Debug)]
+struct Question<'a> {
+    key: Key,
+    /// As in [`Name`]; mostly names are spelled so.
+    folded: Cow<'a, str>,
+    /// The spelling to ask for.
+    value: &'a str,
+}
+
+impl<'a> Sought<'a> {
+    pub(super) fn new(
+        ids: &'a BTreeSet<TargetId>,
         names: impl IntoIterator<Item = (Key, &'a BTreeSet<String>)>,
     ) -> Self {
         let spelled = |(key, values): (Key, &'a BTreeSet<String>)| {
-            values.iter().filter(|v| !v.is_empty()).map(move |v| (name(key, v), v.clone()))
+            values.iter().filter(|v| !v.is_empty()).map(move |value| Question {
+                key,
+                folded: folded(value),
+                value,
+            })
         };
-        Self { ids: ids.clone(), names: names.into_iter().flat_map(spelled).collect() }
+        let mut names: Vec<Question<'a>> = names.into_iter().flat_map(spelled).collect();
+        names.sort_by(|a, b| a.name().cmp(&b.name()));
+        names.dedup_by(|b, a| a.name() == b.name());
+        Self { ids, names }
     }
 
     pub(super) fn has_name(&self, name: &Name) -> bool {
-        self.names.contains_key(name)
+        self.number(name).is_some()
+    }
+
+    /// Of the question.
+    fn number(&self, (key, folded): &Name) -> Option<usize> {
+        self.names.binary_search_by(|q| q.name().cmp(&(*key, folded))).ok()
+    }
+}
+
+impl Question<'_> {
+    fn name(&self) -> (Key, &str) {
+        (self.key, &self.folded)
+    }
+}
+
+/// Without a copy where nothing is to be folded.
+fn folded(value: &str) -> Cow<'_, str> {
+    if value.is_ascii() && !value.bytes().any(|b| b.is_ascii_uppercase()) {
+        Cow::Borrowed(value)
+    } else {
+        Cow::Owned(value.to_lowercase())
     }
 }
 
 /// Questions that no page of a listing has answered yet.
 struct Open<'a> {
-    sought: &'a Sought,
+    sought: &'a Sought<'a>,
     ids: BTreeSet<&'a TargetId>,
-    names: BTreeSet<&'a Name>,
+    /// Whether it is answered, for each of the names that are sought.
+    answered: Vec<bool>,
+    /// How many are not.
+    names: usize,
 }
 
 impl<'a> Open<'a> {
-    fn new(sought: &'a Sought) -> Self {
-        Self { sought, ids: sought.ids.iter().collect(), names: sought.names.keys().collect() }
+    fn new(sought: &'a Sought<'a>) -> Self {
+        let names = sought.names.len();
+        Self { sought, ids: sought.ids.iter().collect(), answered: vec![false; names], names }
     }
 
     fn len(&self) -> usize {
-        self.ids.len() + self.names.len()
+        self.ids.len() + self.names
+    }
+
+    fn no_more_names(&mut self) {
+        self.answered.fill(true);
+        self.names = 0;
+    }
+
+    /// With their numbers.
+    fn questions(&self) -> impl Iterator<Item = (usize, &'a Question<'a>)> {
+        let questions = self.sought.names.iter().enumerate().zip(&self.answered);
+        questions.filter(|(_, answered)| !**answered).map(|(question, _)| question)
     }
 
     /// Whether the object is one that is looked for; what it answers is no longer open.
     fn takes(&mut self, id: &TargetId, names: &[Name]) -> bool {
         self.ids.remove(id);
-        names.iter().for_each(|n| {
-            self.names.remove(n);
-        });
-        self.sought.ids.contains(id) || names.iter().any(|n| self.sought.has_name(n))
+        let mut takes = self.sought.ids.contains(id);
+        for number in names.iter().filter_map(|n| self.sought.number(n)) {
+            takes = true;
+            if let Some(answered) = self.answered.get_mut(number)
+                && !std::mem::replace(answered, true)
+            {
+                self.names -= 1;
+            }
+        }
+        takes
     }
 }
 
@@ -165,7 +223,7 @@ pub(super) trait Shelf: Sync {
 
 pub(super) async fn gather<S: Shelf>(
     shelf: &S,
-    sought: &Sought,
+    sought: &Sought<'_>,
 ) -> Result<BTreeMap<TargetId, S::Object>, TargetError> {
     let mut found = BTreeMap::new();
     let mut open = Open::new(sought);
@@ -173,7 +231,7 @@ pub(super) async fn gather<S: Shelf>(
     let mut token = None;
     let many = open.len() > ONE_BY_ONE;
     while (many && open.len() > pages.read)
-        || (open.names.iter().any(|n| !shelf.finds(n.0)) && pages.read < PAGES_FOR_UNASKABLE)
+        || (pages.read < PAGES_FOR_UNASKABLE && open.questions().any(|(_, q)| !shelf.finds(q.key)))
     {
         let page = shelf.page(token).await?;
         for listed in page.listed {
@@ -188,19 +246,18 @@ pub(super) async fn gather<S: Shelf>(
         if token.is_none() {
             // Nobody has the names that are still open. Ids stay open: a listing that runs while others write
             // may miss an object, and a linked one must not be taken for gone on that account.
-            open.names.clear();
+            open.no_more_names();
             break;
         }
     }
 
-    let names: Vec<(Key, String)> = open
-        .names
-        .iter()
-        .filter(|n| shelf.finds(n.0))
-        .filter_map(|n| Some((n.0, sought.names.get(*n)?.clone())))
-        .collect();
+    let names: Vec<usize> =
+        open.questions().filter(|(_, q)| shelf.finds(q.key)).map(|(number, _)| number).collect();
     let by_name: Vec<Hit<S::Object>> = stream::iter(names)
-        .map(|(key, value)| async move { shelf.find(key, &value).await })
+        .map(|number| async move {
+            let Some(question) = sought.names.get(number) else { return Ok(None) };
+            shelf.find(question.key, question.value).await
+        })
         .buffer_unordered(IN_FLIGHT)
         .try_filter_map(|hit| async move { Ok(hit) })
         .try_collect()
@@ -307,14 +364,16 @@ mod tests {
         }
     }
 
-    fn sought(ids: impl IntoIterator<Item = usize>, names: impl IntoIterator<Item = usize>) -> Sought {
+    type Both = (BTreeSet<TargetId>, BTreeSet<String>);
+
+    fn sought(ids: impl IntoIterator<Item = usize>, names: impl IntoIterator<Item = usize>) -> Both {
         let ids = ids.into_iter().map(|n| TargetId::new(format!("u{n}"))).collect();
-        let names = names.into_iter().map(|n| format!("n{n}")).collect();
-        Sought::new(&ids, [(Key::UserName, &names)])
+        (ids, names.into_iter().map(|n| format!("n{n}")).collect())
     }
 
-    async fn numbers(store: &Store, sought: &Sought) -> Vec<usize> {
-        let mut found: Vec<usize> = gather(store, sought).await.unwrap().into_values().collect();
+    async fn numbers(store: &Store, (ids, names): &Both) -> Vec<usize> {
+        let sought = Sought::new(ids, [(Key::UserName, names)]);
+        let mut found: Vec<usize> = gather(store, &sought).await.unwrap().into_values().collect();
         found.sort_unstable();
         found
     }
@@ -371,6 +430,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn spellings_that_fold_to_one_name_are_one_question() {
+        let store = Store { size: 100_000, ..Store::default() };
+        let names =
+            ["n8".to_owned(), "N8".to_owned(), "É1".to_owned(), "é1".to_owned(), String::new()].into();
+        let ids = BTreeSet::new();
+        let sought = Sought::new(&ids, [(Key::UserName, &names), (Key::Email, &names)]);
+        assert_eq!(
+            sought.names.iter().map(|q| (q.key, &*q.folded)).collect::<Vec<_>>(),
+            [(Key::UserName, "n8"), (Key::UserName, "é1"), (Key::Email, "n8"), (Key::Email, "é1")]
+        );
+        assert!(sought.has_name(&name(Key::Email, "É1")) && !sought.has_name(&name(Key::DisplayName, "n8")));
+        assert_eq!(gather(&store, &sought).await.unwrap().into_values().collect::<Vec<_>>(), [8]);
+        assert_eq!(requests(&store), (0, 4));
+    }
+
+    #[tokio::test]
     async fn an_id_that_a_listing_missed_is_asked_for() {
         let store = Store { size: 120, hidden: Some(7), ..Store::default() };
         assert_eq!(numbers(&store, &sought(0..60, [])).await, (0..60).collect::<Vec<_>>());
@@ -383,7 +458,8 @@ mod tests {
         assert_eq!(numbers(&store, &sought([], 900..1100)).await, (900..1000).collect::<Vec<_>>());
         assert_eq!(requests(&store), (14, 0));
         let store = Store { size: 1000, circle: true, ..Store::default() };
-        let error = gather(&store, &sought([], 900..1100)).await.unwrap_err();
-        assert_eq!(error.code, "RepeatedPage");
+        let (ids, names) = sought([], 900..1100);
+        let sought = Sought::new(&ids, [(Key::UserName, &names)]);
+        assert_eq!(gather(&store, &sought).await.unwrap_err().code, "RepeatedPage");
     }
 }
