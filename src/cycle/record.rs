@@ -1,6 +1,7 @@
 //! What a read changes in the state: objects met, where they are, whom groups hold, who left the scope.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use roaring::RoaringBitmap;
@@ -8,7 +9,7 @@ use roaring::RoaringBitmap;
 use super::confirm::Doubtful;
 use super::part::Part;
 use crate::apply::Links;
-use crate::ids::{Anchor, CycleId, Dn, IdentityStoreId, LinkNo};
+use crate::ids::{Anchor, CycleId, Dn, IdentityStoreId, LinkNo, Sid};
 use crate::model::{
     Binding, ChangeCookie, Deleted, EntryOutcome, Fate, Kind, Known, Link, Mark, MirrorChange, ObjectRef,
     Pin, ShortfallKind, Snapshot,
@@ -20,8 +21,9 @@ use crate::state::{ReadRecord, State, StateError};
 /// Prepared while the snapshot is at hand, written when the cycle goes on.
 #[derive(Default)]
 pub struct Record {
-    /// Of a first read, everybody.
     changed: BTreeMap<LinkNo, Box<Link>>,
+    /// People who are met for the first time: of a first read, everybody. Their links are made when they are written.
+    newcomers: Vec<Newcomer>,
     pins: BTreeMap<(Kind, String), Pin>,
     complete_read: Option<Timestamp>,
     binding: Option<Binding>,
@@ -32,6 +34,19 @@ pub struct Record {
     pub full: Option<Timestamp>,
     pub cookie: Option<ChangeCookie>,
     pub mirror: Option<MirrorChange>,
+}
+
+struct Newcomer {
+    no: LinkNo,
+    anchor: Anchor,
+    dn: Arc<str>,
+    sid: Option<Sid>,
+}
+
+impl Newcomer {
+    fn into_link(self) -> Link {
+        Link { sid: self.sid, ..Link::new(self.no, Kind::User, self.anchor, self.dn) }
+    }
 }
 
 /// What a cycle has seen, and what was known before.
@@ -65,6 +80,7 @@ impl Record {
             cookie: None,
             mirror: None,
             changed: BTreeMap::new(),
+            newcomers: Vec::new(),
             pins: pins(snapshot, known),
             complete_read: (complete && seen.trusted).then_some(now),
             binding: known
@@ -93,12 +109,20 @@ impl Record {
             scope.users().iter().filter(|(no, _)| met.contains(no.0) || known.links.contains_key(no))
         {
             let same = |link: &Link| *link.dn == *user.dn.as_str() && link.sid == user.sid;
-            if known.links.get(no).is_some_and(same) {
-                continue;
+            match known.links.get(no) {
+                Some(link) if same(link) => {}
+                Some(_) => {
+                    let mut link = link_of(known, *no, Kind::User, user.anchor, &user.dn);
+                    link.sid.clone_from(&user.sid);
+                    record.keep_if_changed(known, link);
+                }
+                None => record.newcomers.push(Newcomer {
+                    no: *no,
+                    anchor: user.anchor,
+                    dn: user.dn.shared_text(),
+                    sid: user.sid.clone(),
+                }),
             }
-            let mut link = link_of(known, *no, Kind::User, user.anchor, &user.dn);
-            link.sid.clone_from(&user.sid);
-            record.keep_if_changed(known, link);
         }
         record.note_leavers(seen, now);
         record.note_fates(seen, now);
@@ -148,7 +172,11 @@ impl Record {
 
     /// Nothing of it is other than before, but when it was.
     pub fn is_still(&self) -> bool {
-        self.changed.is_empty() && self.pins.is_empty() && self.binding.is_none() && !self.rebind
+        self.changed.is_empty()
+            && self.newcomers.is_empty()
+            && self.pins.is_empty()
+            && self.binding.is_none()
+            && !self.rebind
     }
 
     /// Everything that was tied is written anew, untied, and the profile bound to what it points to now.
@@ -239,7 +267,8 @@ impl Record {
 
     #[cfg(test)]
     pub fn into_links(self) -> BTreeMap<LinkNo, Link> {
-        self.changed.into_iter().map(|(no, link)| (no, *link)).collect()
+        let newcomers = self.newcomers.into_iter().map(|new| (new.no, new.into_link()));
+        self.changed.into_iter().map(|(no, link)| (no, *link)).chain(newcomers).collect()
     }
 
     /// Into `links` and the database.
@@ -250,8 +279,9 @@ impl Record {
         cycle: CycleId,
         now: Timestamp,
     ) -> Result<(), StateError> {
-        let Self { changed, pins, complete_read, binding, rebind, server, read, clock, full, cookie, mirror } =
-            self;
+        let Self { mut changed, newcomers, pins, complete_read, binding, rebind, .. } = self;
+        let Self { server, read, clock, full, cookie, mirror, .. } = self;
+        changed.extend(newcomers.into_iter().map(|new| (new.no, Box::new(new.into_link()))));
         let record = ReadRecord {
             links: changed.values().map(Box::as_ref).collect(),
             pins,
