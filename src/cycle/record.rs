@@ -105,9 +105,10 @@ impl Record {
             }
             record.keep_if_changed(known, link);
         }
-        for (no, user) in
-            scope.users().iter().filter(|(no, _)| met.contains(no.0) || known.links.contains_key(no))
-        {
+        let is_known = |no: &LinkNo| known.links.contains_key(no);
+        let users = || scope.users().iter().filter(|(no, _)| met.contains(no.0) || is_known(no));
+        record.newcomers.reserve_exact(users().filter(|(no, _)| !is_known(no)).count());
+        for (no, user) in users() {
             let same = |link: &Link| *link.dn == *user.dn.as_str() && link.sid == user.sid;
             match known.links.get(no) {
                 Some(link) if same(link) => {}

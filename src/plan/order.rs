@@ -76,7 +76,8 @@ impl<'a> Order<'a> {
         adds: BTreeMap<LinkNo, RoaringBitmap>,
         out: BTreeMap<LinkNo, End>,
     ) -> Steps {
-        self.steps.reserve_joins(adds.values().map(|people| people.len() as usize).sum());
+        let joins = adds.values().map(|people| people.len() as usize).sum();
+        self.steps.reserve(self.drafts.list.len(), joins);
         self.entries(entries);
         let left = self.removals(removes, adds, out);
         for no in self.back.keys().copied().collect::<Vec<_>>() {

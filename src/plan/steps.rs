@@ -99,9 +99,10 @@ impl Steps {
         self.len() == 0
     }
 
-    /// So many will join groups.
-    pub(super) fn reserve_joins(&mut self, count: usize) {
-        self.joins.reserve_exact(count);
+    /// So many will join groups, and there will be about so many others.
+    pub(super) fn reserve(&mut self, others: usize, joins: usize) {
+        self.whole.reserve_exact(others);
+        self.joins.reserve_exact(joins);
     }
 
     /// `no` is one of these.
