@@ -41,6 +41,9 @@ pub(super) async fn connect(
         None => ServerFailure::Connect(brief(&error.to_string())),
     };
     let mut tcp = TcpStream::connect(format!("{host}:{port}")).await.map_err(failed)?;
+    // Requests are under way together, and longer than a piece that is passed on: none is to wait until the server has
+    // acknowledged the one before.
+    tcp.set_nodelay(true).map_err(failed)?;
     let Some(tls) = tls else { return Ok(Box::new(tcp)) };
     let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())
         .map_err(|_| ServerFailure::Tls("the url's host is not a name that TLS can verify".to_owned()))?;
