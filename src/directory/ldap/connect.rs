@@ -152,8 +152,15 @@ impl<'a> Opener<'a> {
         tls: Arc<ClientConfig>,
     ) -> Result<Connection, Setback> {
         let limit = self.settings.timeout;
+        let (host, port) = place(url).ok_or_else(|| bad_url(url))?;
+        let connecting = async { guard::tcp(host, port).await?.into_std() };
+        let tcp = match tokio::time::timeout(limit, connecting).await {
+            Ok(tcp) => tcp.map_err(|e| Setback::Next(ServerFailure::Connect(brief(&e.to_string()))))?,
+            Err(_) => return Err(Setback::Next(ServerFailure::Timeout { stage: "connecting", limit })),
+        };
         let connection = LdapConnSettings::new()
             .set_conn_timeout(limit)
+            .set_std_stream(StdStream::Tcp(tcp))
             .set_config(tls)
             .set_starttls(secure == Security::StartTls);
         let (driver, ldap) = LdapConnAsync::with_settings(connection, url)

@@ -40,10 +40,7 @@ pub(super) async fn connect(
         Some(words) => ServerFailure::Tls(words),
         None => ServerFailure::Connect(brief(&error.to_string())),
     };
-    let mut tcp = TcpStream::connect(format!("{host}:{port}")).await.map_err(failed)?;
-    // Requests are under way together, and longer than a piece that is passed on: none is to wait until the server has
-    // acknowledged the one before.
-    tcp.set_nodelay(true).map_err(failed)?;
+    let mut tcp = tcp(host, port).await.map_err(failed)?;
     let Some(tls) = tls else { return Ok(Box::new(tcp)) };
     let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())
         .map_err(|_| ServerFailure::Tls("the url's host is not a name that TLS can verify".to_owned()))?;
@@ -52,6 +49,14 @@ pub(super) async fn connect(
     }
     let secured = TlsConnector::from(tls).connect(name, tcp).await.map_err(failed)?;
     Ok(Box::new(secured))
+}
+
+/// Requests are under way together, and longer than a piece that is passed on: none is to wait until the server has
+/// acknowledged the one before.
+pub(super) async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
+    let tcp = TcpStream::connect(format!("{host}:{port}")).await?;
+    tcp.set_nodelay(true)?;
+    Ok(tcp)
 }
 
 async fn ask_for_tls(tcp: &mut TcpStream) -> Result<(), ServerFailure> {
