@@ -268,7 +268,87 @@ impl Seen {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
+    use ldap3::asn1::{PL, StructureTag, TagClass};
+    use ldap3::controls::{Control, RawControl};
+    use ldap3::{LdapResult, ResultEntry};
+
+    use super::super::wire::{Broken, Take, Wire};
     use super::*;
+
+    /// Gives one page after the other, of entries that are told by a letter; without a cookie the connection is lost.
+    struct Pages(Mutex<VecDeque<(&'static str, Option<&'static str>)>>);
+
+    fn octets(id: u64, payload: PL) -> StructureTag {
+        StructureTag { class: TagClass::Universal, id, payload }
+    }
+
+    #[async_trait]
+    impl Wire for Pages {
+        async fn search(&self, _: &Ask<'_>, take: Take<'_>) -> Result<Option<LdapResult>, Broken> {
+            let (letters, cookie) = self.0.lock().await.pop_front().unwrap();
+            for letter in letters.chars() {
+                let name = octets(4, PL::P(format!("CN={letter}").into_bytes()));
+                let body = vec![name, octets(16, PL::C(Vec::new()))];
+                let entry = StructureTag { class: TagClass::Application, id: 4, payload: PL::C(body) };
+                assert!(take(ResultEntry::new(entry)));
+            }
+            let Some(cookie) = cookie else { return Err(Broken::Lost("cut".to_owned())) };
+            let length = u8::try_from(cookie.len()).unwrap();
+            let value = [&[0x30, 5 + length, 2, 1, 0, 4, length], cookie.as_bytes()].concat();
+            let paging =
+                RawControl { ctype: "1.2.840.113556.1.4.319".to_owned(), crit: false, val: Some(value) };
+            let (matched, text) = (String::new(), String::new());
+            let (refs, ctrls) = (Vec::new(), vec![Control(None, paging)]);
+            Ok(Some(LdapResult { rc: 0, matched, text, refs, ctrls }))
+        }
+
+        async fn close(&self) {}
+    }
+
+    /// What is handed on, in its order, and the fault.
+    async fn read(pages: impl IntoIterator<Item = (&'static str, Option<&'static str>)>) -> (String, bool) {
+        let facts = Facts {
+            kind: DirectoryKind::Ldap,
+            base: Dn::parse("DC=x").unwrap(),
+            context: Dn::parse("DC=x").unwrap(),
+            server: String::new(),
+            binding: String::new(),
+            domain: String::new(),
+            current_time: None,
+            clock_ahead: None,
+            domain_names: BTreeSet::new(),
+            ns_unique_id: false,
+            apart: Vec::new(),
+            sids: false,
+            page: 3,
+            batch: 10,
+            partial: None,
+        };
+        let (host, vendor, is_ad, change_log, commits) = (None, None, false, false, None);
+        let learned = Learned { facts, paging: true, host, vendor, is_ad, change_log, commits };
+        let wire = Pages(Mutex::new(pages.into_iter().collect()));
+        let reader = LdapReader::new(Session::new(Box::new(wire)), learned);
+        let attributes = Selection::default();
+        let query = Query { filter: "(cn=*)", attributes: &attributes, pages: None, verdicts: None };
+        let mut seen = String::new();
+        let ending = reader.search(&query, &mut |entry| seen.push_str(&entry.dn()[3..])).await;
+        (seen, ending.fault.is_some())
+    }
+
+    #[tokio::test]
+    async fn entries_are_handed_on_once_and_in_order_however_the_search_ends() {
+        assert_eq!(read([("abc", Some("1")), ("def", Some("2")), ("g", Some(""))]).await.0, "abcdefg");
+        assert_eq!(
+            read([("abc", Some("1")), ("", Some("2")), ("de", Some(""))]).await,
+            ("abcde".into(), false)
+        );
+        // The half page counts, and so does the one before it.
+        assert_eq!(read([("abc", Some("1")), ("de", None)]).await, ("abcde".into(), true));
+        assert_eq!(read([("ab", None)]).await, ("ab".into(), true));
+        assert_eq!(read([("abc", Some("1")), ("", None)]).await, ("abc".into(), true));
+    }
 
     #[test]
     fn repeated_and_empty_pages_come_to_an_end() {
